@@ -1,0 +1,268 @@
+"""Train generators of the pocket zoo.
+
+    python data/train_gan.py --name SNGAN_meadow_s0     # one entry of data/zoo/plan.csv
+    python data/train_gan.py                            # every entry that has no manifest row yet
+
+A run resumes from `build/zoo/NAME/state.pt`, draws a sample sheet and prints quality figures as
+it goes, and at the end writes `data/zoo/NAME.safetensors` (fp16, averaged weights), a contact
+sheet and a row of `data/zoo/manifest.csv`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import csv
+import fcntl
+import hashlib
+import json
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from gan_losses import RECIPES
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from dnadet_lib.files import atomic_path
+from dnadet_lib.gans import LATENT, build_generator, sample_images
+from dnadet_lib.paths import build_folder
+from dnadet_lib.photos import cut_crops, load_photographs
+from dnadet_lib.quality import mean_pairwise_distance, sliced_wasserstein
+
+ZOO = Path(__file__).resolve().parent / "zoo"
+TRAINING_CROPS = 8000
+EMA = 0.999
+QUALITY_EVERY = 1000
+COLUMNS = (
+    "name architecture loss content seed finetuned_from role steps file sha256 "
+    "swd_64 swd_32 swd_16 diversity command commit"
+).split()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the plan says of one generator."""
+
+    name: str
+    architecture: str
+    loss: str
+    content: str
+    seed: int
+    finetuned_from: str
+    role: str
+    steps: int
+
+
+def read_plan() -> dict[str, Entry]:
+    """Read `plan.csv`, by name."""
+    with (ZOO / "plan.csv").open(newline="") as file:
+        rows = [Entry(**{**r, "seed": int(r["seed"]), "steps": int(r["steps"])}) for r in csv.DictReader(file)]
+    return {row.name: row for row in rows}
+
+
+def fast_bf16(device: torch.device) -> bool:
+    """Whether bf16 autocast pays: on a GPU, or a CPU with bf16 matrix instructions."""
+    return device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+
+
+class Trainer:
+    """Alternates critic and generator steps, keeping an averaged copy of the generator."""
+
+    def __init__(self, entry: Entry, device: torch.device) -> None:
+        self.entry, self.device = entry, device
+        self.recipe = RECIPES[entry.loss]
+        torch.manual_seed(entry.seed * 1000 + sum(map(ord, entry.architecture + entry.content)))
+        self.generator = self._place(build_generator(entry.architecture))
+        self.critic = self._place(self.recipe.critic())
+        self.average = copy.deepcopy(self.generator).requires_grad_(False)
+        self.optimisers = {
+            "generator": self._adam(self.generator, self.recipe.generator_rate),
+            "critic": self._adam(self.critic, self.recipe.critic_rate),
+        }
+        self.step = 0
+        photographs = load_photographs(entry.content, "train")
+        crops, _ = cut_crops(photographs, TRAINING_CROPS, seed=entry.seed)
+        self.crops = torch.from_numpy(crops).permute(0, 3, 1, 2)
+
+    def _place(self, module: nn.Module) -> nn.Module:
+        return module.to(self.device, memory_format=torch.channels_last)
+
+    def _adam(self, module: nn.Module, rate: float) -> torch.optim.Adam:
+        return torch.optim.Adam(module.parameters(), lr=rate, betas=self.recipe.betas)
+
+    def _real(self) -> Tensor:
+        index = torch.randint(len(self.crops), (self.recipe.batch_size,))
+        batch = self.crops[index].to(self.device).float() / 127.5 - 1
+        return batch.contiguous(memory_format=torch.channels_last)
+
+    def _latents(self, count: int) -> Tensor:
+        return torch.randn(count, LATENT, device=self.device)
+
+    def train_step(self) -> tuple[float, float]:
+        """One step of the critic, one of the generator, one of the average."""
+        real, size = self._real(), self.recipe.batch_size
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=fast_bf16(self.device)):
+            fake = self.generator(self._latents(size))
+            critic_loss = self.recipe.critic_loss(self.critic, real, fake.detach().float())
+        self._descend("critic", critic_loss)
+        self.critic.requires_grad_(False)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=fast_bf16(self.device)):
+            generator_loss = self.recipe.generator_loss(self.critic, real, fake)
+        self._descend("generator", generator_loss)
+        self.critic.requires_grad_(True)
+        decay = min(EMA, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            pairs = zip(self.average.parameters(), self.generator.parameters(), strict=True)
+            for averaged, current in pairs:
+                averaged.lerp_(current, 1 - decay)
+        self.step += 1
+        return critic_loss.item(), generator_loss.item()
+
+    def _descend(self, name: str, loss: Tensor) -> None:
+        self.optimisers[name].zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimisers[name].step()
+
+    @torch.no_grad()
+    def averaged_generator(self) -> nn.Module:
+        """Return the averaged generator with batch-norm statistics made for its own weights."""
+        generator = copy.deepcopy(self.average).cpu().float()
+        noise = torch.Generator().manual_seed(0)
+        for module in generator.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.reset_running_stats()
+                module.momentum = None  # a plain mean over all batches
+        generator.train()
+        for _ in range(20):
+            generator(torch.randn(100, LATENT, generator=noise))
+        return generator.eval()
+
+    def state(self) -> dict:
+        """Everything that a resumed run needs."""
+        modules = {"generator": self.generator, "critic": self.critic, "average": self.average}
+        return {
+            "step": self.step,
+            "rng": torch.get_rng_state(),
+            "modules": {k: m.state_dict() for k, m in modules.items()},
+            "optimisers": {k: o.state_dict() for k, o in self.optimisers.items()},
+        }
+
+    def restore(self, state: dict) -> None:
+        """Go on from `state()`."""
+        self.step = state["step"]
+        torch.set_rng_state(state["rng"].cpu())
+        modules = {"generator": self.generator, "critic": self.critic, "average": self.average}
+        for name, module in modules.items():
+            module.load_state_dict(state["modules"][name])
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+
+
+def measure(generator: nn.Module, held_out: np.ndarray) -> dict[str, float]:
+    """Quality of a generator against held-out photographs, on as many images."""
+    latents = torch.randn(len(held_out), LATENT, generator=torch.Generator().manual_seed(7))
+    images = sample_images(generator, latents).numpy()
+    distances = sliced_wasserstein(images, held_out)
+    diversity = mean_pairwise_distance(images) / mean_pairwise_distance(held_out)
+    figures = {f"swd_{level}": value for level, value in distances.items()}
+    return {k: round(v, 2) for k, v in {**figures, "diversity": diversity}.items()}
+
+
+def write_sheet(generator: nn.Module, path: Path, rows: int = 6, columns: int = 12) -> None:
+    """Draw a grid of samples as PNG."""
+    latents = torch.randn(rows * columns, LATENT, generator=torch.Generator().manual_seed(5))
+    images = sample_images(generator, latents).numpy().reshape(rows, columns, 64, 64, 3)
+    grid = images.transpose(0, 2, 1, 3, 4).reshape(rows * 64, columns * 64, 3)
+    with atomic_path(path) as temporary:
+        Image.fromarray(grid).save(temporary, optimize=True)
+
+
+def add_manifest_row(row: dict[str, object]) -> None:
+    """Write or replace a row of the manifest, in the plan's order, safe against a second trainer."""
+    path = ZOO / "manifest.csv"
+    with (ZOO / "plan.csv").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        rows = {}
+        if path.is_file():
+            with path.open(newline="") as file:
+                rows = {r["name"]: r for r in csv.DictReader(file)}
+        rows[str(row["name"])] = row
+        with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows[name] for name in read_plan() if name in rows)
+
+
+def publish(trainer: Trainer, held_out: np.ndarray) -> dict[str, object]:
+    """Write the fp16 weights, the sheet and the manifest row of a trained generator."""
+    entry, generator = trainer.entry, trainer.averaged_generator().half()
+    path = ZOO / f"{entry.name}.safetensors"
+    weights = {k: v.contiguous() for k, v in generator.state_dict().items() if "num_batches" not in k}
+    with atomic_path(path) as temporary:
+        save_file(weights, temporary)
+    generator.float()  # what the shipped fp16 file gives when it is loaded
+    write_sheet(generator, ZOO / "sheets" / f"{entry.name}.png")
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ZOO, capture_output=True, text=True, check=False
+    )
+    row = {
+        **vars(entry),
+        "file": path.name,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        **measure(generator, held_out),
+        "command": f"make zoo NAME={entry.name}",
+        "commit": commit.stdout.strip() or "none",
+    }
+    add_manifest_row(row)
+    return row
+
+
+def train(entry: Entry, device: torch.device) -> None:
+    """Train one generator to its planned number of steps and publish it."""
+    folder = build_folder() / "zoo" / entry.name
+    trainer = Trainer(entry, device)
+    held_out, _ = cut_crops(load_photographs(entry.content, "dev"), 1500)
+    checkpoint = folder / "state.pt"
+    if checkpoint.is_file():
+        trainer.restore(torch.load(checkpoint, weights_only=True, map_location=device))
+        print(f"{entry.name}: resumed at step {trainer.step}", flush=True)
+    started = time.monotonic()
+    while trainer.step < entry.steps:
+        losses = trainer.train_step()
+        if trainer.step % QUALITY_EVERY == 0 or trainer.step == entry.steps:
+            generator = trainer.averaged_generator()
+            write_sheet(generator, folder / f"step_{trainer.step:06d}.png")
+            figures = measure(generator, held_out[::3])
+            minutes = (time.monotonic() - started) / 60
+            print(f"{entry.name} step {trainer.step} critic {losses[0]:.3f} generator "
+                  f"{losses[1]:.3f} {json.dumps(figures)} {minutes:.1f} min", flush=True)
+            with atomic_path(checkpoint) as temporary:
+                torch.save(trainer.state(), temporary)
+    print(json.dumps(publish(trainer, held_out)), flush=True)
+
+
+def main() -> None:
+    """Train the named entries, or all that are missing."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--name", action="append", help="entry of plan.csv; may be repeated")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    plan = read_plan()
+    unknown = [n for n in arguments.name or [] if n not in plan]
+    if unknown:
+        parser.error(f"{unknown[0]!r} is not in {ZOO.name}/plan.csv; entries: {', '.join(plan)}")
+    done = [] if arguments.name else [n for n in plan if (ZOO / f"{n}.safetensors").is_file()]
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    for name in arguments.name or [n for n in plan if n not in done]:
+        train(plan[name], device)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""dnadet: which generator architecture made this image?"""

@@ -1,0 +1,217 @@
+"""Images from folders, globs and annotation files, decoded once and kept as bytes."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dnadet_lib.files import atomic_path
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+MEMORY_LIMIT = 512 * 2**20  # bytes of decoded images above which they live in a file on disk
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Decode an image file to uint8 RGB (H, W, 3).
+
+    Raises:
+        OSError: the file is missing, truncated or no image; it is named.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else error
+        raise OSError(f"{path}: cannot be read as an image ({reason})") from error
+
+
+def list_images(source: Path | str) -> list[Path]:
+    """List the images that a folder (searched through), a glob, an annotation file or a file names.
+
+    Returns:
+        Paths in sorted order; those of an annotation file in its own order.
+
+    Raises:
+        FileNotFoundError: nothing is there, or it holds no image.
+    """
+    path = Path(source)
+    if path.is_dir():
+        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        if not found:
+            raise FileNotFoundError(f"{path}: the folder holds no image ({', '.join(SUFFIXES)})")
+        return found
+    if path.suffix == ".txt" and path.is_file():
+        return [image for image, _ in read_annotation(path)]
+    if path.is_file():
+        return [path]
+    found = sorted(Path(p) for p in glob.glob(str(source), recursive=True))
+    if not found:
+        raise FileNotFoundError(f"{source}: no such file or folder, and no file matches it")
+    return found
+
+
+def read_annotation(path: Path, root: Path | None = None) -> list[tuple[Path, int]]:
+    """Read a released annotation file: one `path<TAB>label` per line.
+
+    Args:
+        path: The annotation file.
+        root: What relative paths start from; without it, the annotation file's folder if the
+            image is there, else the working folder.
+
+    Raises:
+        FileNotFoundError: the file is missing.
+        ValueError: a line is not `path<TAB>label`, or there is none; file and line are named.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such annotation file")
+    entries = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        name, tab, label = line.rpartition("\t")
+        if not tab or not label.strip().isdigit():
+            raise ValueError(
+                f"{path}, line {number}: {line!r} is not an image path, a tab and a class number"
+            )
+        image = Path(name)
+        for base in (root,) if root else (path.parent, Path()):
+            if (base / name).exists():
+                image = base / name
+                break
+        entries.append((image, int(label)))
+    if not entries:
+        raise ValueError(f"{path}: the annotation file is empty")
+    return entries
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Labelled image files.
+
+    Attributes:
+        paths: (N,) image files.
+        labels: (N,) class numbers.
+        classes: Names of the classes.
+        sources: (N,) the generator of each image, or the photograph it is cut from.
+    """
+
+    paths: list[Path]
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    sources: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if len(self.paths) != len(self.labels):
+            raise ValueError(f"{len(self.paths)} paths, but {len(self.labels)} labels")
+        for path, label in zip(self.paths, self.labels, strict=True):
+            if not 0 <= label < len(self.classes):
+                raise ValueError(
+                    f"{path}: label {label} is outside the classes 0 to {len(self.classes) - 1} "
+                    f"({', '.join(self.classes)})"
+                )
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def require_every_class(self) -> None:
+        """Raise a ValueError if a class has no image, since training would never see it."""
+        present = set(self.labels.tolist())
+        for number, name in enumerate(self.classes):
+            if number not in present:
+                raise ValueError(f"class {name!r} has no image: give some, or leave the class out")
+
+    def take(self, index: np.ndarray) -> ImageSet:
+        """Return the images at the given positions."""
+        sources = [self.sources[i] for i in index] if self.sources else []
+        paths = [self.paths[i] for i in index]
+        return ImageSet(paths, self.labels[index], self.classes, sources)
+
+    @classmethod
+    def from_annotation(cls, path: Path, classes: Sequence[str]) -> ImageSet:
+        """Read a released annotation file (`path<TAB>label` lines)."""
+        entries = read_annotation(Path(path))
+        labels = np.array([label for _, label in entries])
+        return cls([p for p, _ in entries], labels, tuple(classes))
+
+    @classmethod
+    def from_folders(cls, root: Path) -> ImageSet:
+        """Read a folder with one folder of images a class; classes in sorted order.
+
+        Raises:
+            FileNotFoundError: the root, or the images of a class, are missing.
+        """
+        folders = sorted(p for p in Path(root).iterdir() if p.is_dir()) if root.is_dir() else []
+        if not folders:
+            raise FileNotFoundError(f"{root}: expected a folder with one folder of images a class")
+        groups = [list_images(folder) for folder in folders]
+        labels = np.repeat(np.arange(len(folders)), [len(g) for g in groups])
+        return cls([p for g in groups for p in g], labels, tuple(p.name for p in folders))
+
+
+def load_images(paths: Sequence[Path], cache: Path | None = None) -> np.ndarray:
+    """Decode images of one size, once, to uint8.
+
+    Args:
+        paths: Image files, all of one size.
+        cache: Folder for a memory-mapped copy, which is used where the decoded images would take
+            more than 512 MiB and read again by the next call.
+
+    Returns:
+        uint8 (N, H, W, 3), in memory or memory-mapped.
+
+    Raises:
+        OSError: a file cannot be read; it is named.
+        ValueError: no paths, or an image has another size than the first; it is named.
+    """
+    if len(paths) == 0:
+        raise ValueError("no images given")
+    first = read_image(paths[0])
+    shape = (len(paths), *first.shape)
+    if cache is None or np.prod(shape) <= MEMORY_LIMIT:
+        images = np.empty(shape, np.uint8)
+        _fill(images, paths)
+        return images
+    stamps = [f"{p} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in paths]
+    file = Path(cache) / f"{hashlib.sha256(chr(10).join(stamps).encode()).hexdigest()[:16]}.npy"
+    if not file.is_file():
+        with atomic_path(file) as temporary:
+            mapped = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+            _fill(mapped, paths)
+            mapped.flush()
+    return np.load(file, mmap_mode="r")
+
+
+def _fill(images: np.ndarray, paths: Sequence[Path]) -> None:
+    for slot, path in zip(images, paths, strict=True):
+        image = read_image(path)
+        if image.shape != slot.shape:
+            raise ValueError(
+                f"{path}: {image.shape[1]}x{image.shape[0]} pixels, but {paths[0]} is "
+                f"{slot.shape[1]}x{slot.shape[0]}; training needs images of one size"
+            )
+        slot[...] = image
+
+
+def balanced_batches(
+    labels: np.ndarray, items: int, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Yield index batches with `items` images of every class.
+
+    One pass uses each image of the largest class once; smaller classes are shuffled again and
+    start over. The last batch, which would be incomplete, is left out unless it is the only one.
+    """
+    members = [np.flatnonzero(labels == k) for k in np.unique(labels)]
+    longest = max(len(m) for m in members)
+    batches = max(1, longest // items)
+    columns = []
+    for member in members:
+        rounds = -(-batches * items // len(member))
+        columns.append(np.concatenate([rng.permutation(member) for _ in range(rounds)]))
+    for start in range(0, batches * items, items):
+        yield np.concatenate([column[start : start + items] for column in columns])

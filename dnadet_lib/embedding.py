@@ -1,0 +1,83 @@
+"""Maps of embeddings: projections to two dimensions, and how far they can be trusted."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE, trustworthiness
+from sklearn.metrics import silhouette_score
+from sklearn.model_selection import cross_val_score
+from sklearn.neighbors import KNeighborsClassifier
+
+FIT_AT_MOST = 20_000
+SCORED_AT_MOST = 2_000
+METHODS = ("t-SNE", "UMAP", "PCA")
+
+
+def project(embeddings: np.ndarray, method: str = "t-SNE", *, seed: int = 0,
+            neighbours: int = 30) -> np.ndarray:  # fmt: skip
+    """Project embeddings to a plane.
+
+    Args:
+        embeddings: (N, D), scaled to unit length first, since the loss compares directions.
+        method: "t-SNE", "UMAP" or "PCA".
+        seed: Of the projection.
+        neighbours: Perplexity of t-SNE; number of neighbours of UMAP.
+
+    Returns:
+        float32 (N, 2).
+
+    Raises:
+        ValueError: unknown method, non-finite embeddings, or too few or too many of them.
+    """
+    if method not in METHODS:
+        raise ValueError(f"unknown projection {method!r}: choose one of {', '.join(METHODS)}")
+    count = len(embeddings)
+    if not 4 <= count <= FIT_AT_MOST:
+        raise ValueError(f"{count} embeddings: a map is fitted on 4 to {FIT_AT_MOST}")
+    if not np.isfinite(embeddings).all():
+        row = int(np.flatnonzero(~np.isfinite(embeddings).all(axis=1))[0])
+        raise ValueError(f"embedding {row} holds a value that is not finite")
+    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True).clip(1e-12)
+    neighbours = min(neighbours, (count - 1) // 3)
+    if method == "PCA":
+        return PCA(2, random_state=seed).fit_transform(unit).astype(np.float32)
+    if method == "t-SNE":
+        tsne = TSNE(perplexity=max(1, neighbours), init="pca", random_state=seed)
+        return tsne.fit_transform(unit).astype(np.float32)
+    import umap
+
+    reducer = umap.UMAP(n_neighbors=max(2, neighbours), random_state=seed, n_jobs=1)
+    return reducer.fit_transform(unit).astype(np.float32)
+
+
+def map_quality(
+    embeddings: np.ndarray, points: np.ndarray, labels: np.ndarray, seed: int = 0
+) -> dict[str, float]:
+    """Score a map on a seeded sample of at most 2,000 points.
+
+    Args:
+        embeddings: (N, D).
+        points: (N, 2) their projection.
+        labels: (N,) classes.
+        seed: Of the sample.
+
+    Returns:
+        "trustworthiness" of the map (1: its neighbours are neighbours in the embedding), and of
+        the classes on the map "kNN accuracy" (5 neighbours, cross-validated) and "silhouette".
+    """
+    rng = np.random.default_rng(seed)
+    sample = rng.permutation(len(points))[:SCORED_AT_MOST]
+    embeddings, points, labels = embeddings[sample], points[sample], labels[sample]
+    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True).clip(1e-12)
+    folds = int(min(5, np.bincount(labels)[np.unique(labels)].min()))
+    if len(np.unique(labels)) < 2 or folds < 2:
+        raise ValueError("a map is scored with two or more classes of two or more points each")
+    knn = KNeighborsClassifier(min(5, len(points) // 2))
+    return {
+        "trustworthiness": float(
+            trustworthiness(unit, points, n_neighbors=min(15, (len(points) - 1) // 2))
+        ),
+        "kNN accuracy": float(cross_val_score(knn, points, labels, cv=folds).mean()),
+        "silhouette": float(silhouette_score(points, labels)),
+    }

@@ -1,0 +1,246 @@
+"""Predictions on a set-up, and figures with intervals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from sklearn.metrics import confusion_matrix, f1_score, recall_score
+
+from dnadet_lib.data import ImageSet, read_image
+from dnadet_lib.files import atomic_path
+from dnadet_lib.model import DNADet
+
+BOOTSTRAPS = 1000
+BATCH = 100  # images decoded at a time
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says of a set-up's images.
+
+    Attributes:
+        truth: (N,) class numbers.
+        probabilities: (N, K).
+        embeddings: (N, D).
+        unknown_scores: (N,).
+        sources: (N,) generator, or `real/CONTENT/PHOTOGRAPH`.
+        classes: Names of the classes.
+    """
+
+    truth: np.ndarray
+    probabilities: np.ndarray
+    embeddings: np.ndarray
+    unknown_scores: np.ndarray
+    sources: np.ndarray
+    classes: tuple[str, ...]
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """(N,) the most probable class numbers."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def correct(self) -> np.ndarray:
+        """(N,) whether the prediction is right."""
+        return self.predicted == self.truth
+
+
+def predict(model: DNADet, images: ImageSet) -> Predictions:
+    """Run a model over a set-up, in batches.
+
+    Raises:
+        OSError: an image cannot be read; it is named.
+        ValueError: an image is smaller than a patch; it is named.
+    """
+    embeddings, probabilities, scores = [], [], []
+    for start in range(0, len(images), BATCH):
+        views = []
+        for path in images.paths[start : start + BATCH]:
+            try:
+                views.append(model.prepare(read_image(path)))
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}") from error
+        embedded, probability = model.infer(views)
+        embeddings.append(embedded.cpu().numpy())
+        probabilities.append(probability.cpu().numpy())
+        scores.append(model.unknown_score(embedded).cpu().numpy())
+    sources = images.sources or [images.classes[k] for k in images.labels]
+    return Predictions(
+        images.labels,
+        np.concatenate(probabilities),
+        np.concatenate(embeddings),
+        np.concatenate(scores),
+        np.array(sources),
+        images.classes,
+    )
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with its 95% interval, and what the interval is over."""
+
+    value: float
+    low: float
+    high: float
+    kind: str
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def bootstrap_accuracy(correct: np.ndarray, groups: np.ndarray, seed: int = 0) -> Interval:
+    """Accuracy with a percentile bootstrap that draws whole groups.
+
+    Args:
+        correct: (N,) booleans.
+        groups: (N,) what is drawn together: the photograph for crops, the image itself else.
+        seed: Of the bootstrap.
+    """
+    _, number = np.unique(groups, return_inverse=True)
+    hits = np.bincount(number, weights=correct)
+    sizes = np.bincount(number)
+    rng = np.random.default_rng(seed)
+    draws = rng.integers(0, len(sizes), (BOOTSTRAPS, len(sizes)))
+    accuracies = hits[draws].sum(axis=1) / sizes[draws].sum(axis=1)
+    low, high = np.quantile(accuracies, [0.025, 0.975])
+    return Interval(float(np.mean(correct)), float(low), float(high), "images")
+
+
+def generator_accuracies(predictions: Predictions) -> dict[str, Interval]:
+    """Accuracy on each generator, and on each content's photographs (Real by photograph)."""
+    sources = predictions.sources
+    real = np.char.startswith(sources.astype(str), "real/")
+    origin = np.where(real, ["/".join(s.split("/")[:2]) for s in sources], sources)
+    rows = {}
+    for name in sorted(set(origin)):
+        member = origin == name
+        photos = real[member].any()
+        groups = sources[member] if photos else np.arange(member.sum())
+        rows[name] = bootstrap_accuracy(predictions.correct[member], groups)
+    return rows
+
+
+def setup_accuracy(per_generator: Iterable[Interval]) -> Interval:
+    """Mean accuracy over generators, each counted once.
+
+    With three or more, a t-interval over the generators' accuracies, cut to [0, 1]: what to
+    expect of one more such generator set. With fewer, the mean of the image bootstraps,
+    conditional on these generators.
+    """
+    rows = list(per_generator)
+    values = np.array([row.value for row in rows])
+    mean = float(values.mean())
+    if len(values) < 3:
+        low, high = (float(np.mean([getattr(r, end) for r in rows])) for end in ("low", "high"))
+        return Interval(mean, low, high, "images, conditional on these generators")
+    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    return Interval(mean, max(0.0, mean - half), min(1.0, mean + half), "generators")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure of the results table."""
+
+    method: str
+    setup: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    images: int
+    generators: int
+
+
+def summarise(method: str, setup: str, predictions: Predictions) -> list[Row]:
+    """Make a set-up's rows: mean accuracy, macro F1, recall a class, accuracy a generator."""
+    each = generator_accuracies(predictions)
+    overall = setup_accuracy(each.values())
+    count, truth, predicted = len(predictions.truth), predictions.truth, predictions.predicted
+    # Accuracies count photographs of one content as one more generator.
+    rows = [
+        Row(method, setup, "accuracy", overall.value, overall.low, overall.high, count, len(each))
+    ]
+    present = sorted(set(truth.tolist()))
+    macro = f1_score(truth, predicted, labels=present, average="macro", zero_division=0)
+    rows.append(Row(method, setup, "macro F1", float(macro), *(float("nan"),) * 2, count, len(each)))
+    recalls = recall_score(truth, predicted, labels=present, average=None, zero_division=0)
+    for number, recall in zip(present, recalls, strict=True):
+        member = truth == number
+        interval = bootstrap_accuracy(
+            predictions.correct[member],
+            predictions.sources[member] if number == 0 else np.arange(member.sum()),
+        )
+        rows.append(
+            Row(
+                method, setup, f"recall {predictions.classes[number]}", float(recall),
+                interval.low, interval.high, int(member.sum()),
+                len({s for s in predictions.sources[member]}) if number else 1,
+            )
+        )  # fmt: skip
+    for name, interval in each.items():
+        size = int(np.sum(np.char.startswith(predictions.sources.astype(str), name)))
+        rows.append(
+            Row(method, setup, f"accuracy {name}", interval.value, interval.low, interval.high, size, 1)
+        )
+    return rows
+
+
+def confusion(predictions: Predictions) -> pd.DataFrame:
+    """Confusion matrix: true classes as rows, predicted as columns, each row summing to 1."""
+    present = sorted(set(predictions.truth.tolist()))
+    matrix = confusion_matrix(
+        predictions.truth, predictions.predicted, labels=range(len(predictions.classes))
+    )[present]
+    names = [predictions.classes[k] for k in present]
+    return pd.DataFrame(
+        matrix / matrix.sum(axis=1, keepdims=True), names, list(predictions.classes)
+    )
+
+
+def write_results(rows: Sequence[Row], folder: Path) -> None:
+    """Write `results.json` (all rows) and `results.md` (accuracy by method and set-up)."""
+    text = json.dumps({"rows": [asdict(row) for row in rows]}, indent=1).replace("NaN", "null")
+    with atomic_path(folder / "results.json") as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+    with atomic_path(folder / "results.md") as temporary:
+        temporary.write_text(results_table(rows), encoding="utf-8")
+
+
+def results_table(rows: Sequence[Row]) -> str:
+    """Markdown table of accuracies: a line a method, a column a set-up, 95% intervals."""
+    accuracies = {(r.method, r.setup): r for r in rows if r.metric == "accuracy"}
+    setups = list(dict.fromkeys(setup for _, setup in accuracies))
+    lines = [
+        "| method | " + " | ".join(f"{s}" for s in setups) + " |",
+        "|---" * (len(setups) + 1) + "|",
+    ]
+    for method in dict.fromkeys(m for m, _ in accuracies):
+        cells = [
+            f"{r.value:.3f} [{r.low:.3f}, {r.high:.3f}]" if (r := accuracies.get((method, s))) else ""
+            for s in setups
+        ]
+        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def write_predictions(predictions: Predictions, images: ImageSet, path: Path) -> None:
+    """Write one row an image as Parquet: path, source, true and predicted class, probabilities."""
+    table = pd.DataFrame(
+        {
+            "path": [str(p) for p in images.paths],
+            "source": predictions.sources,
+            "truth": [predictions.classes[k] for k in predictions.truth],
+            "predicted": [predictions.classes[k] for k in predictions.predicted],
+            "unknown_score": predictions.unknown_scores,
+        }
+    )
+    for number, name in enumerate(predictions.classes):
+        table[f"p_{name}"] = predictions.probabilities[:, number]
+    with atomic_path(path) as temporary:
+        table.to_parquet(temporary)

@@ -1,0 +1,204 @@
+"""The four generator architectures of the pocket zoo: 64 pixels, latent 64, 0.6 to 1 million weights.
+
+They differ in what leaves a trace, the upsampling and what follows it, and share the rest:
+
+========== ============================================ =============== ==================
+class      upsampling                                   normalisation   output
+========== ============================================ =============== ==================
+ProGAN     nearest neighbour, then two 3x3 convolutions pixel norm      1x1 to RGB, linear
+MMDGAN     transposed convolution 4x4, stride 2         batch norm      transposed 4x4, tanh
+SNGAN      nearest neighbour in residual blocks         batch norm      3x3, tanh
+InfoMaxGAN bilinear in residual blocks                  batch norm      3x3, tanh
+========== ============================================ =============== ==================
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+LATENT = 64
+IMAGE_SIZE = 64
+
+
+class PixelNorm(nn.Module):
+    """Scales every pixel's feature vector to unit mean square (Karras 2018, section 4.2)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise (B, C, ...) over C."""
+        return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
+
+
+class EqualizedConv2d(nn.Conv2d):
+    """Convolution with N(0, 1) weights, scaled by He's constant at run time (Karras 2018, 4.1)."""
+
+    def reset_parameters(self) -> None:
+        """Draw standard normal weights; the scale is applied in `forward`."""
+        nn.init.normal_(self.weight)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (B, C_in, H, W) to (B, C_out, H, W)."""
+        scale = math.sqrt(2.0 / self.weight[0].numel())
+        return self._conv_forward(x, self.weight * scale, self.bias)
+
+
+class ProGANGenerator(nn.Module):
+    """ProGAN: nearest-neighbour upsampling, 3x3 convolutions, pixel norm, linear 1x1 to RGB.
+
+    Source: Karras et al. 2018, table 2, at 64 pixels and without the growing phase.
+    """
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__()
+        channels = [8 * width, 8 * width, 4 * width, 2 * width, width]
+        self.normalise_latent = PixelNorm()
+        self.first = nn.Sequential(
+            EqualizedConv2d(LATENT, 16 * channels[0], 1),
+            nn.Flatten(),
+            nn.Unflatten(1, (channels[0], 4, 4)),
+            nn.LeakyReLU(0.2),
+            PixelNorm(),
+            *self._convolution(channels[0], channels[0]),
+        )
+        self.blocks = nn.Sequential(
+            *(
+                nn.Sequential(
+                    nn.Upsample(scale_factor=2, mode="nearest"),
+                    *self._convolution(c_in, c_out),
+                    *self._convolution(c_out, c_out),
+                )
+                for c_in, c_out in zip(channels[:-1], channels[1:], strict=True)
+            )
+        )
+        self.to_rgb = EqualizedConv2d(channels[-1], 3, 1)
+
+    @staticmethod
+    def _convolution(c_in: int, c_out: int) -> list[nn.Module]:
+        return [EqualizedConv2d(c_in, c_out, 3, padding=1), nn.LeakyReLU(0.2), PixelNorm()]
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map latents (B, 64) to images (B, 3, 64, 64), about [-1, 1], not clipped."""
+        x = self.first(self.normalise_latent(z)[:, :, None, None])
+        return self.to_rgb(self.blocks(x))
+
+
+class DCGANGenerator(nn.Module):
+    """The generator of MMDGAN: DCGAN's transposed convolutions 4x4 with stride 2.
+
+    Source: Radford et al. 2016; used with the MMD loss by Binkowski et al. 2018.
+    """
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        channels = [8 * width, 4 * width, 2 * width, width]
+        layers: list[nn.Module] = [
+            nn.ConvTranspose2d(LATENT, channels[0], 4, 1, 0, bias=False),
+            nn.BatchNorm2d(channels[0]),
+            nn.ReLU(),
+        ]
+        for c_in, c_out in zip(channels[:-1], channels[1:], strict=True):
+            layers += [
+                nn.ConvTranspose2d(c_in, c_out, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(c_out),
+                nn.ReLU(),
+            ]
+        self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(channels[-1], 3, 4, 2, 1), nn.Tanh())
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map latents (B, 64) to images (B, 3, 64, 64) in [-1, 1]."""
+        return self.layers(z[:, :, None, None])
+
+
+class ResidualUpBlock(nn.Module):
+    """Batch norm, ReLU, 2x upsampling, two 3x3 convolutions, with an upsampled 1x1 shortcut.
+
+    Source: Miyato et al. 2018, figure 9.
+    """
+
+    def __init__(self, c_in: int, c_out: int, upsampling: str) -> None:
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(c_in)
+        self.upsample = nn.Upsample(scale_factor=2, mode=upsampling)
+        self.conv1 = nn.Conv2d(c_in, c_out, 3, padding=1)
+        self.norm2 = nn.BatchNorm2d(c_out)
+        self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1)
+        self.shortcut = nn.Conv2d(c_in, c_out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C_in, H, W) to (B, C_out, 2H, 2W)."""
+        hidden = self.conv1(self.upsample(F.relu(self.norm1(x))))
+        hidden = self.conv2(F.relu(self.norm2(hidden)))
+        return hidden + self.upsample(self.shortcut(x))
+
+
+class ResNetGenerator(nn.Module):
+    """Residual generator of SNGAN (nearest) and InfoMaxGAN (bilinear upsampling).
+
+    Sources: Miyato et al. 2018; Lee et al. 2021.
+    """
+
+    def __init__(self, upsampling: str, width: int = 16) -> None:
+        super().__init__()
+        channels = [8 * width, 8 * width, 4 * width, 2 * width, width]
+        self.first = nn.Linear(LATENT, 16 * channels[0])
+        self.unflatten = nn.Unflatten(1, (channels[0], 4, 4))
+        self.blocks = nn.Sequential(
+            *(
+                ResidualUpBlock(c_in, c_out, upsampling)
+                for c_in, c_out in zip(channels[:-1], channels[1:], strict=True)
+            )
+        )
+        self.to_rgb = nn.Sequential(
+            nn.BatchNorm2d(channels[-1]),
+            nn.ReLU(),
+            nn.Conv2d(channels[-1], 3, 3, padding=1),
+            nn.Tanh(),
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map latents (B, 64) to images (B, 3, 64, 64) in [-1, 1]."""
+        return self.to_rgb(self.blocks(self.unflatten(self.first(z))))
+
+
+ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
+    "ProGAN": ProGANGenerator,
+    "MMDGAN": DCGANGenerator,
+    "SNGAN": lambda: ResNetGenerator("nearest"),
+    "InfoMaxGAN": lambda: ResNetGenerator("bilinear"),
+}
+
+
+def build_generator(architecture: str) -> nn.Module:
+    """Return an untrained generator of a class of the pocket zoo.
+
+    Raises:
+        ValueError: the class is none of `ARCHITECTURES`.
+    """
+    if architecture not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise ValueError(f"unknown generator architecture {architecture!r}: choose one of {known}")
+    return ARCHITECTURES[architecture]()
+
+
+@torch.no_grad()
+def sample_images(generator: nn.Module, latents: Tensor, batch_size: int = 50) -> Tensor:
+    """Run a generator in fp32 and round to 8 bits.
+
+    Args:
+        generator: Maps (B, 64) latents to (B, 3, 64, 64) in [-1, 1].
+        latents: (N, 64).
+        batch_size: Images a forward pass; fixed, since kernels may round differently by size.
+
+    Returns:
+        uint8 images (N, 64, 64, 3): (x + 1) * 127.5, rounded half to even, clipped to 0..255.
+    """
+    generator.eval()
+    images = torch.cat([generator(z) for z in latents.split(batch_size)])
+    levels = ((images.float() + 1) * 127.5).round().clamp(0, 255)
+    return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous()

@@ -1,0 +1,87 @@
+"""Patches: cutting them, resizing images, and normalising both for the network."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+
+def resize(image: np.ndarray, side: int, resize_filter: str = "bicubic") -> np.ndarray:
+    """Resize a uint8 image (H, W, 3) to (side, side, 3) with a named Pillow filter.
+
+    Raises:
+        ValueError: Pillow has no filter of that name.
+    """
+    try:
+        resampling = Image.Resampling[resize_filter.upper()]
+    except KeyError:
+        names = ", ".join(r.name.lower() for r in Image.Resampling)
+        raise ValueError(f"resize filter {resize_filter!r}: choose one of {names}") from None
+    if image.shape[:2] == (side, side):
+        return image
+    return np.asarray(Image.fromarray(image).resize((side, side), resampling))
+
+
+def check_patch_fits(height: int, width: int, patch: int) -> None:
+    """Raise a ValueError if an image of that size is smaller than a patch."""
+    if min(height, width) < patch:
+        raise ValueError(
+            f"image is {width}x{height} pixels, smaller than a patch of {patch}x{patch}; "
+            "use a larger image or a model with smaller patches"
+        )
+
+
+def random_patches(
+    images: np.ndarray, patch: int, count: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Cut `count` patches at random positions from each image.
+
+    Args:
+        images: uint8 (B, H, W, 3).
+        patch: Side in pixels.
+        count: Patches per image.
+        rng: Random generator.
+
+    Returns:
+        uint8 (B, count, patch, patch, 3).
+
+    Raises:
+        ValueError: an image is smaller than a patch.
+    """
+    batch, height, width = images.shape[:3]
+    check_patch_fits(height, width, patch)
+    top = rng.integers(0, height - patch + 1, (batch, count, 1, 1))
+    left = rng.integers(0, width - patch + 1, (batch, count, 1, 1))
+    offset = np.arange(patch)
+    item = np.arange(batch)[:, None, None, None]
+    return images[item, top + offset[:, None], left + offset]
+
+
+def grid_patches(image: np.ndarray, patch: int, max_per_side: int = 8) -> np.ndarray:
+    """Cut a regular grid of patches that covers one image, overlapping by half where it can.
+
+    Args:
+        image: uint8 (H, W, 3).
+        patch: Side in pixels.
+        max_per_side: At most this many rows and columns, evenly spread, on large images.
+
+    Returns:
+        uint8 (V, patch, patch, 3), row by row.
+
+    Raises:
+        ValueError: the image is smaller than a patch.
+    """
+    height, width = image.shape[:2]
+    check_patch_fits(height, width, patch)
+    tops, lefts = (
+        np.linspace(0, side - patch, min(max_per_side, 2 * side // patch - 1)).astype(int)
+        for side in (height, width)
+    )
+    return np.stack([image[t : t + patch, x : x + patch] for t in tops for x in lefts])
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Map uint8 images (B, H, W, 3) to float (B, 3, H, W) in [-1, 1], channels last in memory."""
+    return images.permute(0, 3, 1, 2).to(torch.float32).div(127.5).sub(1)

@@ -1,0 +1,111 @@
+"""The photographs of the benchmark and the 64x64 crops that are cut from them."""
+
+from __future__ import annotations
+
+import csv
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dnadet_lib.paths import data_folder
+
+CROP_SIZE = 64
+CONTENTS = ("meadow", "stamps")
+GROUPS = ("train", "dev", "test", "finetune")
+DULL_BELOW = 12.0  # standard deviation of the grey levels under which a crop shows nothing
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """One source photograph: its name, content, group and file."""
+
+    name: str
+    content: str
+    group: str
+    path: Path
+
+
+def load_photographs(content: str, group: str, folder: Path | None = None) -> list[Photograph]:
+    """List the photographs of one content and group in the order of `photos.csv`.
+
+    Raises:
+        FileNotFoundError: `photos.csv` or a photograph is missing.
+        ValueError: no photograph has that content and group.
+    """
+    folder = folder or data_folder() / "photos"
+    table = folder / "photos.csv"
+    if not table.is_file():
+        raise FileNotFoundError(f"{table}: the list of photographs is missing")
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = [r for r in csv.DictReader(file) if (r["content"], r["group"]) == (content, group)]
+    if not rows:
+        raise ValueError(
+            f"{table}: no photograph with content {content!r} and group {group!r}; "
+            f"contents are {CONTENTS}, groups {GROUPS}"
+        )
+    photographs = [
+        Photograph(Path(r["file"]).stem, content, group, folder / r["file"]) for r in rows
+    ]
+    for photograph in photographs:
+        if not photograph.path.is_file():
+            raise FileNotFoundError(f"{photograph.path}: named in {table.name}, but missing")
+    return photographs
+
+
+def cut_meadow(photo: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Cut a square of 128 to 400 pixels and bring it to 64 with Lanczos."""
+    side = int(rng.integers(128, min(400, *photo.size) + 1))
+    left = int(rng.integers(0, photo.width - side + 1))
+    top = int(rng.integers(0, photo.height - side + 1))
+    box = (left, top, left + side, top + side)
+    return photo.resize((CROP_SIZE, CROP_SIZE), Image.Resampling.LANCZOS, box=box)
+
+
+def cut_stamp(photo: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Put a cut-out object on a plain ground of random colour, then cut as from a meadow."""
+    side = int(rng.integers(180, 321))
+    ground = tuple(int(v) for v in rng.integers(0, 256, 3))
+    canvas = Image.new("RGB", (side, side), ground)
+    slack = (side - photo.width, side - photo.height)
+    offset = tuple(int(rng.integers(min(0, s), max(0, s) + 1)) for s in slack)
+    canvas.paste(photo, offset, photo)
+    return canvas.resize((CROP_SIZE, CROP_SIZE), Image.Resampling.LANCZOS)
+
+
+def cut_crops(
+    photographs: list[Photograph], count: int, seed: int = 0
+) -> tuple[np.ndarray, list[str]]:
+    """Cut `count` crops, the same number from every photograph (one more from the first ones).
+
+    Crops with little contrast are drawn again; half of them are mirrored. Crop i of a photograph
+    depends on the photograph's name, i and the seed alone.
+
+    Args:
+        photographs: Of one content and group.
+        count: Number of crops in all.
+        seed: Of the crops' positions.
+
+    Returns:
+        uint8 crops (count, 64, 64, 3), and for each the name of its photograph.
+    """
+    crops = np.empty((count, CROP_SIZE, CROP_SIZE, 3), np.uint8)
+    names: list[str] = [""] * count
+    for start, photograph in enumerate(photographs):
+        cut = cut_stamp if photograph.content == "stamps" else cut_meadow
+        with Image.open(photograph.path) as file:
+            photo = file.convert("RGBA" if photograph.content == "stamps" else "RGB")
+        rng = np.random.default_rng([seed, zlib.crc32(photograph.name.encode())])
+        for index in range(start, count, len(photographs)):
+            crops[index], names[index] = _cut_one(photo, cut, rng), photograph.name
+    return crops, names
+
+
+def _cut_one(photo: Image.Image, cut, rng: np.random.Generator) -> np.ndarray:
+    for _ in range(20):
+        crop = np.asarray(cut(photo, rng))
+        if crop.mean(axis=2).std() >= DULL_BELOW:
+            break
+    return crop[:, ::-1] if rng.random() < 0.5 else crop

@@ -1,0 +1,122 @@
+"""Every number of a training run. The `paper_*` presets are the paper's, the others ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from dnadet_lib.model import InputSpec
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How a model is trained.
+
+    Attributes:
+        name: Of the preset.
+        width: Channels of the first stage.
+        input: Resizes, patch side, front end and vote.
+        patches: Random patches cut from each image and step; 0 for the whole image.
+        items: Images a step and class; in pre-training, images a step.
+        learning_rate: Of Adam.
+        schedule: "step": times `decay` every `decay_every` iterations; "one-cycle": up and down.
+        decay_every: Iterations.
+        decay: Factor.
+        epochs: At most.
+        patience: Epochs without a better dev score before training stops.
+        select_by: "accuracy" or "macro_f1" on dev: what the kept epoch is best by.
+        temperature: Of the contrastive loss.
+        weight_rate: Learning rate of the automatic loss weights.
+        contrast: Whether the contrastive loss is used beside cross-entropy.
+        steps_per_epoch: Steps after which dev is scored; None for a pass over the images.
+        transform_size: Pre-training: side of the crop that is transformed, in pixels.
+        double_softmax: The release's fault: softmax before cross-entropy.
+    """
+
+    name: str
+    width: int = 64
+    input: InputSpec = InputSpec()
+    patches: int = 16
+    items: int = 32
+    learning_rate: float = 1e-4
+    schedule: str = "step"
+    decay_every: int = 500
+    decay: float = 0.9
+    epochs: int = 30
+    patience: int = 20
+    select_by: str = "accuracy"
+    temperature: float = 0.07
+    weight_rate: float = 0.01
+    contrast: bool = True
+    steps_per_epoch: int | None = None
+    transform_size: int = 128
+    double_softmax: bool = False
+
+
+paper_celeba = Preset("paper_celeba")
+paper_lsun = Preset("paper_lsun", learning_rate=1e-3, decay_every=2500)
+paper_wild = Preset(
+    "paper_wild",
+    input=InputSpec(resize_first=128),
+    items=16,
+    learning_rate=1e-3,
+    decay_every=2500,
+    select_by="macro_f1",
+)
+paper_pretrain = Preset("paper_pretrain", items=128, epochs=50, select_by="macro_f1")
+
+_NATIVE = InputSpec(resize=None, patch=32, vote="patches", high_pass=True)
+
+pocket = Preset(
+    "pocket",
+    width=32,
+    input=_NATIVE,
+    patches=4,
+    learning_rate=1e-3,
+    schedule="one-cycle",
+    epochs=8,
+    patience=8,
+)
+pocket_pretrain = Preset(
+    "pocket_pretrain",
+    width=32,
+    input=_NATIVE,
+    patches=2,
+    items=128,
+    learning_rate=1e-3,
+    schedule="one-cycle",
+    epochs=20,
+    patience=20,
+    select_by="macro_f1",
+    steps_per_epoch=500,
+    transform_size=64,
+)
+whole_raw = replace(
+    pocket,
+    name="whole_raw",
+    input=InputSpec(resize=None, vote="whole"),
+    patches=0,
+    contrast=False,
+)
+smoke = replace(pocket, name="smoke", width=8, items=4, epochs=2, patches=2, steps_per_epoch=4)
+smoke_pretrain = replace(
+    pocket_pretrain, name="smoke_pretrain", width=8, items=16, epochs=2, steps_per_epoch=4
+)
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        paper_celeba, paper_lsun, paper_wild, paper_pretrain,
+        pocket, pocket_pretrain, whole_raw, smoke, smoke_pretrain,
+    )
+}  # fmt: skip
+
+
+def get_preset(name: str) -> Preset:
+    """Return a preset by name.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]

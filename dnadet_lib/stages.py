@@ -1,0 +1,198 @@
+"""The two stages on the pocket zoo: which images go in, what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.metrics import accuracy_score, f1_score
+
+from dnadet_lib.data import ImageSet, load_images
+from dnadet_lib.evaluation import predict
+from dnadet_lib.model import DNADet, save_model, transfer_backbone
+from dnadet_lib.photos import cut_crops, load_photographs
+from dnadet_lib.presets import Preset
+from dnadet_lib.training import (
+    PatchBatches,
+    TransformationBatches,
+    apply_transformations,
+    fit,
+)
+from dnadet_lib.transforms import image_transformations
+from dnadet_lib.zoo import load_setup
+
+PRETRAINING_CROPS = {"pocket": 6000, "smoke": 60}
+IMAGES_A_TRANSFORMATION = {"pocket": 10, "smoke": 1}
+REFERENCES_A_CLASS = 200
+KNOWN_SHARE = 0.95
+
+
+@dataclass(frozen=True)
+class TransformationSet:
+    """Transformed crops of unseen photographs: (N, 64, 64, 3) and transformation numbers (N,)."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+def build_model(classes: tuple[str, ...], preset: Preset, seed: int) -> DNADet:
+    """Make a model with weights drawn from the seed."""
+    torch.manual_seed(seed)
+    return DNADet(len(classes), preset.width, classes=classes, input=preset.input)
+
+
+def transformation_set(group: str, size: int, each: int, seed: int = 0) -> TransformationSet:
+    """Put `each` crops of a photograph group through every one of the 170 transformations.
+
+    Args:
+        group: "train", "dev" or "test" photographs of meadow.
+        size: Side of the crops in pixels; 64.
+        each: Crops a transformation.
+        seed: Of crops and noise.
+    """
+    transformations = image_transformations(size)
+    labels = np.tile(np.arange(len(transformations)), each)
+    crops, _ = cut_crops(load_photographs("meadow", group), len(labels), seed)
+    rng = np.random.default_rng(seed)
+    crops = crops[rng.permutation(len(crops))]
+    return TransformationSet(apply_transformations(crops, labels, transformations, rng), labels)
+
+
+def predict_transformations(model: DNADet, data: TransformationSet) -> np.ndarray:
+    """Predict transformation numbers (N,), by the model's vote over patches."""
+    parts = [
+        model.infer([model.prepare(image) for image in data.images[start : start + 200]])[1]
+        for start in range(0, len(data.images), 200)
+    ]
+    return torch.cat(parts).argmax(dim=1).cpu().numpy()
+
+
+def pretraining_scores(data: TransformationSet, predicted: np.ndarray) -> dict[str, float]:
+    """Accuracy and macro F1 over the 170 classes, and accuracy over their six families."""
+    families = np.array([t.family for t in image_transformations(data.images.shape[1])])
+    return {
+        "accuracy": float(accuracy_score(data.labels, predicted)),
+        "macro F1": float(f1_score(data.labels, predicted, average="macro")),
+        "family accuracy": float(np.mean(families[data.labels] == families[predicted])),
+    }
+
+
+def run_pretraining(
+    preset: Preset,
+    *,
+    profile: str = "pocket",
+    seed: int = 0,
+    folder: Path | None = None,
+    start_from: DNADet | None = None,
+) -> tuple[DNADet, list[dict[str, float]]]:
+    """Stage 1: learn to tell the 170 transformations apart on meadow's train photographs.
+
+    Args:
+        preset: A pre-training preset.
+        profile: "pocket", or "smoke" for a few crops.
+        seed: Of weights, crops and training.
+        folder: For history, state and model; a run found there goes on.
+        start_from: A pre-trained model to continue from.
+
+    Returns:
+        The model with its best dev epoch's weights, and the history.
+    """
+    names = tuple(t.name for t in image_transformations(preset.transform_size))
+    model = build_model(names, preset, seed)
+    if start_from is not None:
+        model.load_state_dict(start_from.state_dict())
+    photographs = load_photographs("meadow", "train")
+    crops, _ = cut_crops(photographs, PRETRAINING_CROPS[profile], seed)
+    dev = transformation_set("dev", preset.transform_size, IMAGES_A_TRANSFORMATION[profile])
+
+    def validate(candidate: DNADet) -> tuple[np.ndarray, np.ndarray]:
+        return dev.labels, predict_transformations(candidate, dev)
+
+    batches = TransformationBatches(crops, preset)
+    return model, fit(model, batches, validate, preset, seed=seed, folder=folder)
+
+
+def dev_validation(dev: ImageSet) -> Callable[[DNADet], tuple[np.ndarray, np.ndarray]]:
+    """Score a model on labelled dev images, decoded once."""
+
+    def validate(model: DNADet) -> tuple[np.ndarray, np.ndarray]:
+        predictions = predict(model, dev)
+        return predictions.truth, predictions.predicted
+
+    return validate
+
+
+def run_training(
+    preset: Preset,
+    train: ImageSet,
+    dev: ImageSet,
+    *,
+    pretrained: DNADet | None = None,
+    seed: int = 0,
+    folder: Path | None = None,
+) -> tuple[DNADet, list[dict[str, float]]]:
+    """Stage 2: learn the classes of labelled images, from a pre-trained backbone or from scratch.
+
+    Args:
+        preset: A stage 2 preset.
+        train: Training images, of one size; every class must have some.
+        dev: Images of dev generators: early stopping, the temperature and the unknown threshold.
+        pretrained: Stage 1 model, or None for random weights.
+        seed: Of weights, order and patches.
+        folder: For history, state and model; a run found there goes on.
+
+    Returns:
+        The calibrated model with its best dev epoch's weights, and the history.
+
+    Raises:
+        ValueError: a class has no image, or images differ in size; named.
+    """
+    train.require_every_class()
+    model = build_model(train.classes, preset, seed)
+    if pretrained is not None:
+        transfer_backbone(model, pretrained)
+    cache = folder / "cache" if folder else None
+    batches = PatchBatches(load_images(train.paths, cache), train.labels, preset)
+    history = fit(model, batches, dev_validation(dev), preset, seed=seed, folder=folder)
+    calibrate(model, train, dev, seed)
+    if folder is not None:
+        save_model(model, folder / "model.safetensors", preset=preset.name, seed=seed)
+    return model, history
+
+
+def calibrate(model: DNADet, train: ImageSet, dev: ImageSet, seed: int = 0) -> None:
+    """Fit what `attribute` needs beyond weights: temperature, training embeddings, threshold.
+
+    The temperature minimises the log loss on dev after the vote over patches; the threshold lets
+    95% of dev images pass as known.
+    """
+    rng = np.random.default_rng(seed)
+    chosen = np.concatenate(
+        [
+            rng.permutation(np.flatnonzero(train.labels == k))[:REFERENCES_A_CLASS]
+            for k in np.unique(train.labels)
+        ]
+    )
+    model.reference = torch.from_numpy(predict(model, train.take(chosen)).embeddings)
+    losses = {}
+    for temperature in np.geomspace(0.5, 4, 13):
+        model.temperature = float(temperature)
+        predictions = predict(model, dev)
+        likelihood = predictions.probabilities[np.arange(len(dev)), predictions.truth]
+        losses[model.temperature] = -np.log(likelihood.clip(1e-12)).mean()
+    model.temperature = min(losses, key=lambda t: losses[t])
+    model.threshold = float(np.quantile(predict(model, dev).unknown_scores, KNOWN_SHARE))
+
+
+def training_data(root: Path | None = None) -> tuple[ImageSet, ImageSet]:
+    """Return the pocket zoo's training images (closed set) and its dev set-up."""
+    return load_setup("closed", "train", root), load_setup("dev", root=root)
+
+
+def history_frame(history: list[dict[str, float]]) -> pd.DataFrame:
+    """Return a training history as a table, one row an epoch."""
+    return pd.DataFrame(history).set_index("epoch")

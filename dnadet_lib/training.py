@@ -1,0 +1,281 @@
+"""The training loop of both stages, and what feeds it."""
+
+from __future__ import annotations
+
+
+import csv
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from sklearn.metrics import accuracy_score, f1_score
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from dnadet_lib.data import balanced_batches
+from dnadet_lib.files import atomic_path
+from dnadet_lib.losses import AutomaticWeightedLoss, SupConLoss, classification_loss
+from dnadet_lib.model import DNADet, ProjectionHead, save_model
+from dnadet_lib.patches import normalise, random_patches, resize
+from dnadet_lib.presets import Preset
+from dnadet_lib.transforms import Transformation, image_transformations
+
+Validation = Callable[[DNADet], tuple[np.ndarray, np.ndarray]]
+
+
+class Batches(Protocol):
+    """What a stage trains on."""
+
+    steps: int
+
+    def epoch(self, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield uint8 patches (B, V, h, w, 3) and labels (B,)."""
+
+
+class PatchBatches:
+    """Stage 2: one image per class and item, `patches` random patches from each.
+
+    Args:
+        images: uint8 (N, H, W, 3).
+        labels: (N,) class numbers.
+        preset: Its resizes, patch side, patches and items are used.
+    """
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, preset: Preset) -> None:
+        self.images, self.labels, self.preset = images, np.asarray(labels), preset
+        counts = np.bincount(self.labels)
+        passes = max(1, int(counts.max()) // preset.items)
+        self.steps = preset.steps_per_epoch or passes
+
+    def epoch(self, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield uint8 patches (B, V, h, w, 3) and labels (B,)."""
+        done = 0
+        while done < self.steps:
+            for index in balanced_batches(self.labels, self.preset.items, rng):
+                if done == self.steps:
+                    return
+                yield cut_views(self.images[index], self.preset, rng), self.labels[index]
+                done += 1
+
+
+class TransformationBatches:
+    """Stage 1: random crops of photographs, each put through one of the 170 transformations.
+
+    Args:
+        images: uint8 (N, H, W, 3) photographs, at least `preset.transform_size` a side.
+        preset: Its transform size, patch side, patches and items are used.
+    """
+
+    def __init__(self, images: np.ndarray, preset: Preset) -> None:
+        self.images, self.preset = images, preset
+        self.transformations = image_transformations(preset.transform_size)
+        self.steps = preset.steps_per_epoch or max(1, len(images) // preset.items)
+
+    def epoch(self, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield uint8 patches (B, V, h, w, 3) and transformation numbers (B,)."""
+        for _ in range(self.steps):
+            index = rng.integers(0, len(self.images), self.preset.items)
+            labels = rng.integers(0, len(self.transformations), self.preset.items)
+            crops = random_patches(self.images[index], self.preset.transform_size, 1, rng)[:, 0]
+            changed = apply_transformations(crops, labels, self.transformations, rng)
+            yield cut_views(changed, self.preset, rng), labels
+
+
+def apply_transformations(
+    images: np.ndarray,
+    labels: np.ndarray,
+    transformations: list[Transformation],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Put each uint8 image of (B, H, W, 3) through the transformation that its label names."""
+    pairs = zip(images, labels, strict=True)
+    return np.stack([transformations[k].apply(np.ascontiguousarray(i), rng) for i, k in pairs])
+
+
+def cut_views(images: np.ndarray, preset: Preset, rng: np.random.Generator) -> np.ndarray:
+    """Resize images (B, H, W, 3) as the preset says and cut its patches: (B, V, h, w, 3)."""
+    spec = preset.input
+    for side in (spec.resize_first, spec.resize):
+        if side is not None:
+            images = np.stack([resize(image, side, spec.resize_filter) for image in images])
+    if preset.patches == 0:
+        return images[:, None]
+    return random_patches(images, spec.patch, preset.patches, rng)
+
+
+@dataclass
+class Run:
+    """All that changes while training: what a resumed run needs."""
+
+    model: DNADet
+    head: ProjectionHead
+    weights: AutomaticWeightedLoss
+    optimiser: torch.optim.Adam
+    scheduler: torch.optim.lr_scheduler.LRScheduler
+    history: list[dict[str, float]]
+    best: dict[str, Tensor]
+
+    def state(self) -> dict:
+        """Everything as tensors and plain values."""
+        parts = (self.model, self.head, self.weights, self.optimiser, self.scheduler)
+        return {
+            "parts": [part.state_dict() for part in parts],
+            "history": self.history,
+            "best": self.best,
+        }
+
+    def restore(self, state: dict) -> None:
+        """Go on from `state()`."""
+        parts = (self.model, self.head, self.weights, self.optimiser, self.scheduler)
+        for part, values in zip(parts, state["parts"], strict=True):
+            part.load_state_dict(values)
+        self.history, self.best = state["history"], state["best"]
+
+
+def start_run(model: DNADet, preset: Preset, steps: int) -> Run:
+    """Make heads, optimiser and schedule for a model."""
+    device = next(model.parameters()).device
+    head = ProjectionHead(model.embedding_size).to(device)
+    weights = AutomaticWeightedLoss(2).to(device)
+    optimiser = torch.optim.Adam(
+        [
+            {"params": [*model.parameters(), *head.parameters()], "lr": preset.learning_rate},
+            {"params": weights.parameters(), "lr": preset.weight_rate},
+        ]
+    )
+    scheduler: torch.optim.lr_scheduler.LRScheduler
+    if preset.schedule == "one-cycle":
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser,
+            max_lr=[preset.learning_rate, preset.weight_rate],
+            total_steps=steps * preset.epochs,
+            cycle_momentum=False,
+        )
+    else:
+        scheduler = torch.optim.lr_scheduler.StepLR(optimiser, preset.decay_every, preset.decay)
+    return Run(model, head, weights, optimiser, scheduler, [], {})
+
+
+def train_step(run: Run, views: np.ndarray, labels: np.ndarray, preset: Preset) -> dict[str, float]:
+    """One step: all patches of the batch through the network in one forward pass."""
+    device = next(run.model.parameters()).device
+    batch, count = views.shape[:2]
+    pixels = torch.from_numpy(views.reshape(-1, *views.shape[2:])).to(device)
+    targets = torch.from_numpy(labels).long().to(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=fast_bf16(device)):
+        embeddings = run.model.embed(normalise(pixels))
+        logits = run.model.classification_head(embeddings)
+        projected = run.head(embeddings) if preset.contrast else None
+    every_target = targets.repeat_interleave(count)
+    classification = classification_loss(logits.float(), every_target, preset.double_softmax)
+    losses = {"classification": classification}
+    total = classification
+    if projected is not None:
+        contrast = SupConLoss(preset.temperature)(projected.view(batch, count, -1), targets)
+        losses["contrast"] = contrast
+        total = run.weights(classification, contrast)
+    run.optimiser.zero_grad(set_to_none=True)
+    total.backward()
+    run.optimiser.step()
+    run.scheduler.step()
+    correct = (logits.argmax(1) == every_target).float().mean()
+    return {**{k: v.item() for k, v in losses.items()}, "train_accuracy": correct.item()}
+
+
+def fit(
+    model: DNADet,
+    batches: Batches,
+    validate: Validation,
+    preset: Preset,
+    *,
+    seed: int,
+    folder: Path | None = None,
+    stop_after: int | None = None,
+) -> list[dict[str, float]]:
+    """Train a model and leave the weights of its best dev epoch in it.
+
+    Args:
+        model: Trained in place.
+        batches: Of stage 1 or stage 2.
+        validate: Returns true and predicted class numbers on the dev images.
+        preset: Numbers of the run.
+        seed: Every epoch's order, patches and dropout follow from it and the epoch's number.
+        folder: Where `history.csv` and `state.pt` go after every epoch, and `model.safetensors`
+            at the end. A run that finds a state there goes on from it.
+        stop_after: End this call after so many epochs, as if it had been killed.
+
+    Returns:
+        The history: losses, training accuracy and dev score of each epoch.
+    """
+    torch.manual_seed(seed)
+    model.to(memory_format=torch.channels_last)
+    run = start_run(model, preset, batches.steps)
+    state = folder / "state.pt" if folder else None
+    if state is not None and state.is_file():
+        run.restore(torch.load(state, weights_only=True))
+    while len(run.history) < preset.epochs and not out_of_patience(run.history, preset.patience):
+        epoch = len(run.history)
+        if stop_after is not None and epoch >= stop_after:
+            return run.history
+        row = train_epoch(run, batches, preset, seed, epoch)
+        truth, predicted = validate(model)
+        row["dev_accuracy"] = float(accuracy_score(truth, predicted))
+        row["dev_macro_f1"] = float(f1_score(truth, predicted, average="macro"))
+        score = f"dev_{preset.select_by}"
+        if row[score] > max((r[score] for r in run.history), default=-1):  # first one on ties
+            run.best = {k: v.detach().clone() for k, v in model.state_dict().items()}
+        row["score"] = row[score]
+        run.history.append(row)
+        print("  ".join(f"{k} {v:.4g}" for k, v in row.items() if k != "score"), flush=True)
+        if folder is not None:
+            write_history(run.history, folder / "history.csv")
+            with atomic_path(folder / "state.pt") as temporary:
+                torch.save(run.state(), temporary)
+    model.load_state_dict(run.best)
+    model.eval()
+    if folder is not None:
+        save_model(model, folder / "model.safetensors", preset=preset.name, seed=seed)
+    return run.history
+
+
+def train_epoch(
+    run: Run, batches: Batches, preset: Preset, seed: int, epoch: int
+) -> dict[str, float]:
+    """One epoch; its randomness depends on seed and epoch alone, so that a run can resume."""
+    rng = np.random.default_rng([seed, epoch])
+    torch.manual_seed(int(rng.integers(2**31)))
+    run.model.train()
+    rows = [
+        train_step(run, views, labels, preset)
+        for views, labels in tqdm(
+            batches.epoch(rng), total=batches.steps, desc=f"epoch {epoch + 1}", leave=False
+        )
+    ]
+    means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+    return {"epoch": epoch + 1, **means}
+
+
+def out_of_patience(history: list[dict[str, float]], patience: int) -> bool:
+    """Whether the best score is `patience` or more epochs old."""
+    scores = [row["score"] for row in history]
+    return bool(scores) and len(scores) - 1 - int(np.argmax(scores)) >= patience
+
+
+def write_history(history: list[dict[str, float]], path: Path) -> None:
+    """Write one row an epoch as CSV."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, history[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)
+
+
+def fast_bf16(device: torch.device) -> bool:
+    """Whether bf16 autocast pays: on a GPU, or a CPU with bf16 instructions."""
+    if device.type == "cpu":
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return device.type == "cuda" and torch.cuda.is_bf16_supported()
+
+

@@ -1,0 +1,314 @@
+"""The pocket zoo: its manifest, the set-ups that follow from it, and rendering to image folders."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import nn
+
+from dnadet_lib.data import ImageSet
+from dnadet_lib.files import atomic_path
+from dnadet_lib.gans import ARCHITECTURES, LATENT, build_generator, sample_images
+from dnadet_lib.paths import build_folder, data_folder
+from dnadet_lib.photos import CONTENTS, cut_crops, load_photographs
+
+CLASSES = ("Real", *ARCHITECTURES)
+ROLES = ("train", "dev", "test")
+LATENT_SEEDS = {"train": 0, "dev": 1_000_000, "test": 2_000_000}  # first seed of each split
+SETUPS = ("closed", "seed", "loss", "finetune", "dataset")
+REAL_SETUPS = ("closed", "dev", "dataset")  # set-ups in which photographs count
+CHUNK = 50
+
+
+@dataclass(frozen=True)
+class Generator:
+    """One manifest row: a generator that differs from its class's training generator in one thing."""
+
+    name: str
+    architecture: str
+    loss: str
+    content: str
+    seed: int
+    finetuned_from: str
+    role: str
+    steps: int
+    file: Path
+    sha256: str
+
+    def load(self) -> nn.Module:
+        """Build the generator and load its fp16 weights as fp32.
+
+        Raises:
+            FileNotFoundError: the file is missing.
+            ValueError: its hash is not the manifest's.
+        """
+        if not self.file.is_file():
+            raise FileNotFoundError(f"manifest row {self.name!r}, file: {self.file} is missing")
+        found = hashlib.sha256(self.file.read_bytes()).hexdigest()
+        if found != self.sha256:
+            raise ValueError(
+                f"manifest row {self.name!r}, sha256: {self.file} has {found[:12]}..., "
+                f"the manifest says {self.sha256[:12]}..."
+            )
+        generator = build_generator(self.architecture)
+        weights = {k: v.float() for k, v in load_file(self.file).items()}
+        generator.load_state_dict(weights, strict=False)
+        return generator.eval()
+
+
+def read_manifest(folder: Path | None = None) -> list[Generator]:
+    """Read `zoo/manifest.csv`.
+
+    Raises:
+        FileNotFoundError: the manifest is missing.
+        ValueError: a field is wrong or a name stands twice; row and field are named.
+    """
+    folder = folder or data_folder() / "zoo"
+    path = folder / "manifest.csv"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: the zoo's manifest is missing")
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    generators = [_parse(row, folder) for row in rows]
+    names = [g.name for g in generators]
+    if repeated := {n for n in names if names.count(n) > 1}:
+        raise ValueError(f"{path}: two rows have the name {sorted(repeated)[0]!r}")
+    return generators
+
+
+def _parse(row: dict[str, str], folder: Path) -> Generator:
+    known = {"architecture": tuple(ARCHITECTURES), "content": CONTENTS, "role": ROLES}
+    for field, values in known.items():
+        if row.get(field) not in values:
+            raise ValueError(
+                f"manifest row {row.get('name')!r}, {field}: {row.get(field)!r} is none of "
+                f"{', '.join(values)}"
+            )
+    fields = {k: row[k] for k in ("name", "architecture", "loss", "content", "role", "sha256")}
+    return Generator(
+        **fields,
+        finetuned_from=row["finetuned_from"],
+        seed=int(row["seed"]),
+        steps=int(row["steps"]),
+        file=folder / row["file"],
+    )
+
+
+def setup_of(generator: Generator, generators: Iterable[Generator]) -> str:
+    """Name the set-up that a generator belongs to: what differs from its training generator.
+
+    Returns:
+        "closed" for a training generator, "dev" for a dev one, else the one thing that changed:
+        "seed", "loss", "finetune" or "dataset".
+
+    Raises:
+        ValueError: there is no training generator of its class, or not exactly one thing differs.
+    """
+    if generator.role != "test":
+        return {"train": "closed", "dev": "dev"}[generator.role]
+    trained = [
+        g for g in generators if g.role == "train" and g.architecture == generator.architecture
+    ]
+    if len(trained) != 1:
+        raise ValueError(
+            f"manifest row {generator.name!r}, architecture: {len(trained)} training generators "
+            f"of {generator.architecture!r}, expected one"
+        )
+    fields = {"seed": "seed", "loss": "loss", "finetuned_from": "finetune", "content": "dataset"}
+    changed = [
+        setup
+        for field, setup in fields.items()
+        if getattr(generator, field) != getattr(trained[0], field)
+    ]
+    if len(changed) != 1:
+        raise ValueError(
+            f"manifest row {generator.name!r}: differs from {trained[0].name!r} in "
+            f"{changed or 'nothing'}; a test generator differs in exactly one thing"
+        )
+    return changed[0]
+
+
+@dataclass(frozen=True)
+class RenderCounts:
+    """How many images are rendered: of a generator by split, and of photographs by group."""
+
+    train: int = 3000
+    dev: int = 500
+    closed_test: int = 1000
+    test: int = 500
+    photos: tuple[int, int, int, int] = (3000, 600, 1500, 600)  # train, dev, test, finetune
+
+
+POCKET = RenderCounts()
+SMOKE = RenderCounts(24, 12, 12, 12, (24, 12, 12, 12))
+PROFILES = {"pocket": POCKET, "smoke": SMOKE}
+
+
+def image_root(profile: str = "pocket") -> Path:
+    """Return the folder that `render` writes a profile's images to.
+
+    Raises:
+        ValueError: no such profile.
+    """
+    if profile not in PROFILES:
+        raise ValueError(f"unknown profile {profile!r}: choose one of {', '.join(PROFILES)}")
+    return build_folder() / "images" / profile
+
+
+def jobs_of(generators: list[Generator], counts: RenderCounts) -> list[tuple[Generator, str, int]]:
+    """List what is rendered: generator, split and number of images."""
+    jobs = []
+    for generator in generators:
+        if generator.role == "train":
+            splits = {"train": counts.train, "dev": counts.dev, "test": counts.closed_test}
+        else:
+            splits = {generator.role: getattr(counts, generator.role)}
+        jobs += [(generator, split, count) for split, count in splits.items()]
+    return jobs
+
+
+def render(
+    profile: str = "pocket", root: Path | None = None, workers: int | None = None
+) -> Path:
+    """Render generators and photographs to PNG folders; what is there already is kept.
+
+    The tree has the layout of the released data set: `real/CONTENT/GROUP/*.png` and
+    `GANs/CLASS/NAME/SPLIT/*.png`. Image i of a split comes from latent seed
+    `LATENT_SEEDS[split] + i`; the splits' ranges never overlap. Bytes are equal for one version
+    of torch on one machine.
+
+    Args:
+        profile: "pocket", or "smoke" for a few images of each.
+        root: Where to write; `image_root(profile)` by default.
+        workers: Processes; as many as the machine has cores by default.
+
+    Returns:
+        The root folder.
+    """
+    root = root or image_root(profile)
+    counts = PROFILES[profile]
+    tasks: list[tuple[Callable, tuple]] = [
+        (render_photos, (content, group, number, root))
+        for content in CONTENTS
+        for group, number in zip(("train", "dev", "test", "finetune"), counts.photos, strict=True)
+    ]
+    tasks += [(render_split, (*job, root)) for job in jobs_of(read_manifest(), counts)]
+    tasks.sort(key=lambda task: -task[1][2])  # long ones first
+    with ProcessPoolExecutor(
+        workers or os.cpu_count(), get_context("spawn"), initializer=torch.set_num_threads,
+        initargs=(1,),
+    ) as pool:  # fmt: skip
+        for future in [pool.submit(function, *arguments) for function, arguments in tasks]:
+            future.result()
+    return root
+
+
+def render_photos(content: str, group: str, count: int, root: Path) -> None:
+    """Cut the crops of one content and group into `real/CONTENT/GROUP/`."""
+    photographs = load_photographs(content, group)
+    stamp = hashlib.sha256(b"".join(p.path.read_bytes() for p in photographs)).hexdigest()
+    folder = _fresh_folder(root / "real" / content / group, stamp)
+    if len(list(folder.glob("*.png"))) == count:
+        return
+    crops, names = cut_crops(photographs, count)
+    for number, (crop, name) in enumerate(zip(crops, names, strict=True)):
+        _write_png(crop, folder / f"{name}-{number:05d}.png")
+
+
+def render_split(generator: Generator, split: str, count: int, root: Path) -> None:
+    """Render one split of one generator into `GANs/CLASS/NAME/SPLIT/`."""
+    folder = root / "GANs" / generator.architecture / generator.name / split
+    folder = _fresh_folder(folder, generator.sha256)
+    network = None
+    for start in range(0, count, CHUNK):
+        paths = [folder / f"{i:05d}.png" for i in range(start, min(start + CHUNK, count))]
+        if all(path.is_file() for path in paths):
+            continue
+        network = network or generator.load()
+        first = LATENT_SEEDS[split] + start
+        images = sample_images(network, draw_latents(first, CHUNK), CHUNK).numpy()
+        for image, path in zip(images, paths, strict=False):
+            _write_png(image, path)
+
+
+def draw_latents(first_seed: int, count: int) -> torch.Tensor:
+    """Draw (count, 64) latents, each from a seed of its own: first_seed, first_seed + 1, ..."""
+    return torch.stack(
+        [
+            torch.randn(LATENT, generator=torch.Generator().manual_seed(first_seed + i))
+            for i in range(count)
+        ]
+    )
+
+
+def _fresh_folder(folder: Path, stamp: str) -> Path:
+    """Make the folder; empty it first if its images were made from other weights or photographs."""
+    marker = folder / "source.sha256"
+    if folder.is_dir() and (not marker.is_file() or marker.read_text() != stamp):
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    marker.write_text(stamp)
+    return folder
+
+
+def _write_png(image: np.ndarray, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        Image.fromarray(image).save(temporary, "PNG", compress_level=1)
+
+
+def load_setup(setup: str, split: str = "test", root: Path | None = None) -> ImageSet:
+    """List the images of a set-up from a rendered tree.
+
+    Args:
+        setup: "closed", "dev", or one of the cross set-ups.
+        split: For the closed set: "train", "dev" or "test".
+        root: Rendered tree; the pocket profile's by default.
+
+    Returns:
+        Images with classes `CLASSES`; sources are generator names, and for photographs
+        `real/CONTENT/NAME`.
+
+    Raises:
+        FileNotFoundError: the tree, or a generator's folder in it, is missing.
+        ValueError: unknown set-up, or no generator belongs to it.
+    """
+    root = root or image_root()
+    if setup not in (*SETUPS, "dev"):
+        raise ValueError(f"unknown set-up {setup!r}: choose one of {', '.join(SETUPS)} or dev")
+    generators = read_manifest()
+    members = [g for g in generators if setup_of(g, generators) == setup]
+    if not members:
+        raise ValueError(f"set-up {setup!r}: no generator of the manifest belongs to it")
+    split = split if setup == "closed" else members[0].role
+    groups = [
+        (CLASSES.index(g.architecture), g.name, root / "GANs" / g.architecture / g.name / split)
+        for g in members
+    ]
+    if setup in REAL_SETUPS:
+        contents = sorted({g.content for g in members})
+        groups += [(0, f"real/{c}", root / "real" / c / split) for c in contents]
+    paths: list[Path] = []
+    labels: list[int] = []
+    sources: list[str] = []
+    for label, source, folder in groups:
+        found = sorted(folder.glob("*.png"))
+        if not found:
+            raise FileNotFoundError(f"{folder}: no rendered images; run `dnadet render` first")
+        paths += found
+        labels += [label] * len(found)
+        sources += [
+            f"{source}/{path.stem.rsplit('-', 1)[0]}" if label == 0 else source for path in found
+        ]
+    return ImageSet(paths, np.array(labels), CLASSES, sources)
