@@ -66,9 +66,9 @@ def predict(model: DNADet, images: ImageSet) -> Predictions:
                 views.append(model.prepare(read_image(path)))
             except ValueError as error:
                 raise ValueError(f"{path}: {error}") from error
-        embedded, probability = model.infer(views)
+        embedded = model.infer(views)
         embeddings.append(embedded.cpu().numpy())
-        probabilities.append(probability.cpu().numpy())
+        probabilities.append(model.probabilities(embedded).cpu().numpy())
         scores.append(model.unknown_score(embedded).cpu().numpy())
     sources = images.sources or [images.classes[k] for k in images.labels]
     return Predictions(

@@ -166,29 +166,33 @@ class DNADet(nn.Module):
         return grid_patches(image, self.input.patch)
 
     @torch.no_grad()
-    def infer(self, views: Sequence[np.ndarray], batch_size: int = 256) -> tuple[Tensor, Tensor]:
+    def infer(self, views: Sequence[np.ndarray], batch_size: int = 256) -> Tensor:
         """Embed the views of N images, in one stream of batches.
+
+        The classifier is linear, so the mean embedding of an image's patches gives the mean of
+        their logits: the vote.
 
         Args:
             views: For each image, uint8 (V, h, w, 3), all of one h and w.
             batch_size: Views a forward pass.
 
         Returns:
-            Mean embedding over the views (N, 8 * width), and mean probabilities (N, K).
+            Mean embedding over the views (N, 8 * width).
         """
         self.eval()
         device = next(self.parameters()).device
-        counts = [len(v) for v in views]
         stacked = np.concatenate(list(views))
         chunks = [
             self.embed(normalise(torch.from_numpy(part).to(device)))
             for part in np.array_split(stacked, -(-len(stacked) // batch_size))
         ]
-        embeddings = torch.cat(chunks)
-        logits = self.classification_head(embeddings) / self.temperature
-        pairs = zip(embeddings.split(counts), logits.softmax(1).split(counts), strict=True)
-        means = [(e.mean(0), p.mean(0)) for e, p in pairs]
-        return torch.stack([e for e, _ in means]), torch.stack([p for _, p in means])
+        means = [e.mean(dim=0) for e in torch.cat(chunks).split([len(v) for v in views])]
+        return torch.stack(means)
+
+    @torch.no_grad()
+    def probabilities(self, embeddings: Tensor) -> Tensor:
+        """Map embeddings (N, D) to class probabilities (N, K), at the model's temperature."""
+        return (self.classification_head(embeddings) / self.temperature).softmax(dim=1)
 
     def attribute(self, images: Sequence[Path | str | Image.Image | np.ndarray]) -> Attribution:
         """Say for each image which class it comes from.
@@ -202,9 +206,8 @@ class DNADet(nn.Module):
         """
         if len(images) == 0:
             raise ValueError("no images given: attribute needs at least one")
-        results = [self.infer([self._views_of(image)]) for image in images]
-        embeddings = torch.cat([e for e, _ in results])
-        probabilities = torch.cat([p for _, p in results]).cpu().numpy()
+        embeddings = torch.cat([self.infer([self._views_of(image)]) for image in images])
+        probabilities = self.probabilities(embeddings).cpu().numpy()
         scores = self.unknown_score(embeddings).cpu().numpy()
         return Attribution(
             probabilities,

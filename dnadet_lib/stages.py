@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.metrics import accuracy_score, f1_score
+from torch.nn import functional as F
 
 from dnadet_lib.data import ImageSet, load_images
-from dnadet_lib.evaluation import predict
+from dnadet_lib.evaluation import Predictions, predict
 from dnadet_lib.model import DNADet, save_model, transfer_backbone
 from dnadet_lib.photos import cut_crops, load_photographs
 from dnadet_lib.presets import Preset
@@ -65,10 +66,10 @@ def transformation_set(group: str, size: int, each: int, seed: int = 0) -> Trans
 def predict_transformations(model: DNADet, data: TransformationSet) -> np.ndarray:
     """Predict transformation numbers (N,), by the model's vote over patches."""
     parts = [
-        model.infer([model.prepare(image) for image in data.images[start : start + 200]])[1]
+        model.infer([model.prepare(image) for image in data.images[start : start + 200]])
         for start in range(0, len(data.images), 200)
     ]
-    return torch.cat(parts).argmax(dim=1).cpu().numpy()
+    return model.probabilities(torch.cat(parts)).argmax(dim=1).cpu().numpy()
 
 
 def pretraining_scores(data: TransformationSet, predicted: np.ndarray) -> dict[str, float]:
@@ -178,14 +179,23 @@ def calibrate(model: DNADet, train: ImageSet, dev: ImageSet, seed: int = 0) -> N
         ]
     )
     model.reference = torch.from_numpy(predict(model, train.take(chosen)).embeddings)
-    losses = {}
-    for temperature in np.geomspace(0.5, 4, 13):
-        model.temperature = float(temperature)
-        predictions = predict(model, dev)
-        likelihood = predictions.probabilities[np.arange(len(dev)), predictions.truth]
-        losses[model.temperature] = -np.log(likelihood.clip(1e-12)).mean()
-    model.temperature = min(losses, key=lambda t: losses[t])
-    model.threshold = float(np.quantile(predict(model, dev).unknown_scores, KNOWN_SHARE))
+    predictions = predict(model, dev)
+    model.temperature = fit_temperature(model, predictions)
+    model.threshold = float(np.quantile(predictions.unknown_scores, KNOWN_SHARE))
+
+
+def fit_temperature(model: DNADet, predictions: Predictions) -> float:
+    """Return the temperature that minimises the log loss of some predictions' embeddings.
+
+    Source:
+        Guo et al. 2017, section 4.2.
+    """
+    with torch.no_grad():
+        logits = model.classification_head(torch.from_numpy(predictions.embeddings))
+    truth = torch.from_numpy(predictions.truth).long()
+    candidates = np.geomspace(0.25, 8, 101)
+    losses = [float(F.cross_entropy(logits / t, truth)) for t in candidates]
+    return float(candidates[int(np.argmin(losses))])
 
 
 def training_data(root: Path | None = None) -> tuple[ImageSet, ImageSet]:
