@@ -312,3 +312,10 @@ def load_setup(setup: str, split: str = "test", root: Path | None = None) -> Ima
             f"{source}/{path.stem.rsplit('-', 1)[0]}" if label == 0 else source for path in found
         ]
     return ImageSet(paths, np.array(labels), CLASSES, sources)
+
+
+def available_setups() -> list[str]:
+    """List the set-ups that the manifest's generators make up, dev left out, in a fixed order."""
+    generators = read_manifest()
+    present = {setup_of(g, generators) for g in generators}
+    return [setup for setup in SETUPS if setup in present]
