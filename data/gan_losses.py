@@ -121,7 +121,7 @@ class Recipe:
 
 RECIPES = {
     "wgan-gp": Recipe(WassersteinCritic, wgan_gp_critic, wgan_generator, 1e-3, 1e-3, (0.0, 0.99), 16),
-    "mmd": Recipe(DCGANCritic, mmd_critic, mmd_generator, 2e-4, 2e-4, (0.5, 0.9), 16),
-    "hinge": Recipe(SpectralCritic, hinge_critic, wgan_generator, 2e-4, 4e-4, (0.0, 0.9), 16),
-    "infomax": Recipe(SpectralCritic, infomax_critic, infomax_generator, 2e-4, 4e-4, (0.0, 0.9), 16),
+    "mmd": Recipe(DCGANCritic, mmd_critic, mmd_generator, 3e-4, 3e-4, (0.5, 0.9), 16),
+    "hinge": Recipe(SpectralCritic, hinge_critic, wgan_generator, 4e-4, 4e-4, (0.0, 0.9), 16),
+    "infomax": Recipe(SpectralCritic, infomax_critic, infomax_generator, 4e-4, 4e-4, (0.0, 0.9), 16),
 }

@@ -37,7 +37,7 @@ from dnadet_lib.quality import mean_pairwise_distance, sliced_wasserstein
 ZOO = Path(__file__).resolve().parent / "zoo"
 TRAINING_CROPS = 8000
 EMA = 0.999
-QUALITY_EVERY = 1000
+QUALITY_EVERY = 500
 COLUMNS = (
     "name architecture loss content seed finetuned_from role steps file sha256 "
     "swd_64 swd_32 swd_16 diversity command commit"
@@ -237,7 +237,7 @@ def train(entry: Entry, device: torch.device) -> None:
         if trainer.step % QUALITY_EVERY == 0 or trainer.step == entry.steps:
             generator = trainer.averaged_generator()
             write_sheet(generator, folder / f"step_{trainer.step:06d}.png")
-            figures = measure(generator, held_out[::3])
+            figures = measure(generator, held_out[::5])
             minutes = (time.monotonic() - started) / 60
             print(f"{entry.name} step {trainer.step} critic {losses[0]:.3f} generator "
                   f"{losses[1]:.3f} {json.dumps(figures)} {minutes:.1f} min", flush=True)

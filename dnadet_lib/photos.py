@@ -65,8 +65,8 @@ def cut_meadow(photo: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def cut_stamp(photo: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Put a cut-out object on a plain ground of random colour, then cut as from a meadow."""
-    side = int(rng.integers(180, 321))
+    """Put a cut-out object on a plain square ground of random colour, 0.9 to 1.4 times its size."""
+    side = int(max(photo.size) * rng.uniform(0.9, 1.4))
     ground = tuple(int(v) for v in rng.integers(0, 256, 3))
     canvas = Image.new("RGB", (side, side), ground)
     slack = (side - photo.width, side - photo.height)
