@@ -37,7 +37,7 @@ from dnadet_lib.quality import mean_pairwise_distance, sliced_wasserstein
 ZOO = Path(__file__).resolve().parent / "zoo"
 TRAINING_CROPS = 8000
 EMA = 0.999
-QUALITY_EVERY = 500
+QUALITY_EVERY = 1000
 COLUMNS = (
     "name architecture loss content seed finetuned_from role steps file sha256 "
     "swd_64 swd_32 swd_16 diversity command commit"
@@ -138,7 +138,7 @@ class Trainer:
                 module.reset_running_stats()
                 module.momentum = None  # a plain mean over all batches
         generator.train()
-        for _ in range(20):
+        for _ in range(10):
             generator(torch.randn(100, LATENT, generator=noise))
         return generator.eval()
 
