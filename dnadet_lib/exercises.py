@@ -1,0 +1,177 @@
+"""Checks of the lessons' exercises: each says "not yet" and why, or "done"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from scipy import stats
+
+from dnadet_lib.losses import AutomaticWeightedLoss
+from dnadet_lib.model import HighPass
+from dnadet_lib.transforms import image_transformations
+
+Answer = Callable[..., object]
+
+
+def check(number: str, answer: Answer) -> bool:
+    """Print whether a student's function does what exercise `number` asks for.
+
+    Args:
+        number: Lesson and exercise, such as "03.1".
+        answer: The student's function.
+
+    Returns:
+        Whether it does.
+
+    Raises:
+        ValueError: no such exercise.
+    """
+    if number not in CHECKS:
+        raise ValueError(f"no exercise {number!r}: there are {', '.join(CHECKS)}")
+    try:
+        problem = CHECKS[number](answer)
+    except Exception as error:  # whatever a student's function raises is an answer, not a crash
+        problem = f"{answer.__name__} stopped with {type(error).__name__}: {error}"
+    print(f"Exercise {number}: not yet. {problem}" if problem else f"Exercise {number}: done.")
+    return not problem
+
+
+def _compare(found: object, wanted: object, what: str) -> str:
+    """Return what is wrong with a value, or nothing."""
+    if found is None or found is Ellipsis:
+        return "The function returns nothing so far."
+    found_array = np.asarray(found, dtype=float)
+    wanted_array = np.asarray(wanted, dtype=float)
+    if found_array.shape != wanted_array.shape:
+        return f"{what}: shape {found_array.shape}, expected {wanted_array.shape}."
+    if not np.allclose(found_array, wanted_array, rtol=1e-4, atol=1e-5):
+        if wanted_array.size == 1:
+            return f"{what}: {float(found_array):.4f}, expected {float(wanted_array):.4f}."
+        worst = float(np.abs(found_array - wanted_array).max())
+        return f"{what}: values differ by up to {worst:.4g}."
+    return ""
+
+
+def _chance_accuracy(answer: Answer) -> str:
+    return _compare(answer([10, 30, 60]), 0.6, "For classes of 10, 30 and 60 images") or _compare(
+        answer([7, 7, 7, 7, 7]), 0.2, "For five classes of 7 images"
+    )
+
+
+def _top_two(answer: Answer) -> str:
+    found = answer(np.array([0.1, 0.2, 0.05, 0.6, 0.05]), ("a", "b", "c", "d", "e"))
+    if found is None or found is Ellipsis:
+        return "The function returns nothing so far."
+    if list(found) != ["d", "b"]:
+        given = "0.1 0.2 0.05 0.6 0.05 of a b c d e"
+        return f"For probabilities {given}: {found}, expected ['d', 'b']."
+    return ""
+
+
+def _shrink_and_enlarge(answer: Answer) -> str:
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    for transformation in image_transformations(64):
+        if transformation.family == "resize" and transformation.name.endswith("linear"):
+            scale = float(transformation.name.split()[1])
+            problem = _compare(answer(image, scale), transformation(image), f"Scale {scale}")
+            if problem:
+                return problem
+    return ""
+
+
+def _family_accuracy(answer: Answer) -> str:
+    rng = np.random.default_rng(1)
+    families = np.array(["JPEG"] * 4 + ["resize"] * 6)
+    truth, predicted = rng.integers(0, 10, 50), rng.integers(0, 10, 50)
+    wanted = np.mean(families[truth] == families[predicted])
+    return _compare(answer(truth, predicted, families), wanted, "On a random example")
+
+
+def _high_pass(answer: Answer) -> str:
+    grey = np.random.default_rng(2).normal(size=(9, 11)).astype(np.float32)
+    colour = torch.from_numpy(grey).expand(1, 3, -1, -1)
+    wanted = HighPass()(colour)[0, 0, 1:-1, 1:-1].numpy() / 4
+    return _compare(answer(grey), wanted, "On a random 9x11 image")
+
+
+def _positive_pairs(answer: Answer) -> str:
+    labels, views = np.array([0, 1, 0, 2]), 2
+    classes = np.repeat(labels, views)
+    wanted = (classes[:, None] == classes[None]) & ~np.eye(len(classes), dtype=bool)
+    return _compare(answer(labels, views), wanted, "For labels 0 1 0 2 with two patches each")
+
+
+def _weighted_total(answer: Answer) -> str:
+    for losses, scales in (([1.5, 3.0], [1.0, 1.0]), ([0.2, 2.5], [0.7, 1.9])):
+        module = AutomaticWeightedLoss(2)
+        module.scales.data = torch.tensor(scales)
+        wanted = module(*torch.tensor(losses)).item()
+        problem = _compare(answer(losses, scales), wanted, f"Losses {losses}, scales {scales}")
+        if problem:
+            return problem
+    return ""
+
+
+def _best_squared_scale(answer: Answer) -> str:
+    for loss in (0.1, 1.0, 4.0):
+        wanted = (0.5 * loss + np.sqrt(0.25 * loss**2 + 2 * loss)) / 2
+        problem = _compare(answer(loss), wanted, f"For a loss of {loss}")
+        if problem:
+            return problem
+    return ""
+
+
+def _recall(answer: Answer) -> str:
+    truth = np.array([0, 0, 0, 0, 1, 1, 2])
+    predicted = np.array([0, 1, 0, 0, 1, 2, 2])
+    return _compare(answer(truth, predicted, 0), 0.75, "Class 0") or _compare(
+        answer(truth, predicted, 1), 0.5, "Class 1"
+    )
+
+
+def _paired_difference(answer: Answer) -> str:
+    first = {"a": 0.9, "b": 0.8, "c": 0.95, "d": 0.7}
+    second = {"d": 0.5, "c": 0.9, "b": 0.5, "a": 0.7}
+    differences = np.array([first[name] - second[name] for name in first])
+    half = stats.t.ppf(0.975, 3) * differences.std(ddof=1) / 2
+    middle = differences.mean()
+    wanted = (middle, middle - half, middle + half)
+    return _compare(answer(first, second), wanted, "Four generators")
+
+
+def _unit_rows(answer: Answer) -> str:
+    rows = np.random.default_rng(3).normal(size=(6, 4))
+    wanted = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return _compare(answer(rows), wanted, "On six random rows")
+
+
+def _nearest_vote(answer: Answer) -> str:
+    rng = np.random.default_rng(4)
+    points = np.concatenate([rng.normal(0, 1, (20, 2)), rng.normal(2, 1, (20, 2))])
+    labels = np.repeat([3, 8], 20)
+    queries = rng.normal(1, 1.5, (12, 2))
+    distances = np.linalg.norm(queries[:, None] - points[None], axis=2)
+    nearest = labels[np.argsort(distances, axis=1)[:, :5]]
+    wanted = [np.bincount(row).argmax() for row in nearest]
+    found = [answer(points, labels, query, 5) for query in queries]
+    if any(value is None or value is Ellipsis for value in found):
+        return "The function returns nothing so far."
+    return _compare(found, wanted, "Votes of five neighbours for twelve points")
+
+
+CHECKS: dict[str, Callable[[Answer], str]] = {
+    "00.1": _chance_accuracy,
+    "00.2": _top_two,
+    "02.1": _shrink_and_enlarge,
+    "02.2": _family_accuracy,
+    "02.3": _high_pass,
+    "03.1": _positive_pairs,
+    "03.2": _weighted_total,
+    "03.3": _best_squared_scale,
+    "04.1": _recall,
+    "04.2": _paired_difference,
+    "05.1": _unit_rows,
+    "05.2": _nearest_vote,
+}

@@ -1,0 +1,398 @@
+"""What the lessons share: their set-up, the models they hand on, and running all of them."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dnadet_lib import presets, stages, zoo
+from dnadet_lib.data import ImageSet
+from dnadet_lib.model import DNADet, load_model, save_model
+from dnadet_lib.paths import build_folder, data_folder
+from dnadet_lib.presets import Preset
+
+PACKAGES = ("matplotlib", "pandas", "sklearn", "umap", "cv2")
+INSTALL = "In a terminal, in the folder of the clone, type:\n    pip install -e .[notebooks]"
+CLONE = Path(__file__).resolve().parent.parent
+
+
+class LessonError(RuntimeError):
+    """Something that a lesson needs is missing; the message says what to type."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a lesson works with.
+
+    Attributes:
+        profile: "pocket", or "smoke" for a run in seconds that shows nothing but that it runs.
+        seed: Of everything drawn at random.
+        root: The rendered images.
+        folder: Where this lesson leaves models for later ones.
+    """
+
+    profile: str
+    seed: int
+    root: Path
+    folder: Path
+
+
+def start(profile: str, seed: int = 0, data_dir: str = "") -> Lesson:
+    """Check what a lesson needs, render the images if they are missing, and set the style.
+
+    Args:
+        profile: "pocket" or "smoke".
+        seed: Of everything drawn at random.
+        data_dir: The data folder; empty for the shipped one.
+
+    Raises:
+        LessonError: something is missing; the message says what to type.
+    """
+    if profile not in zoo.PROFILES:
+        raise LessonError(
+            f"profile is {profile!r}: in the parameters cell, choose one of "
+            f"{', '.join(map(repr, zoo.PROFILES))}"
+        )
+    absent = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if absent:
+        raise LessonError(f"These packages are missing: {', '.join(absent)}. {INSTALL}")
+    if data_dir:
+        os.environ["DNADET_DATA"] = str(Path(data_dir).expanduser().resolve())
+    if (CLONE / "notebooks").is_dir():  # a notebook's working folder is not the clone's
+        os.environ.setdefault("DNADET_BUILD", str(CLONE / "build"))
+    _check_data()
+    root = zoo.image_root(profile)
+    if not is_rendered(profile, root):
+        print(f"Rendering the images of profile {profile!r}, once ...", flush=True)
+        zoo.render(profile)
+    torch.manual_seed(seed)
+    from dnadet_lib.plots import use_style
+
+    use_style()
+    lesson = Lesson(profile, seed, root, build_folder() / "lessons" / profile)
+    print(f"Profile {profile}, seed {seed}. Images: {_short(root)}. Device: {device_name()}.")
+    return lesson
+
+
+def _check_data() -> None:
+    try:
+        folder = data_folder()
+        generators = zoo.read_manifest()
+    except (FileNotFoundError, ValueError) as error:
+        raise LessonError(
+            f"{error}\nIn the parameters cell, data_dir names the data folder; empty means the "
+            "one that comes with the clone."
+        ) from error
+    trained = {g.architecture for g in generators if g.role == "train"}
+    lacking = [f"a training generator of {c}" for c in zoo.CLASSES[1:] if c not in trained]
+    if not any(g.role == "dev" for g in generators):
+        lacking.append("a dev generator")
+    if not (folder / "photos" / "photos.csv").is_file():
+        lacking.append("the photographs (photos/photos.csv)")
+    if lacking:
+        raise LessonError(
+            f"The data folder {folder} lacks {'; '.join(lacking)}.\n"
+            "Get a complete one with:\n    git checkout -- data"
+        )
+
+
+def is_rendered(profile: str, root: Path) -> bool:
+    """Whether every generator and photograph group of the data has its images in a tree."""
+    counts = zoo.PROFILES[profile]
+    for generator, split, count in zoo.jobs_of(zoo.read_manifest(), counts):
+        folder = root / "GANs" / generator.architecture / generator.name / split
+        stamp = folder / "source.sha256"
+        if not stamp.is_file() or stamp.read_text() != generator.sha256:
+            return False
+        if len(list(folder.glob("*.png"))) < count:
+            return False
+    groups = zip(("train", "dev", "test", "finetune"), counts.photos, strict=True)
+    return all(
+        len(list((root / "real" / content / group).glob("*.png"))) >= count
+        for group, count in groups
+        for content in ("meadow", "stamps")
+    )
+
+
+def device_name() -> str:
+    """Name what networks are trained on: a GPU where there is one, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name(0)
+    return f"CPU, {os.cpu_count()} cores"
+
+
+def environment() -> dict[str, str]:
+    """Return the versions and the machine, to be printed at the top of a report."""
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none (none is needed)"
+    return {
+        "Python": platform.python_version(),
+        "PyTorch": torch.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+        "CPU": f"{os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        "bf16 arithmetic": "fast" if _bf16() else "not fast here: fp32 is used",
+        "GPU": gpu,
+    }
+
+
+def _bf16() -> bool:
+    from dnadet_lib.training import fast_bf16
+
+    return fast_bf16(torch.device("cpu"))
+
+
+def _short(path: Path) -> str:
+    """A path as seen from the clone, or whole."""
+    path = Path(path).resolve()
+    return str(path.relative_to(CLONE)) if path.is_relative_to(CLONE) else str(path)
+
+
+# What is trained, by profile ---------------------------------------------------------------------
+
+
+def pretraining_preset(profile: str) -> Preset:
+    """Return the preset of a short continuation of stage 1: few steps, small learning rate."""
+    if profile == "smoke":
+        return presets.smoke_pretrain
+    return replace(
+        presets.pocket_pretrain,
+        name="pocket_pretrain_continued",
+        epochs=3,
+        steps_per_epoch=150,
+        learning_rate=1e-4,
+    )
+
+
+def training_preset(profile: str) -> Preset:
+    """Return the preset of stage 2."""
+    return presets.smoke if profile == "smoke" else presets.pocket
+
+
+def baseline_preset(profile: str) -> Preset:
+    """Return the preset of the baseline: whole raw images, cross-entropy alone."""
+    if profile != "smoke":
+        return presets.whole_raw
+    raw = presets.whole_raw
+    return replace(presets.smoke, name="smoke_raw", input=raw.input, patches=0, contrast=False)
+
+
+def fresh(folder: Path) -> Path:
+    """Return a run's folder, made if need be, without an earlier run's state."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "state.pt").unlink(missing_ok=True)
+    return folder
+
+
+# Models that lessons hand on ---------------------------------------------------------------------
+
+
+def shipped(name: str) -> DNADet:
+    """Load a checkpoint that comes with the data, or a file.
+
+    Raises:
+        LessonError: there is none; the message says what to type.
+    """
+    try:
+        return load_model(name)
+    except (FileNotFoundError, ValueError) as error:
+        raise LessonError(
+            f"{error}\nIn the parameters cell, model names a checkpoint. To get the shipped ones "
+            "back, type:\n    git checkout -- data/checkpoints\nWithout any, set profile = "
+            '"smoke": there the lesson trains a tiny model in seconds.'
+        ) from error
+
+
+def stage_one(lesson: Lesson, name: str = "pocket") -> tuple[DNADet, str]:
+    """Return the pre-trained model, and where it comes from.
+
+    Profile pocket: the shipped `NAME_pretrain`. Profile smoke: a tiny one trained in seconds.
+    """
+    if lesson.profile != "smoke":
+        return shipped(f"{name}_pretrain"), f"shipped checkpoint {name}_pretrain"
+    file = lesson.folder / "stage1.safetensors"
+    if not file.is_file():
+        print("Training a tiny stage 1, which profile smoke needs ...", flush=True)
+        preset = presets.smoke_pretrain
+        model, _ = stages.run_pretraining(preset, profile="smoke", seed=lesson.seed)
+        save_model(model, file, preset=preset.name, seed=lesson.seed)
+    return load_model(file), "tiny stage 1 of profile smoke"
+
+
+def stage_two(lesson: Lesson, name: str = "pocket") -> tuple[DNADet, str]:
+    """Return DNA-Det's model, and where it comes from.
+
+    The one that lesson 03 trained, if it is there and no other was named; else the shipped one;
+    at profile smoke, where none is there, a tiny one trained in seconds.
+    """
+    file = lesson.folder / "stage2" / "model.safetensors"
+    if name == "pocket" and file.is_file():
+        return load_model(file), "trained in lesson 03"
+    if lesson.profile != "smoke":
+        return shipped(name), f"shipped checkpoint {name}"
+    return _tiny(lesson, "detector", presets.smoke, stage_one(lesson)[0])
+
+
+def whole_raw(lesson: Lesson) -> tuple[DNADet, str]:
+    """Return the baseline: the same backbone on whole raw images, and where it comes from."""
+    if lesson.profile == "smoke":
+        return _tiny(lesson, "whole_raw", baseline_preset("smoke"), None)
+    return shipped("whole_raw"), "shipped checkpoint whole_raw"
+
+
+def _tiny(
+    lesson: Lesson, name: str, preset: Preset, pretrained: DNADet | None
+) -> tuple[DNADet, str]:
+    file = lesson.folder / f"{name}.safetensors"
+    if not file.is_file():
+        print(f"Training a tiny {name}, which profile smoke needs ...", flush=True)
+        train, dev = stages.training_data(lesson.root)
+        model, _ = stages.run_training(
+            preset, train, dev, pretrained=pretrained, seed=lesson.seed
+        )
+        save_model(model, file, preset=preset.name, seed=lesson.seed)
+    return load_model(file), f"tiny {name} of profile smoke"
+
+
+# Images that lessons show ------------------------------------------------------------------------
+
+
+def present_setups() -> list[str]:
+    """Return the set-ups that have generators, and print a line for each that has none."""
+    generators = zoo.read_manifest()
+    found = {zoo.setup_of(g, generators) for g in generators}
+    for setup in zoo.SETUPS:
+        if setup not in found:
+            print(f"Set-up {setup}: skipped, no generator of the manifest belongs to it.")
+    return [setup for setup in zoo.SETUPS if setup in found]
+
+
+def pick(images: ImageSet, each: int, seed: int = 0) -> ImageSet:
+    """Draw up to `each` images of every class, in an order that is shuffled by the seed."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(images))
+    chosen = [order[images.labels[order] == k][:each] for k in np.unique(images.labels)]
+    return images.take(rng.permutation(np.concatenate(chosen)))
+
+
+# Running all of them -----------------------------------------------------------------------------
+
+
+def lesson_files(names: Sequence[str] | None = None) -> list[Path]:
+    """List the lessons in order, or those whose names start as given.
+
+    Raises:
+        LessonError: there are no lessons, or none starts with a given name.
+    """
+    files = sorted((CLONE / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    if not files:
+        raise LessonError(
+            f"{CLONE / 'notebooks'}: no lessons. They come with the clone; install with "
+            "`pip install -e .` from there"
+        )
+    if names is None:
+        return files
+    for name in names:
+        if not any(file.stem.startswith(name) for file in files):
+            known = ", ".join(file.stem for file in files)
+            raise LessonError(f"no lesson {name!r}: choose one of {known}")
+    return [file for file in files if file.stem.startswith(tuple(names))]
+
+
+def run_lessons(profile: str, names: Sequence[str] | None = None, seed: int = 0) -> int:
+    """Execute lessons in order into `build/notebooks/` and print the results table.
+
+    A lesson that fails is reported in a line; the rest are still run.
+
+    Args:
+        profile: "pocket" or "smoke".
+        names: Beginnings of lesson names, such as "03"; all lessons by default.
+        seed: Handed to every lesson.
+
+    Returns:
+        0 if every lesson ran to its end, else 1.
+    """
+    try:
+        files = lesson_files(names)
+    except LessonError as error:
+        print(error)
+        return 1
+    build = build_folder().resolve()
+    results = build / "results.md"
+    before = results.stat().st_mtime_ns if results.is_file() else None
+    begin = time.monotonic()
+    failed = [file.stem for file in files if not _run_lesson(file, profile, seed, build)]
+    minutes = (time.monotonic() - begin) / 60
+    print(f"{len(files) - len(failed)} of {len(files)} lessons ran, {minutes:.1f} minutes in all.")
+    print(f"Executed copies: {_short(build / 'notebooks')}")
+    if results.is_file() and results.stat().st_mtime_ns != before:
+        print(f"Results: {_short(results)} and results.json\n")
+        print(results.read_text(encoding="utf-8"))
+    if failed:
+        print(f"Failed: {', '.join(failed)}")
+    return int(bool(failed))
+
+
+def _run_lesson(file: Path, profile: str, seed: int, build: Path) -> bool:
+    """Execute one lesson and print its line; return whether it ran to its end."""
+    begin = time.monotonic()
+    copy = build / "notebooks" / file.name
+    print(f"{file.stem:<24}", end="", flush=True)
+    try:
+        execute(file, copy, {"profile": profile, "seed": seed}, build)
+        problem = ""
+    except Exception as error:  # a kernel can die in many ways: the other lessons still run
+        problem = describe_failure(error)
+    print(f"{(time.monotonic() - begin) / 60:5.1f} min", flush=True)
+    if problem:
+        print(f"    FAILED {problem}\n    See {_short(copy)}", flush=True)
+    return not problem
+
+
+def execute(file: Path, copy: Path, parameters: dict[str, object], build: Path) -> None:
+    """Execute one notebook with papermill, in a kernel of its own, in the clone's folder.
+
+    Raises:
+        LessonError: papermill is not installed.
+        papermill.PapermillExecutionError: a cell failed.
+    """
+    try:
+        import papermill
+    except ModuleNotFoundError as error:
+        raise LessonError(f"papermill, which runs the lessons, is missing. {INSTALL}") from error
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    with variables(DNADET_BUILD=str(build), TQDM_DISABLE="1"):
+        papermill.execute_notebook(
+            str(file), str(copy), parameters=parameters, kernel_name="python3",
+            cwd=str(CLONE), progress_bar=False,
+        )  # fmt: skip
+
+
+def describe_failure(error: Exception) -> str:
+    """Say in a line or two which cell of a notebook failed, and with what."""
+    if hasattr(error, "ename") and hasattr(error, "evalue"):
+        cell = getattr(error, "exec_count", None)
+        return f"in cell [{cell}]: {error.ename}: {error.evalue}"
+    return f"{type(error).__name__}: {error}"
+
+
+@contextmanager
+def variables(**values: str) -> Iterator[None]:
+    """Set environment variables inside a block, for the kernels that are started there."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,277 @@
+"""The lessons' figures: one style, and one colour and marker a class wherever it appears."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+
+from dnadet_lib.evaluation import Row
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart; markers say the same again.
+CLASS_COLOURS = {
+    "Real": "#4D4D4D",
+    "ProGAN": "#E69F00",
+    "MMDGAN": "#0072B2",
+    "SNGAN": "#009E73",
+    "InfoMaxGAN": "#CC79A7",
+}
+CLASS_MARKERS = {"Real": "o", "ProGAN": "s", "MMDGAN": "^", "SNGAN": "D", "InfoMaxGAN": "v"}
+OTHER_COLOUR, OTHER_MARKER = "#56B4E9", "P"
+LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+
+
+def colour_of(name: str) -> str:
+    """Return the colour of a class, the same in every figure."""
+    return CLASS_COLOURS.get(name, OTHER_COLOUR)
+
+
+def marker_of(name: str) -> str:
+    """Return the marker of a class, the same in every figure."""
+    return CLASS_MARKERS.get(name, OTHER_MARKER)
+
+
+def use_style() -> None:
+    """Set the lessons' matplotlib style, where the clone's style file is there."""
+    style = Path(__file__).resolve().parent.parent / "notebooks" / "dnadet.mplstyle"
+    if style.is_file():
+        plt.style.use(style)
+
+
+def show(figure: Figure, caption: str) -> None:
+    """Display a figure and, under it, what was measured."""
+    from IPython.display import Markdown, display
+
+    display(figure)
+    plt.close(figure)
+    display(Markdown(f"*{caption}*"))
+
+
+def class_legend(figure: Figure, classes: Sequence[str], marker: str | None = None) -> None:
+    """Put the classes' colours above a figure."""
+    handles = [
+        Line2D([], [], linestyle="", markersize=10, color=colour_of(c), label=c,
+               marker=marker or marker_of(c))
+        for c in classes
+    ]  # fmt: skip
+    figure.legend(
+        handles=handles, loc="outside upper center", ncols=len(classes), columnspacing=1.0,
+        handletextpad=0.2,
+    )  # fmt: skip
+
+
+def image_grid(
+    images: Sequence[np.ndarray], titles: Sequence[str], columns: int, side: float = 1.5
+) -> Figure:
+    """Draw images in a grid, each with a title.
+
+    Args:
+        images: uint8 (H, W, 3), or float (H, W) in [0, 1] drawn in grey.
+        titles: One an image; empty for none.
+        columns: Images a row.
+        side: Of an image on paper, in inches.
+    """
+    rows = -(-len(images) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(columns * side, rows * (side + 0.3)), squeeze=False
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, image, title in zip(axes.flat, images, titles, strict=False):
+        axis.imshow(image, cmap="gray", vmin=0, vmax=1 if image.ndim == 2 else None)
+        axis.set_title(title, pad=3)
+    return figure
+
+
+def attributions(
+    images: Sequence[np.ndarray],
+    probabilities: np.ndarray,
+    classes: Sequence[str],
+    titles: Sequence[str],
+    columns: int = 4,
+) -> Figure:
+    """Draw each image with a bar for every class's probability beside it.
+
+    Args:
+        images: uint8 (H, W, 3).
+        probabilities: (N, K).
+        classes: Names of the K classes; they give the bars' colours.
+        titles: One an image.
+        columns: Images a row.
+    """
+    rows = -(-len(images) // columns)
+    figure, axes = plt.subplots(
+        rows, 2 * columns, figsize=(2.35 * columns, 1.75 * rows + 0.8), squeeze=False,
+        width_ratios=[1, 0.8] * columns,
+    )  # fmt: skip
+    for axis in axes.flat:
+        axis.axis("off")
+    pairs = axes.reshape(-1, 2)
+    for (left, right), image, row, title in zip(
+        pairs, images, probabilities, titles, strict=False
+    ):
+        left.imshow(image)
+        left.set_title(title, loc="left", pad=3)
+        right.axis("on")
+        right.barh(range(len(classes)), row, color=[colour_of(c) for c in classes])
+        right.invert_yaxis()
+        right.set(xlim=(0, 1), xticks=[0, 1], yticks=[])
+        if left.get_subplotspec().is_last_row():
+            right.set_xlabel("probability")
+    class_legend(figure, classes, marker="s")
+    return figure
+
+
+def matrix(axis: Axes, table: pd.DataFrame, title: str = "", names: bool = True) -> None:
+    """Draw a matrix of shares as shades with the numbers written in.
+
+    Args:
+        axis: Where.
+        table: Shares from 0 to 1: rows true, columns predicted.
+        title: Of the axis.
+        names: Whether to name the rows.
+    """
+    axis.imshow(table.to_numpy(), vmin=0, vmax=1, aspect="auto", cmap="Blues")
+    axis.set_xticks(range(table.shape[1]), table.columns, rotation=45, ha="right")
+    axis.set_yticks(range(table.shape[0]), table.index if names else [""] * len(table))
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    for row, column in np.ndindex(table.shape):
+        value = table.iat[row, column]
+        colour = "white" if value > 0.6 else "black"
+        axis.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=12)
+    axis.set_title(title)
+
+
+def patches_on_image(
+    axis: Axes, image: np.ndarray, corners: Sequence[tuple[int, int]], patch: int
+) -> None:
+    """Draw an image with the outlines of numbered patches.
+
+    Args:
+        axis: Where.
+        image: uint8 (H, W, 3).
+        corners: (top, left) of each patch in pixels.
+        patch: Side in pixels.
+    """
+    axis.imshow(image)
+    for number, (top, left) in enumerate(corners, 1):
+        colour = LINE_COLOURS[(number - 1) % len(LINE_COLOURS)]
+        box = Rectangle(
+            (left - 0.5, top - 0.5), patch, patch, fill=False, edgecolor=colour, linewidth=3
+        )
+        axis.add_patch(box)
+        axis.text(
+            left + 2, top + 6, str(number), color="white", fontsize=14, fontweight="bold",
+            bbox={"facecolor": colour, "edgecolor": "none", "pad": 1.5},
+        )  # fmt: skip
+    axis.set(xlabel="column (pixels)", ylabel="row (pixels)")
+
+
+def curves(
+    axis: Axes, history: pd.DataFrame, columns: Mapping[str, str], ylabel: str
+) -> None:
+    """Draw columns of a training history against the epoch.
+
+    Args:
+        axis: Where.
+        history: One row an epoch, indexed by its number.
+        columns: Column name -> label; columns that are not there are left out.
+        ylabel: Of the axis, with the unit.
+    """
+    markers = ("o", "s", "^", "D")
+    shown = {name: label for name, label in columns.items() if name in history}
+    for (name, label), colour, marker in zip(shown.items(), LINE_COLOURS, markers, strict=False):
+        axis.plot(history.index, history[name], color=colour, marker=marker, label=label)
+    axis.set(xlabel="epoch", ylabel=ylabel, xticks=history.index[:: max(1, len(history) // 8)])
+    axis.legend()
+
+
+def filters(weights: np.ndarray, columns: int = 8) -> Figure:
+    """Draw first-layer filters (N, 3, h, w), each scaled to its largest weight; grey is zero."""
+    scaled = weights / np.abs(weights).max(axis=(1, 2, 3), keepdims=True).clip(1e-12)
+    images = [image.transpose(1, 2, 0) for image in (scaled + 1) / 2]
+    return image_grid(images, [""] * len(images), columns, side=0.9)
+
+
+def generator_dots(rows: Sequence[Row], chance: float | None = None) -> Figure:
+    """Draw each generator's accuracy as a dot with its interval, a block a set-up.
+
+    Args:
+        rows: Of `evaluation.summarise`, of one or two methods: the first one's dots are hollow,
+            the second one's filled.
+        chance: Accuracy of guessing, drawn as a line.
+    """
+    each = [row for row in rows if row.metric.startswith("accuracy ")]
+    methods = list(dict.fromkeys(row.method for row in each))
+    places = list(dict.fromkeys((row.setup, row.metric.split(" ", 1)[1]) for row in each))
+    setups = list(dict.fromkeys(setup for setup, _ in places))
+    heights = {place: i + setups.index(place[0]) for i, place in enumerate(places)}
+    figure, axis = plt.subplots(figsize=(8, 1.5 + 0.38 * (len(places) + len(setups))))
+    for row in each:
+        name = row.metric.split(" ", 1)[1]
+        label = "Real" if name.startswith("real/") else name.split("_")[0]
+        first, colour = row.method == methods[0] and len(methods) > 1, colour_of(label)
+        y = heights[row.setup, name] + (-0.16 if first else 0.16) * (len(methods) > 1)
+        axis.plot([row.low, row.high], [y, y], color=colour, linewidth=2)
+        axis.plot(row.value, y, marker_of(label), color=colour, markersize=9, clip_on=False,
+                  markerfacecolor="white" if first else colour, zorder=3)  # fmt: skip
+    axis.set_yticks(list(heights.values()), [name for _, name in heights])
+    for setup in setups:
+        axis.text(1.04, min(h for p, h in heights.items() if p[0] == setup) - 0.1, setup,
+                  fontweight="bold", transform=axis.get_yaxis_transform())  # fmt: skip
+    if chance is not None:
+        axis.axvline(chance, color="#999999", linestyle=":", zorder=0)
+    axis.set(xlim=(-0.02, 1.02), xlabel="accuracy (share of images named rightly)")
+    axis.invert_yaxis()
+    handles = [
+        Line2D([], [], linestyle="", marker="o", markersize=9, color="black", label=method,
+               markerfacecolor="white" if i == 0 and len(methods) > 1 else "black")
+        for i, method in enumerate(methods)
+    ]  # fmt: skip
+    figure.legend(handles=handles, loc="outside upper center", ncols=1)
+    return figure
+
+
+def scatter_map(
+    axis: Axes, points: np.ndarray, labels: np.ndarray, classes: Sequence[str], title: str = ""
+) -> None:
+    """Draw a map of embeddings, coloured by true class. Its axes have no unit, and no ticks.
+
+    Args:
+        axis: Where.
+        points: (N, 2).
+        labels: (N,) class numbers.
+        classes: Names of the classes.
+        title: Of the axis.
+    """
+    for number in np.unique(labels):
+        name, member = classes[number], labels == number
+        axis.scatter(
+            *points[member].T, s=16, color=colour_of(name), marker=marker_of(name), alpha=0.7,
+            linewidths=0,
+        )  # fmt: skip
+    axis.set(xticks=[], yticks=[], xlabel="map axis 1 (no unit)", ylabel="map axis 2 (no unit)")
+    axis.set_title(title)
+
+
+def histograms(
+    axis: Axes, values: Mapping[str, np.ndarray], xlabel: str, title: str = ""
+) -> None:
+    """Draw the distributions of several groups of values as outlined histograms."""
+    everything = np.concatenate(list(values.values()))
+    bins = np.linspace(everything.min(), everything.max() + 1e-6, 40)
+    styles = ("-", "--", ":", "-.")
+    for (label, numbers), colour, style in zip(
+        values.items(), LINE_COLOURS, styles, strict=False
+    ):
+        axis.hist(numbers, bins, density=True, histtype="step", label=label, color=colour,
+                  linestyle=style, linewidth=2.2)  # fmt: skip
+    axis.set(xlabel=xlabel, ylabel="density", title=title)
