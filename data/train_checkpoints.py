@@ -72,6 +72,7 @@ def compare() -> None:
     if path.is_file():
         with path.open(newline="") as file:
             rows = list(csv.DictReader(file))
+    render()
     done = {(row["variant"], row["seed"]) for row in rows}
     train_set, dev = stages.training_data()
     for seed in COMPARED_SEEDS:
@@ -103,6 +104,7 @@ def dev_row(model: DNADet, dev, name: str, seed: int, seconds: float) -> dict[st
 
 def train() -> None:
     """Train stage 2 and the baseline, and ship both."""
+    render()
     train_set, dev = stages.training_data()
     for preset, pretrained in ((pocket, load_model("pocket_pretrain")), (whole_raw, None)):
         folder = build_folder() / "checkpoints" / preset.name
@@ -121,7 +123,6 @@ def main() -> None:
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    render()
     for name in options.steps or steps:
         steps[name]()
 

@@ -168,8 +168,8 @@ def attribute_each(options: argparse.Namespace) -> tuple[list[dict], list[dict[s
                 "embedding": found.embeddings[0],
             }
         )
-    for error in errors:
-        print(f"dnadet: {error['error']}", file=sys.stderr)
+    for failure in errors:
+        print(f"dnadet: {failure['error']}", file=sys.stderr)
     return results, errors
 
 
@@ -249,8 +249,6 @@ def train_command(options: argparse.Namespace) -> int:
 
 def evaluate_command(options: argparse.Namespace) -> int:
     """Measure a model on the zoo's set-ups or on labelled images."""
-    from dataclasses import asdict
-
     from dnadet_lib import evaluation
     from dnadet_lib.model import load_model
     from dnadet_lib.zoo import available_setups, image_root, load_setup
@@ -271,7 +269,7 @@ def evaluate_command(options: argparse.Namespace) -> int:
     if options.out:
         evaluation.write_results(rows, options.out)
     if options.json:
-        print(json.dumps({"rows": [asdict(row) for row in rows]}, indent=1))
+        print(evaluation.results_json(rows))
     else:
         print(evaluation.results_table(rows), end="")
     return 0

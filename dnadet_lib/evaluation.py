@@ -112,16 +112,20 @@ def bootstrap_accuracy(correct: np.ndarray, groups: np.ndarray, seed: int = 0) -
     return Interval(float(np.mean(correct)), float(low), float(high), "images")
 
 
+def origins(sources: np.ndarray) -> np.ndarray:
+    """Name what each image counts under: its generator, or `real/CONTENT` for a crop."""
+    names = sources.astype(str).tolist()
+    return np.array(["/".join(n.split("/")[:2]) if n.startswith("real/") else n for n in names])
+
+
 def generator_accuracies(predictions: Predictions) -> dict[str, Interval]:
     """Accuracy on each generator, and on each content's photographs (Real by photograph)."""
-    sources = predictions.sources
-    real = np.char.startswith(sources.astype(str), "real/")
-    origin = np.where(real, ["/".join(s.split("/")[:2]) for s in sources], sources)
+    origin = origins(predictions.sources)
     rows = {}
     for name in sorted(set(origin)):
         member = origin == name
-        photos = real[member].any()
-        groups = sources[member] if photos else np.arange(member.sum())
+        photos = name.startswith("real/")
+        groups = predictions.sources[member] if photos else np.arange(member.sum())
         rows[name] = bootstrap_accuracy(predictions.correct[member], groups)
     return rows
 
@@ -168,7 +172,8 @@ def summarise(method: str, setup: str, predictions: Predictions) -> list[Row]:
     ]
     present = sorted(set(truth.tolist()))
     macro = f1_score(truth, predicted, labels=present, average="macro", zero_division=0)
-    rows.append(Row(method, setup, "macro F1", float(macro), *(float("nan"),) * 2, count, len(each)))
+    nan = float("nan")
+    rows.append(Row(method, setup, "macro F1", float(macro), nan, nan, count, len(each)))
     recalls = recall_score(truth, predicted, labels=present, average=None, zero_division=0)
     for number, recall in zip(present, recalls, strict=True):
         member = truth == number
@@ -184,10 +189,9 @@ def summarise(method: str, setup: str, predictions: Predictions) -> list[Row]:
             )
         )  # fmt: skip
     for name, interval in each.items():
-        size = int(np.sum(np.char.startswith(predictions.sources.astype(str), name)))
-        rows.append(
-            Row(method, setup, f"accuracy {name}", interval.value, interval.low, interval.high, size, 1)
-        )
+        size = int(np.sum(origins(predictions.sources) == name))
+        figures = (interval.value, interval.low, interval.high)
+        rows.append(Row(method, setup, f"accuracy {name}", *figures, size, 1))
     return rows
 
 
@@ -205,11 +209,16 @@ def confusion(predictions: Predictions) -> pd.DataFrame:
 
 def write_results(rows: Sequence[Row], folder: Path) -> None:
     """Write `results.json` (all rows) and `results.md` (accuracy by method and set-up)."""
-    text = json.dumps({"rows": [asdict(row) for row in rows]}, indent=1).replace("NaN", "null")
     with atomic_path(folder / "results.json") as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(results_json(rows) + "\n", encoding="utf-8")
     with atomic_path(folder / "results.md") as temporary:
         temporary.write_text(results_table(rows), encoding="utf-8")
+
+
+def results_json(rows: Sequence[Row]) -> str:
+    """Write rows as one JSON object; figures without an interval have null for its ends."""
+    plain = [{k: None if v != v else v for k, v in asdict(row).items()} for row in rows]
+    return json.dumps({"rows": plain}, indent=1, allow_nan=False)
 
 
 def results_table(rows: Sequence[Row]) -> str:
@@ -221,10 +230,8 @@ def results_table(rows: Sequence[Row]) -> str:
         "|---" * (len(setups) + 1) + "|",
     ]
     for method in dict.fromkeys(m for m, _ in accuracies):
-        cells = [
-            f"{r.value:.3f} [{r.low:.3f}, {r.high:.3f}]" if (r := accuracies.get((method, s))) else ""
-            for s in setups
-        ]
+        found = [accuracies.get((method, setup)) for setup in setups]
+        cells = [f"{r.value:.3f} [{r.low:.3f}, {r.high:.3f}]" if r else "" for r in found]
         lines.append(f"| {method} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

@@ -1,4 +1,4 @@
-"""The four generator architectures of the pocket zoo: 64 pixels, latent 64, 0.6 to 1 million weights.
+"""The four generator architectures of the pocket zoo: 64 pixels, 0.6 to 1 million weights.
 
 They differ in what leaves a trace, the upsampling and what follows it, and share the rest:
 
@@ -108,7 +108,8 @@ class DCGANGenerator(nn.Module):
                 nn.BatchNorm2d(c_out),
                 nn.ReLU(),
             ]
-        self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(channels[-1], 3, 4, 2, 1), nn.Tanh())
+        layers += [nn.ConvTranspose2d(channels[-1], 3, 4, 2, 1), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
 
     def forward(self, z: Tensor) -> Tensor:
         """Map latents (B, 64) to images (B, 3, 64, 64) in [-1, 1]."""

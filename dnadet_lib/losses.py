@@ -12,7 +12,8 @@ class SupConLoss(nn.Module):
 
     For an anchor i with positives P(i), every other view of the same class in the batch:
 
-        -1/|P(i)| * sum over p in P(i) of log( exp(z_i.z_p/tau) / sum over a != i of exp(z_i.z_a/tau) )
+        -1/|P(i)| * sum over p in P(i) of
+            log( exp(z_i.z_p/tau) / sum over a != i of exp(z_i.z_a/tau) )
 
     averaged over the anchors that have a positive.
 

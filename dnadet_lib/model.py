@@ -180,7 +180,7 @@ class DNADet(nn.Module):
             Mean embedding over the views (N, 8 * width).
         """
         self.eval()
-        device = next(self.parameters()).device
+        device = self.classification_head[1].weight.device
         stacked = np.concatenate(list(views))
         chunks = [
             self.embed(normalise(torch.from_numpy(part).to(device)))
@@ -238,7 +238,8 @@ class DNADet(nn.Module):
         """
         if len(self.reference) < neighbours:
             return torch.full((len(embeddings),), float("nan"))
-        similarity = F.normalize(embeddings, dim=1) @ F.normalize(self.reference, dim=1).T
+        reference = F.normalize(self.reference.to(embeddings.device), dim=1)
+        similarity = F.normalize(embeddings, dim=1) @ reference.T
         return 1 - similarity.topk(neighbours, dim=1).values.mean(dim=1)
 
 
@@ -354,7 +355,8 @@ def load_weights(model: nn.Module, tensors: dict[str, Tensor], source: Path | st
     if missing := sorted(expected.keys() - tensors.keys() - optional):
         raise ValueError(f"{source}: tensor {missing[0]!r} is missing ({len(missing)} in all)")
     if unexpected := sorted(tensors.keys() - expected.keys()):
-        raise ValueError(f"{source}: unexpected tensor {unexpected[0]!r} ({len(unexpected)} in all)")
+        count = len(unexpected)
+        raise ValueError(f"{source}: unexpected tensor {unexpected[0]!r} ({count} in all)")
     for name, tensor in tensors.items():
         if tuple(tensor.shape) != expected[name]:
             raise ValueError(

@@ -70,8 +70,8 @@ def cut_stamp(photo: Image.Image, rng: np.random.Generator) -> Image.Image:
     ground = tuple(int(v) for v in rng.integers(0, 256, 3))
     canvas = Image.new("RGB", (side, side), ground)
     slack = (side - photo.width, side - photo.height)
-    offset = tuple(int(rng.integers(min(0, s), max(0, s) + 1)) for s in slack)
-    canvas.paste(photo, offset, photo)
+    left, top = (int(rng.integers(min(0, s), max(0, s) + 1)) for s in slack)
+    canvas.paste(photo, (left, top), photo)
     return canvas.resize((CROP_SIZE, CROP_SIZE), Image.Resampling.LANCZOS)
 
 

@@ -41,9 +41,10 @@ class TransformationSet:
 
 
 def build_model(classes: tuple[str, ...], preset: Preset, seed: int) -> DNADet:
-    """Make a model with weights drawn from the seed."""
+    """Make a model with weights drawn from the seed, on the GPU where there is one."""
     torch.manual_seed(seed)
-    return DNADet(len(classes), preset.width, classes=classes, input=preset.input)
+    model = DNADet(len(classes), preset.width, classes=classes, input=preset.input)
+    return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def transformation_set(group: str, size: int, each: int, seed: int = 0) -> TransformationSet:
@@ -118,7 +119,7 @@ def run_pretraining(
 
 
 def dev_validation(dev: ImageSet) -> Callable[[DNADet], tuple[np.ndarray, np.ndarray]]:
-    """Score a model on labelled dev images, decoded once."""
+    """Make the function that scores a model on labelled dev images."""
 
     def validate(model: DNADet) -> tuple[np.ndarray, np.ndarray]:
         predictions = predict(model, dev)
@@ -191,7 +192,9 @@ def fit_temperature(model: DNADet, predictions: Predictions) -> float:
         Guo et al. 2017, section 4.2.
     """
     with torch.no_grad():
-        logits = model.classification_head(torch.from_numpy(predictions.embeddings))
+        head = model.classification_head.cpu()
+        logits = head(torch.from_numpy(predictions.embeddings))
+    model.to(next(model.main.parameters()).device)
     truth = torch.from_numpy(predictions.truth).long()
     candidates = np.geomspace(0.25, 8, 101)
     losses = [float(F.cross_entropy(logits / t, truth)) for t in candidates]

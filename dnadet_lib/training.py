@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-
 import csv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -120,19 +119,20 @@ class Run:
 
     def state(self) -> dict:
         """Everything as tensors and plain values."""
-        parts = (self.model, self.head, self.weights, self.optimiser, self.scheduler)
         return {
-            "parts": [part.state_dict() for part in parts],
+            "parts": [part.state_dict() for part in self._parts()],
             "history": self.history,
             "best": self.best,
         }
 
     def restore(self, state: dict) -> None:
         """Go on from `state()`."""
-        parts = (self.model, self.head, self.weights, self.optimiser, self.scheduler)
-        for part, values in zip(parts, state["parts"], strict=True):
+        for part, values in zip(self._parts(), state["parts"], strict=True):
             part.load_state_dict(values)
         self.history, self.best = state["history"], state["best"]
+
+    def _parts(self) -> tuple[Any, ...]:
+        return self.model, self.head, self.weights, self.optimiser, self.scheduler
 
 
 def start_run(model: DNADet, preset: Preset, steps: int) -> Run:
@@ -211,11 +211,12 @@ def fit(
         The history: losses, training accuracy and dev score of each epoch.
     """
     torch.manual_seed(seed)
-    model.to(memory_format=torch.channels_last)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     run = start_run(model, preset, batches.steps)
     state = folder / "state.pt" if folder else None
     if state is not None and state.is_file():
-        run.restore(torch.load(state, weights_only=True))
+        device = next(model.parameters()).device
+        run.restore(torch.load(state, weights_only=True, map_location=device))
     while len(run.history) < preset.epochs and not out_of_patience(run.history, preset.patience):
         epoch = len(run.history)
         if stop_after is not None and epoch >= stop_after:
@@ -277,5 +278,3 @@ def fast_bf16(device: torch.device) -> bool:
     if device.type == "cpu":
         return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return device.type == "cuda" and torch.cuda.is_bf16_supported()
-
-

@@ -46,7 +46,9 @@ def jpeg(image: np.ndarray, rng: np.random.Generator, *, quality: int) -> np.nda
     """Compress and decompress: baseline JPEG, chroma at half resolution."""
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     _, code = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.cvtColor(cv2.imdecode(code, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    decoded = cv2.imdecode(code, cv2.IMREAD_COLOR)
+    assert decoded is not None  # it was encoded one line above
+    return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
 
 
 def double_jpeg(

@@ -34,7 +34,7 @@ CHUNK = 50
 
 @dataclass(frozen=True)
 class Generator:
-    """One manifest row: a generator that differs from its class's training generator in one thing."""
+    """One manifest row: it differs from its class's training generator in one thing."""
 
     name: str
     architecture: str
