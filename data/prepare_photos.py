@@ -30,7 +30,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +51,7 @@ MEADOW_SHORT_SIDE = 544
 MEADOW_MAX_ASPECT = 4 / 3
 STAMP_LONG_SIDE = 256
 SHARES = {"train": 0.50, "dev": 0.12, "test": 0.25, "finetune": 0.13}
-SEED = 181
+SEED = 104  # of 0..299, the one whose groups miss the fewest subjects; fixed before any training
 COLUMNS = (
     "file content group author licence package package_version source width height sha256"
 ).split()
@@ -231,15 +231,21 @@ def prepare(source: Source, unpacked: Path) -> Image.Image:
         raise ValueError(f"{source.package}: {source.source}: {error}") from error
 
 
-def write_photo(source: Source, unpacked: Path, photos: Path) -> dict[str, str]:
-    """Write one photograph as lossless WebP and return its row of ``photos.csv`` less the group."""
-    path = photos / source.file
+def write_photo(source: Source, unpacked: Path, group: str) -> dict[str, str]:
+    """Write one photograph as lossless WebP and return its row of ``photos.csv``."""
+    path = PHOTOS / source.file
     path.parent.mkdir(parents=True, exist_ok=True)
     image = prepare(source, unpacked)
     image.save(path, "WEBP", lossless=True, method=6, quality=80)
+    return facts(source, image, group)
+
+
+def facts(source: Source, image: Image.Image, group: str) -> dict[str, str]:
+    """The row of ``photos.csv`` of one photograph, its file being written."""
     return {
         "file": source.file,
         "content": source.content,
+        "group": group,
         "author": source.author,
         "licence": source.licence,
         "package": source.package,
@@ -247,7 +253,7 @@ def write_photo(source: Source, unpacked: Path, photos: Path) -> dict[str, str]:
         "source": source.source,
         "width": str(image.width),
         "height": str(image.height),
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "sha256": hashlib.sha256((PHOTOS / source.file).read_bytes()).hexdigest(),
     }
 
 
@@ -295,9 +301,10 @@ def licences_text(sources: list[Source]) -> str:
 def build(sources: list[Source], unpacked: Path) -> None:
     """Write every photograph, ``photos.csv`` and ``LICENSES.md``."""
     groups = all_groups(sources)
+    files = [source.file for source in sources]
     with ProcessPoolExecutor() as pool:
-        rows = list(pool.map(partial(write_photo, unpacked=unpacked, photos=PHOTOS), sources))
-    write_csv(PHOTOS / "photos.csv", [row | {"group": groups[row["file"]]} for row in rows])
+        work = pool.map(write_photo, sources, repeat(unpacked), map(groups.get, files))
+        write_csv(PHOTOS / "photos.csv", list(work))
     (DATA / "LICENSES.md").write_text(licences_text(sources), encoding="utf-8")
 
 
@@ -305,46 +312,35 @@ def check(sources: list[Source], unpacked: Path) -> list[str]:
     """Compare what is committed with the packages; returns the differences found."""
     with (PHOTOS / "photos.csv").open(newline="", encoding="utf-8") as stream:
         rows = {row["file"]: row for row in csv.DictReader(stream)}
-    wrong = []
-    committed = {str(path.relative_to(PHOTOS)) for path in PHOTOS.glob("*/*.webp")}
+    committed = {path.relative_to(PHOTOS).as_posix() for path in PHOTOS.glob("*/*.webp")}
     expected = {source.file for source in sources}
-    wrong += [f"{name}: in one of folder, photos.csv and sources.csv only"
-              for name in sorted((committed | expected | set(rows)) - (committed & expected & set(rows)))]
+    everywhere = committed & expected & set(rows)
+    wrong = [
+        f"{name}: not in all of the folder, photos.csv and sources.csv"
+        for name in sorted((committed | expected | set(rows)) - everywhere)
+    ]
     if (DATA / "LICENSES.md").read_text(encoding="utf-8") != licences_text(sources):
         wrong.append("LICENSES.md: differs from sources.csv")
     groups = all_groups(sources)
     for source in sources:
-        if source.file in rows and source.file in committed:
+        if source.file in everywhere:
             wrong += check_photo(source, unpacked, rows[source.file], groups[source.file])
     return wrong
 
 
 def check_photo(source: Source, unpacked: Path, row: dict[str, str], group: str) -> list[str]:
     """Compare one committed photograph and its row with the package; returns the differences."""
-    path = PHOTOS / source.file
     image = prepare(source, unpacked)
-    with Image.open(path) as committed:
-        committed = committed.convert(image.mode)
+    with Image.open(PHOTOS / source.file) as stream:
+        committed = stream.convert(image.mode)
     if committed.mode == "RGBA":
         committed = clear_hidden(committed)
     wrong = []
     if not np.array_equal(np.array(image), np.array(committed)):
         wrong.append(f"{source.file}: pixels differ")
-    facts = {
-        "content": source.content,
-        "group": group,
-        "author": source.author,
-        "licence": source.licence,
-        "package": source.package,
-        "package_version": PACKAGES[source.package],
-        "source": source.source,
-        "width": str(image.width),
-        "height": str(image.height),
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-    }
     wrong += [
         f"{source.file}: {name} is {row[name]!r} in photos.csv, should be {value!r}"
-        for name, value in facts.items()
+        for name, value in facts(source, image, group).items()
         if row[name] != value
     ]
     return wrong
