@@ -1,0 +1,72 @@
+"""Shared fixtures: a small world of data of its own, so that unit tests need nothing shipped."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import support
+import torch
+
+from dnadet_lib import zoo
+from dnadet_lib.model import DNADet, InputSpec, save_model
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one thread each is quickest when two tests run at once
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@dataclass(frozen=True)
+class World:
+    """A data folder, and the smoke profile rendered from it."""
+
+    data: Path
+    build: Path
+    images: Path
+
+
+@pytest.fixture(scope="session")
+def built_world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    base = tmp_path_factory.mktemp("world")
+    data, build = base / "data", base / "build"
+    support.write_photographs(data / "photos")
+    support.write_zoo(data / "zoo")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DNADET_DATA", str(data))
+        patch.setenv("DNADET_BUILD", str(build))
+        images = zoo.render("smoke", workers=1)
+    return World(data, build, images)
+
+
+@pytest.fixture
+def world(built_world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """The small world, as the place where the library looks for data. Not to be written to."""
+    monkeypatch.setenv("DNADET_DATA", str(built_world.data))
+    monkeypatch.setenv("DNADET_BUILD", str(built_world.build))
+    return built_world
+
+
+@pytest.fixture
+def tiny_model() -> DNADet:
+    """A random five-class model of width 8 with the pocket preset's input."""
+    torch.manual_seed(0)
+    spec = InputSpec(resize=None, patch=32, vote="patches", high_pass=True)
+    model = DNADet(5, 8, classes=zoo.CLASSES, input=spec)
+    model.reference = torch.rand(20, model.embedding_size)
+    model.threshold = 0.5
+    return model.eval()
+
+
+@pytest.fixture
+def checkpoint(tiny_model: DNADet, tmp_path: Path) -> Path:
+    """The random model as a file."""
+    path = tmp_path / "tiny.safetensors"
+    save_model(tiny_model, path, preset="none", seed=0)
+    return path
