@@ -210,6 +210,17 @@ def shipped(name: str) -> DNADet:
         ) from error
 
 
+def shipped_or_tiny(lesson: Lesson, name: str = "pocket") -> tuple[DNADet, str]:
+    """Return the shipped checkpoint; at profile smoke, if there is none, a tiny one."""
+    if lesson.profile == "smoke" and not _is_shipped(name):
+        return _tiny(lesson, "detector", presets.smoke, stage_one(lesson)[0])
+    return shipped(name), f"shipped checkpoint {name}"
+
+
+def _is_shipped(name: str) -> bool:
+    return Path(name).is_file() or (data_folder() / "checkpoints" / f"{name}.safetensors").is_file()
+
+
 def stage_one(lesson: Lesson, name: str = "pocket") -> tuple[DNADet, str]:
     """Return the pre-trained model, and where it comes from.
 
