@@ -282,7 +282,7 @@ def embed_command(options: argparse.Namespace) -> int:
     from dnadet_lib.files import atomic_path
 
     results, errors = attribute_each(options)
-    table = pd.DataFrame([{**r, **r.pop("probabilities")} for r in results])
+    table = pd.DataFrame([{**r.pop("probabilities"), **r} for r in results])
     with atomic_path(options.out) as temporary:
         table.to_parquet(temporary)
     print(options.out)

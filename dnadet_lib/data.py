@@ -34,6 +34,8 @@ def read_image(path: Path) -> np.ndarray:
 def list_images(source: Path | str) -> list[Path]:
     """List the images that a folder (searched through), a glob, an annotation file or a file names.
 
+    Hidden files and folders inside a folder (names that start with a dot) are left out.
+
     Returns:
         Paths in sorted order; those of an annotation file in its own order.
 
@@ -42,7 +44,12 @@ def list_images(source: Path | str) -> list[Path]:
     """
     path = Path(source)
     if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        found = sorted(
+            p
+            for p in path.rglob("*")
+            if p.suffix.lower() in SUFFIXES
+            and not any(part.startswith(".") for part in p.relative_to(path).parts)
+        )
         if not found:
             raise FileNotFoundError(f"{path}: the folder holds no image ({', '.join(SUFFIXES)})")
         return found
@@ -146,7 +153,9 @@ class ImageSet:
         Raises:
             FileNotFoundError: the root, or the images of a class, are missing.
         """
-        folders = sorted(p for p in Path(root).iterdir() if p.is_dir()) if root.is_dir() else []
+        root = Path(root)
+        inside = root.iterdir() if root.is_dir() else ()
+        folders = sorted(p for p in inside if p.is_dir() and not p.name.startswith("."))
         if not folders:
             raise FileNotFoundError(f"{root}: expected a folder with one folder of images a class")
         groups = [list_images(folder) for folder in folders]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -180,7 +179,7 @@ class DNADet(nn.Module):
             Mean embedding over the views (N, 8 * width).
         """
         self.eval()
-        device = self.classification_head[1].weight.device
+        device = next(self.classification_head.parameters()).device
         stacked = np.concatenate(list(views))
         chunks = [
             self.embed(normalise(torch.from_numpy(part).to(device)))
@@ -201,7 +200,8 @@ class DNADet(nn.Module):
             images: Paths, PIL images or uint8 arrays (H, W, 3), of any sizes.
 
         Raises:
-            ValueError: no images, or an image is smaller than a patch; the file is named.
+            ValueError: no images, an image is smaller than a patch (the file is named), or an
+                array is not uint8 (H, W, 3).
             OSError: a file cannot be read as an image; the file is named.
         """
         if len(images) == 0:
@@ -225,6 +225,10 @@ class DNADet(nn.Module):
                 raise ValueError(f"{image}: {error}") from error
         if isinstance(image, Image.Image):
             image = np.asarray(image.convert("RGB"))
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(
+                f"array of {image.dtype} {image.shape}: expected uint8 (H, W, 3), red first"
+            )
         return self.prepare(image)
 
     def unknown_score(self, embeddings: Tensor, neighbours: int = 5) -> Tensor:
@@ -311,36 +315,52 @@ def _load_safetensors(path: Path, classes: Sequence[str] | None) -> DNADet:
     try:
         with safe_open(path, "pt") as file:
             config = json.loads((file.metadata() or {})["dnadet"])
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+        model = DNADet(
+            len(config["classes"]),
+            config["width"],
+            classes=config["classes"],
+            input=InputSpec(**config["input"]),
+        )
+        threshold = config["threshold"]
+        model.temperature = float(config["temperature"])
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: not a dnadet checkpoint ({error})") from error
-    model = DNADet(
-        len(config["classes"]),
-        config["width"],
-        classes=classes or config["classes"],
-        input=InputSpec(**config["input"]),
-    )
+    model.threshold = float("inf") if threshold is None else threshold
     model.reference = tensors.pop("reference", model.reference).float()
-    model.temperature = config["temperature"]
-    model.threshold = float("inf") if config["threshold"] is None else config["threshold"]
     load_weights(model, tensors, path)
+    return _renamed(model, classes, path)
+
+
+def _renamed(model: DNADet, classes: Sequence[str] | None, path: Path) -> DNADet:
+    if classes and len(classes) != len(model.classes):
+        raise ValueError(
+            f"{path}: {len(classes)} class names given for {len(model.classes)} classes"
+        )
+    model.classes = tuple(classes or model.classes)
     return model
 
 
 def _load_released(path: Path, classes: Sequence[str] | None) -> DNADet:
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except Exception as error:  # on bytes of another kind torch's unpickler can raise anything
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ValueError(
-            f"{path}: not a plain state dict; files that need code to be run are refused "
-            f"({str(error).splitlines()[0]})"
+            f"{path}: not a plain state dict; files that need code to be run are refused ({reason})"
         ) from error
-    if not isinstance(tensors, dict) or "classification_head.1.weight" not in tensors:
-        raise ValueError(f"{path}: no tensor 'classification_head.1.weight': not a DNA-Det release")
-    count, features = tensors["classification_head.1.weight"].shape
-    model = DNADet(count, features // 8, classes=classes)
+    if not isinstance(tensors, dict) or not all(isinstance(v, Tensor) for v in tensors.values()):
+        raise ValueError(f"{path}: not a plain state dict: it must map names to tensors")
+    head = tensors.get("classification_head.1.weight")
+    if head is None or head.ndim != 2 or head.shape[1] < 8:
+        found = "no such tensor" if head is None else f"shape {tuple(head.shape)}"
+        raise ValueError(
+            f"{path}: 'classification_head.1.weight': {found}, expected (classes, 8 * width): "
+            "not a DNA-Det release"
+        )
+    model = DNADet(head.shape[0], head.shape[1] // 8)
     load_weights(model, tensors, path)
-    return model
+    return _renamed(model, classes, path)
 
 
 def load_weights(model: nn.Module, tensors: dict[str, Tensor], source: Path | str) -> None:

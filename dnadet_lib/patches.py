@@ -60,12 +60,13 @@ def random_patches(
 
 
 def grid_patches(image: np.ndarray, patch: int, max_per_side: int = 8) -> np.ndarray:
-    """Cut a regular grid of patches that covers one image, overlapping by half where it can.
+    """Cut a regular grid of patches that covers one image, overlapping by half or more.
 
     Args:
         image: uint8 (H, W, 3).
         patch: Side in pixels.
-        max_per_side: At most this many rows and columns, evenly spread, on large images.
+        max_per_side: At most this many rows and columns; on large images they are spread evenly
+            and leave gaps.
 
     Returns:
         uint8 (V, patch, patch, 3), row by row.
@@ -75,9 +76,10 @@ def grid_patches(image: np.ndarray, patch: int, max_per_side: int = 8) -> np.nda
     """
     height, width = image.shape[:2]
     check_patch_fits(height, width, patch)
+    counts = (min(max_per_side, 1 + -(-2 * (side - patch) // patch)) for side in (height, width))
     tops, lefts = (
-        np.linspace(0, side - patch, min(max_per_side, 2 * side // patch - 1)).astype(int)
-        for side in (height, width)
+        np.linspace(0, side - patch, count).astype(int)
+        for side, count in zip((height, width), counts, strict=True)
     )
     return np.stack([image[t : t + patch, x : x + patch] for t in tops for x in lefts])
 

@@ -21,12 +21,17 @@ from torch import nn
 from dnadet_lib.data import ImageSet
 from dnadet_lib.files import atomic_path
 from dnadet_lib.gans import ARCHITECTURES, LATENT, build_generator, sample_images
+from dnadet_lib.model import load_weights
 from dnadet_lib.paths import build_folder, data_folder
 from dnadet_lib.photos import CONTENTS, cut_crops, load_photographs
 
 CLASSES = ("Real", *ARCHITECTURES)
 ROLES = ("train", "dev", "test")
 LATENT_SEEDS = {"train": 0, "dev": 1_000_000, "test": 2_000_000}  # first seed of each split
+FIELDS = (
+    "name", "architecture", "loss", "content", "seed", "finetuned_from", "role", "steps", "file",
+    "sha256",
+)  # fmt: skip
 SETUPS = ("closed", "seed", "loss", "finetune", "dataset")
 REAL_SETUPS = ("closed", "dev", "dataset")  # set-ups in which photographs count
 CHUNK = 50
@@ -52,7 +57,7 @@ class Generator:
 
         Raises:
             FileNotFoundError: the file is missing.
-            ValueError: its hash is not the manifest's.
+            ValueError: its hash is not the manifest's, or its weights are of another architecture.
         """
         if not self.file.is_file():
             raise FileNotFoundError(f"manifest row {self.name!r}, file: {self.file} is missing")
@@ -64,7 +69,7 @@ class Generator:
             )
         generator = build_generator(self.architecture)
         weights = {k: v.float() for k, v in load_file(self.file).items()}
-        generator.load_state_dict(weights, strict=False)
+        load_weights(generator, weights, self.file)
         return generator.eval()
 
 
@@ -73,36 +78,50 @@ def read_manifest(folder: Path | None = None) -> list[Generator]:
 
     Raises:
         FileNotFoundError: the manifest is missing.
-        ValueError: a field is wrong or a name stands twice; row and field are named.
+        ValueError: a field is wrong, a column is missing, a name stands twice, or there is no row;
+            file, row and field are named.
     """
     folder = folder or data_folder() / "zoo"
     path = folder / "manifest.csv"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: the zoo's manifest is missing")
     with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    generators = [_parse(row, folder) for row in rows]
+        reader = csv.DictReader(file)
+        absent = [f for f in FIELDS if f not in (reader.fieldnames or ())]
+        rows = list(reader)
+    if absent:
+        raise ValueError(f"{path}: column {absent[0]!r} is missing; it needs {', '.join(FIELDS)}")
+    if not rows:
+        raise ValueError(f"{path}: the manifest holds no generator")
+    generators = [_parse(row, path) for row in rows]
     names = [g.name for g in generators]
     if repeated := {n for n in names if names.count(n) > 1}:
         raise ValueError(f"{path}: two rows have the name {sorted(repeated)[0]!r}")
     return generators
 
 
-def _parse(row: dict[str, str], folder: Path) -> Generator:
+def _parse(row: dict[str, str], path: Path) -> Generator:
     known = {"architecture": tuple(ARCHITECTURES), "content": CONTENTS, "role": ROLES}
     for field, values in known.items():
-        if row.get(field) not in values:
+        if row[field] not in values:
             raise ValueError(
-                f"manifest row {row.get('name')!r}, {field}: {row.get(field)!r} is none of "
+                f"{path}, row {row['name']!r}, {field}: {row[field]!r} is none of "
                 f"{', '.join(values)}"
             )
-    fields = {k: row[k] for k in ("name", "architecture", "loss", "content", "role", "sha256")}
+    for field in ("seed", "steps"):
+        if not (row[field] or "").isdecimal():
+            raise ValueError(
+                f"{path}, row {row['name']!r}, {field}: {row[field]!r} is not a whole number"
+            )
+    for field in ("name", "loss", "file", "sha256"):
+        if not row[field]:
+            raise ValueError(f"{path}, row {row['name']!r}, {field}: it is empty")
     return Generator(
-        **fields,
+        **{k: row[k] for k in ("name", "architecture", "loss", "content", "role", "sha256")},
         finetuned_from=row["finetuned_from"],
         seed=int(row["seed"]),
         steps=int(row["steps"]),
-        file=folder / row["file"],
+        file=path.parent / row["file"],
     )
 
 
@@ -220,7 +239,7 @@ def render_photos(content: str, group: str, count: int, root: Path) -> None:
     photographs = load_photographs(content, group)
     stamp = hashlib.sha256(b"".join(p.path.read_bytes() for p in photographs)).hexdigest()
     folder = _fresh_folder(root / "real" / content / group, stamp)
-    if len(list(folder.glob("*.png"))) == count:
+    if len(rendered_images(folder)) == count:
         return
     crops, names = cut_crops(photographs, count)
     for number, (crop, name) in enumerate(zip(crops, names, strict=True)):
@@ -241,6 +260,11 @@ def render_split(generator: Generator, split: str, count: int, root: Path) -> No
         images = sample_images(network, draw_latents(first, CHUNK), CHUNK).numpy()
         for image, path in zip(images, paths, strict=False):
             _write_png(image, path)
+
+
+def rendered_images(folder: Path) -> list[Path]:
+    """List the images of a folder, without what a render that was killed left half-written."""
+    return sorted(p for p in folder.glob("*.png") if not p.name.startswith("."))
 
 
 def draw_latents(first_seed: int, count: int) -> torch.Tensor:
@@ -303,7 +327,7 @@ def load_setup(setup: str, split: str = "test", root: Path | None = None) -> Ima
     labels: list[int] = []
     sources: list[str] = []
     for label, source, folder in groups:
-        found = sorted(folder.glob("*.png"))
+        found = rendered_images(folder)
         if not found:
             raise FileNotFoundError(f"{folder}: no rendered images; run `dnadet render` first")
         paths += found

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import support
 import torch
+from filelock import FileLock
 
 from dnadet_lib import zoo
 from dnadet_lib.model import DNADet, InputSpec, save_model
@@ -34,20 +35,23 @@ class World:
 
 @pytest.fixture(scope="session")
 def built_world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    base = tmp_path_factory.mktemp("world")
+    own = tmp_path_factory.getbasetemp()
+    base = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "world"
     data, build = base / "data", base / "build"
-    support.write_photographs(data / "photos")
-    support.write_zoo(data / "zoo")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DNADET_DATA", str(data))
-        patch.setenv("DNADET_BUILD", str(build))
-        images = zoo.render("smoke", workers=1)
-    return World(data, build, images)
+    with FileLock(f"{base}.lock"):  # one worker builds it, the others wait
+        if not base.is_dir():
+            support.write_photographs(data / "photos")
+            support.write_zoo(data / "zoo", support.zoo_rows())
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("DNADET_DATA", str(data))
+                patch.setenv("DNADET_BUILD", str(build))
+                zoo.render("smoke", workers=1)
+    return World(data, build, build / "images" / "smoke")
 
 
 @pytest.fixture
 def world(built_world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    """The small world, as the place where the library looks for data. Not to be written to."""
+    """The small world, where the library looks for data. It is shared: do not write to it."""
     monkeypatch.setenv("DNADET_DATA", str(built_world.data))
     monkeypatch.setenv("DNADET_BUILD", str(built_world.build))
     return built_world

@@ -82,10 +82,9 @@ def zoo_rows() -> list[dict[str, str]]:
     return rows
 
 
-def write_zoo(folder: Path) -> None:
+def write_zoo(folder: Path, rows: list[dict[str, str]]) -> None:
     """Write random generators as fp16 safetensors, and their manifest."""
     folder.mkdir(parents=True)
-    rows = zoo_rows()
     for number, row in enumerate(rows):
         torch.manual_seed(number)
         weights = build_generator(row["architecture"]).state_dict()

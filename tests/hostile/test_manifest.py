@@ -1,0 +1,119 @@
+"""Faults of the zoo's manifest and of the files it names."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from support import write_manifest, write_zoo, zoo_rows
+
+from dnadet_lib import zoo
+from dnadet_lib.gans import build_generator
+
+
+def rows_with(changed: str, **changes: str) -> list[dict[str, str]]:
+    rows = zoo_rows()
+    for row in rows:
+        row["sha256"] = "0" * 64
+        if row["name"] == changed:
+            row.update(changes)
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "right"),
+    [
+        ("architecture", "DCGAN", "is none of ProGAN, MMDGAN, SNGAN, InfoMaxGAN"),
+        ("content", "faces", "is none of meadow, stamps"),
+        ("role", "val", "is none of train, dev, test"),
+        ("seed", "one", "is not a whole number"),
+        ("seed", "-1", "is not a whole number"),
+        ("steps", "", "is not a whole number"),
+        ("file", "", "it is empty"),
+        ("sha256", "", "it is empty"),
+    ],
+)
+def test_wrong_field_is_named(tmp_path, field, value, right):
+    write_manifest(tmp_path, rows_with("SNGAN_meadow_s1", **{field: value}))
+    message = f"manifest.csv, row 'SNGAN_meadow_s1', {field}: .*{right}"
+    with pytest.raises(ValueError, match=message):
+        zoo.read_manifest(tmp_path)
+
+
+def test_missing_manifest(tmp_path):
+    with pytest.raises(FileNotFoundError, match="manifest.csv: the zoo's manifest is missing"):
+        zoo.read_manifest(tmp_path)
+
+
+def test_empty_manifest(tmp_path):
+    (tmp_path / "manifest.csv").write_text("")
+    with pytest.raises(ValueError, match="manifest.csv: column 'name' is missing"):
+        zoo.read_manifest(tmp_path)
+    (tmp_path / "manifest.csv").write_text(",".join(zoo.FIELDS) + "\n")
+    with pytest.raises(ValueError, match="manifest.csv: the manifest holds no generator"):
+        zoo.read_manifest(tmp_path)
+
+
+def test_missing_column(tmp_path):
+    rows = zoo_rows()
+    for row in rows:
+        del row["seed"]
+    write_manifest(tmp_path, rows)
+    with pytest.raises(ValueError, match="manifest.csv: column 'seed' is missing; it needs name, "):
+        zoo.read_manifest(tmp_path)
+
+
+def test_row_that_is_too_short(tmp_path):
+    text = ",".join(zoo.FIELDS) + "\nProGAN_meadow_s0,ProGAN,wgan-gp,meadow\n"
+    (tmp_path / "manifest.csv").write_text(text)
+    with pytest.raises(ValueError, match="manifest.csv, row 'ProGAN_meadow_s0', role: None"):
+        zoo.read_manifest(tmp_path)
+
+
+def test_name_that_stands_twice(tmp_path):
+    write_manifest(tmp_path, rows_with("SNGAN_meadow_s1", name="SNGAN_meadow_s0"))
+    with pytest.raises(ValueError, match="manifest.csv: two rows have the name 'SNGAN_meadow_s0'"):
+        zoo.read_manifest(tmp_path)
+
+
+@pytest.fixture
+def one_generator(tmp_path):
+    """A zoo folder with one generator, and its manifest row."""
+    write_zoo(tmp_path / "zoo", zoo_rows()[:1])
+    return tmp_path / "zoo", zoo.read_manifest(tmp_path / "zoo")[0]
+
+
+def test_missing_weights(one_generator):
+    _, generator = one_generator
+    generator.file.unlink()
+    with pytest.raises(FileNotFoundError, match="ProGAN_meadow_s0.*safetensors is missing"):
+        generator.load()
+
+
+def test_weights_that_are_not_the_manifests(one_generator):
+    _, generator = one_generator
+    weights = load_file(generator.file)
+    weights["to_rgb.bias"] += 1
+    save_file(weights, generator.file)
+    with pytest.raises(ValueError, match="'ProGAN_meadow_s0', sha256: .* the manifest says"):
+        generator.load()
+
+
+@pytest.mark.parametrize("fault", ["missing", "unexpected", "another architecture"])
+def test_weights_that_do_not_fit_the_architecture(one_generator, fault):
+    folder, generator = one_generator
+    weights = load_file(generator.file)
+    if fault == "missing":
+        del weights["to_rgb.weight"]
+    elif fault == "unexpected":
+        weights["to_rgb.scale"] = torch.ones(1)
+    else:
+        weights = build_generator("MMDGAN").state_dict()
+    save_file(weights, generator.file)
+    row = zoo_rows()[0]
+    row["sha256"] = hashlib.sha256(generator.file.read_bytes()).hexdigest()
+    write_manifest(folder, [row])
+    with pytest.raises(ValueError, match=r"ProGAN_meadow_s0\.safetensors: .*tensor '"):
+        zoo.read_manifest(folder)[0].load()

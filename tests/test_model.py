@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from support import photograph, released_state_dict
+from torch import Tensor
+from torch.nn import functional as F
+
+from dnadet_lib import DNADet, load_model
+from dnadet_lib.model import HighPass, InputSpec, ProjectionHead, save_model, transfer_backbone
+from dnadet_lib.patches import grid_patches, normalise
+
+
+def plain_forward(state: dict[str, Tensor], x: Tensor) -> Tensor:
+    """The released network, written out from METHOD.md."""
+    for i in range(8):
+        prefix = f"main.{i}.main"
+        x = F.conv2d(
+            x, state[f"{prefix}.0.weight"], state[f"{prefix}.0.bias"],
+            stride=2 if i % 2 == 0 else 1, padding=1,
+        )  # fmt: skip
+        x = F.batch_norm(
+            x, state[f"{prefix}.1.running_mean"], state[f"{prefix}.1.running_var"],
+            state[f"{prefix}.1.weight"], state[f"{prefix}.1.bias"],
+        )  # fmt: skip
+        x = F.leaky_relu(x, 0.2)
+    pooled = F.adaptive_avg_pool2d(x, 1).flatten(1)
+    return F.linear(
+        pooled, state["classification_head.1.weight"], state["classification_head.1.bias"]
+    )
+
+
+def test_backbone_has_5_89_million_parameters_at_width_64():
+    model = DNADet(5)
+    backbone = sum(p.numel() for p in model.main.parameters())
+    assert backbone == 5_894_784
+    assert sum(p.numel() for p in model.parameters()) == backbone + 5 * 512 + 5
+
+
+def test_state_dict_has_the_released_keys_in_the_released_order():
+    released = released_state_dict(5)
+    ours = DNADet(5).state_dict()
+    assert list(ours) == list(released)
+    assert {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in released.items()}
+
+
+@pytest.mark.parametrize(("classes", "width"), [(5, 64), (11, 16)])
+def test_released_checkpoint_gives_the_released_logits(tmp_path, classes, width):
+    state = released_state_dict(classes, width)
+    torch.save(state, tmp_path / "release.pth")
+    model = load_model(tmp_path / "release.pth")
+    assert (model.width, len(model.classes), model.training) == (width, classes, False)
+    assert model.input == InputSpec(resize=512, vote="whole", high_pass=False)
+
+    images = torch.randn(2, 3, 96, 64)
+    with torch.no_grad():
+        expected = plain_forward(state, images)
+        torch.testing.assert_close(model(images), expected, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(expected.sum(dim=1), torch.ones(2))  # logits, not softmax
+
+
+def test_released_checkpoint_takes_class_names(tmp_path):
+    torch.save(released_state_dict(3, 8), tmp_path / "release.pth")
+    model = load_model(tmp_path / "release.pth", classes=["Real", "A", "B"])
+    assert model.classes == ("Real", "A", "B")
+    with pytest.raises(ValueError, match="2 class names given for 3 classes"):
+        load_model(tmp_path / "release.pth", classes=["Real", "A"])
+
+
+def test_embed_is_pooled_and_feeds_the_classifier(tiny_model):
+    images = torch.randn(4, 3, 32, 48)
+    embedded = tiny_model.embed(images)
+    assert embedded.shape == (4, 64) == (4, tiny_model.embedding_size)
+    torch.testing.assert_close(tiny_model.classification_head(embedded), tiny_model(images))
+
+
+def test_projection_head_gives_unit_vectors():
+    projected = ProjectionHead(64)(torch.randn(6, 64))
+    assert projected.shape == (6, 128)
+    torch.testing.assert_close(projected.norm(dim=1), torch.ones(6))
+
+
+def test_high_pass_has_the_kernel_and_no_weights_to_learn():
+    front = HighPass()
+    impulse = torch.zeros(1, 3, 5, 5)
+    impulse[0, 1, 2, 2] = 1
+    response = front(impulse)
+    expected = torch.tensor([[-1.0, 2, -1], [2, -4, 2], [-1, 2, -1]])  # the kernel / 4, scaled by 4
+    assert torch.equal(response[0, 1, 1:4, 1:4], expected)
+    assert torch.equal(response[0, [0, 2]], torch.zeros(2, 5, 5))
+    assert not list(front.parameters())
+    assert not front.state_dict()
+
+
+def test_high_pass_does_not_see_linear_ramps():
+    y, x = torch.meshgrid(torch.arange(16.0), torch.arange(16.0), indexing="ij")
+    ramps = torch.stack([3 * x + 1, 2 * y - x, torch.full_like(x, 0.5)])[None]
+    inner = HighPass()(ramps)[..., 1:-1, 1:-1]
+    torch.testing.assert_close(inner, torch.zeros_like(inner), atol=1e-4, rtol=0)
+
+
+def test_high_pass_is_part_of_the_model():
+    torch.manual_seed(0)
+    model = DNADet(3, 8, input=InputSpec(high_pass=True)).eval()
+    images = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(model.embed(images), model.main(HighPass()(images)).mean((2, 3)))
+
+
+def test_save_and_load_round_trip(tiny_model, checkpoint):
+    tiny_model.temperature = 1.7
+    save_model(tiny_model, checkpoint, preset="pocket", seed=3)
+    loaded = load_model(checkpoint)
+    assert loaded.classes == tiny_model.classes
+    assert loaded.input == tiny_model.input
+    assert (loaded.temperature, loaded.threshold, loaded.width) == (1.7, 0.5, 8)
+    assert not loaded.training
+    for name, tensor in tiny_model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor), name
+    torch.testing.assert_close(loaded.reference, tiny_model.reference.half().float())
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(loaded(images), tiny_model(images))
+
+
+def test_attribute_takes_paths_images_and_arrays_of_any_sizes(tiny_model, tmp_path, rng):
+    arrays = [photograph(rng, *size) for size in ((64, 64), (33, 90), (200, 150))]
+    path = tmp_path / "a.png"
+    Image.fromarray(arrays[0]).save(path)
+    grey = Image.fromarray(arrays[0]).convert("L")
+    inputs = [path, str(path), Image.fromarray(arrays[0]), *arrays, grey]
+    result = tiny_model.attribute(inputs)
+
+    assert result.probabilities.shape == (7, 5)
+    assert result.embeddings.shape == (7, 64)
+    assert result.unknown_scores.shape == result.known.shape == (7,)
+    np.testing.assert_allclose(result.probabilities.sum(axis=1), 1, rtol=1e-5)
+    for row in (1, 2, 3):  # the same pixels, however they are given
+        np.testing.assert_array_equal(result.probabilities[row], result.probabilities[0])
+    best = result.probabilities.argmax(axis=1)
+    assert result.labels == [tiny_model.classes[k] for k in best]
+
+
+def test_attribute_votes_over_a_grid_and_never_resizes(tiny_model, rng):
+    image = photograph(rng, 64, 96)
+    patches = torch.from_numpy(grid_patches(image, 32))
+    with torch.no_grad():
+        logits = tiny_model(normalise(patches)).mean(dim=0)
+    expected = (logits / tiny_model.temperature).softmax(dim=0).numpy()
+    np.testing.assert_allclose(tiny_model.attribute([image]).probabilities[0], expected, atol=1e-5)
+
+
+def test_whole_image_vote_resizes_as_the_checkpoint_says(rng):
+    torch.manual_seed(0)
+    model = DNADet(2, 8, input=InputSpec(resize_first=32, resize=64)).eval()
+    image = photograph(rng, 50, 80)
+    small = Image.fromarray(image).resize((32, 32), Image.Resampling.BICUBIC)
+    large = np.array(small.resize((64, 64), Image.Resampling.BICUBIC))
+    with torch.no_grad():
+        expected = model(normalise(torch.from_numpy(large[None]))).softmax(dim=1).numpy()
+    np.testing.assert_allclose(model.attribute([image]).probabilities, expected, atol=1e-6)
+
+
+def test_attribute_does_not_depend_on_the_company(tiny_model, rng):
+    images = [photograph(rng, 64, 64) for _ in range(3)]
+    together = tiny_model.attribute(images)
+    alone = tiny_model.attribute(images[2:])
+    np.testing.assert_allclose(alone.probabilities[0], together.probabilities[2], atol=1e-6)
+
+
+def test_temperature_softens_without_changing_the_label(tiny_model, rng):
+    image = photograph(rng, 64, 64)
+    sharp = tiny_model.attribute([image])
+    tiny_model.temperature = 10.0
+    soft = tiny_model.attribute([image])
+    assert soft.labels == sharp.labels
+    assert soft.probabilities.max() < sharp.probabilities.max()
+
+
+def test_unknown_score_is_the_distance_to_the_nearest_training_embeddings(tiny_model):
+    tiny_model.reference = torch.eye(64)[:8]
+    probe = torch.zeros(1, 64)
+    probe[0, 0] = 2.0
+    # Its five nearest of the eight: itself (similarity 1) and four at right angles (0).
+    assert tiny_model.unknown_score(probe).item() == pytest.approx(1 - 1 / 5)
+
+
+def test_known_follows_from_the_threshold(tiny_model, rng):
+    image = photograph(rng, 64, 64)
+    score = float(tiny_model.attribute([image]).unknown_scores[0])
+    for threshold, known in ((score + 0.01, True), (score - 0.01, False)):
+        tiny_model.threshold = threshold
+        assert tiny_model.attribute([image]).known.tolist() == [known]
+
+
+def test_without_training_embeddings_nothing_is_called_unknown(tiny_model, rng):
+    tiny_model.reference = torch.empty(0, 64)
+    result = tiny_model.attribute([photograph(rng, 64, 64)])
+    assert np.isnan(result.unknown_scores).all()
+    assert result.known.all()
+
+
+def test_transfer_takes_the_backbone_and_leaves_the_classifier():
+    torch.manual_seed(0)
+    pretrained, model = DNADet(170, 8), DNADet(5, 8)
+    head = model.classification_head[1].weight.clone()
+    transfer_backbone(model, pretrained)
+    for name, tensor in pretrained.main.state_dict().items():
+        assert torch.equal(model.main.state_dict()[name], tensor)
+    assert torch.equal(model.classification_head[1].weight, head)
+
+
+@pytest.mark.parametrize("other", [DNADet(5, 16), DNADet(5, 8, input=InputSpec(high_pass=True))])
+def test_transfer_between_models_that_differ_is_refused(other):
+    with pytest.raises(ValueError, match="pre-trained model has width"):
+        transfer_backbone(DNADet(5, 8), other)
