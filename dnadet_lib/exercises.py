@@ -15,15 +15,22 @@ from dnadet_lib.transforms import image_transformations
 Answer = Callable[..., object]
 
 
-def check(number: str, answer: Answer) -> bool:
-    """Print whether a student's function does what exercise `number` asks for.
+def check(number: str, answer: Answer) -> None:
+    """Print whether a student's function does what an exercise asks for.
 
     Args:
         number: Lesson and exercise, such as "03.1".
         answer: The student's function.
 
-    Returns:
-        Whether it does.
+    Raises:
+        ValueError: no such exercise.
+    """
+    problem = problem_of(number, answer)
+    print(f"Exercise {number}: not yet. {problem}" if problem else f"Exercise {number}: done.")
+
+
+def problem_of(number: str, answer: Answer) -> str:
+    """Return what a student's function lacks, or nothing if it does what is asked.
 
     Raises:
         ValueError: no such exercise.
@@ -31,11 +38,9 @@ def check(number: str, answer: Answer) -> bool:
     if number not in CHECKS:
         raise ValueError(f"no exercise {number!r}: there are {', '.join(CHECKS)}")
     try:
-        problem = CHECKS[number](answer)
+        return CHECKS[number](answer)
     except Exception as error:  # whatever a student's function raises is an answer, not a crash
-        problem = f"{answer.__name__} stopped with {type(error).__name__}: {error}"
-    print(f"Exercise {number}: not yet. {problem}" if problem else f"Exercise {number}: done.")
-    return not problem
+        return f"{answer.__name__} stopped with {type(error).__name__}: {error}"
 
 
 def _compare(found: object, wanted: object, what: str) -> str:

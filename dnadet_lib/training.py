@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -252,8 +253,9 @@ def train_epoch(
     rows = [
         train_step(run, views, labels, preset)
         for views, labels in tqdm(
-            batches.epoch(rng), total=batches.steps, desc=f"epoch {epoch + 1}", leave=False
-        )
+            batches.epoch(rng), total=batches.steps, desc=f"epoch {epoch + 1}", leave=False,
+            disable="TQDM_DISABLE" in os.environ,  # which tqdm's notebook bar does not read
+        )  # fmt: skip
     ]
     means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
     return {"epoch": epoch + 1, **means}
