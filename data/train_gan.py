@@ -37,7 +37,8 @@ from dnadet_lib.quality import mean_pairwise_distance, sliced_wasserstein
 ZOO = Path(__file__).resolve().parent / "zoo"
 TRAINING_CROPS = 8000
 EMA = 0.999
-QUALITY_EVERY = 1000
+DECAY = 0.4  # the last part of the steps, in which the learning rates fall to zero
+QUALITY_EVERY = 800
 COLUMNS = (
     "name architecture loss content seed finetuned_from role steps file sha256 "
     "swd_64 swd_32 swd_16 diversity command commit"
@@ -124,6 +125,9 @@ class Trainer:
         return critic_loss.item(), generator_loss.item()
 
     def _descend(self, name: str, loss: Tensor) -> None:
+        rate = self.recipe.critic_rate if name == "critic" else self.recipe.generator_rate
+        left = (self.entry.steps - self.step) / (DECAY * self.entry.steps)
+        self.optimisers[name].param_groups[0]["lr"] = rate * min(1.0, left)
         self.optimisers[name].zero_grad(set_to_none=True)
         loss.backward()
         self.optimisers[name].step()
