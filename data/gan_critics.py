@@ -18,22 +18,6 @@ class MinibatchStd(nn.Module):
         return torch.cat([x, deviation.expand(len(x), 1, *x.shape[2:])], dim=1)
 
 
-class DCGANCritic(nn.Module):
-    """DCGAN's discriminator without batch norm, with a feature vector as output (for MMD)."""
-
-    def __init__(self, width: int = 32, features: int = 16) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            *_strided_convolutions(width, nn.Conv2d),
-            nn.Flatten(),
-            nn.Linear(16 * 8 * width, features),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map images (B, 3, 64, 64) to features (B, 16)."""
-        return self.layers(x)
-
-
 class WassersteinCritic(nn.Module):
     """Strided convolutions with equalised learning rate, then minibatch standard deviation."""
 
@@ -67,12 +51,12 @@ class SpectralCritic(nn.Module):
     Source: Miyato et al. 2018 (spectral norm); Lee et al. 2021 (the two projections).
     """
 
-    def __init__(self, width: int = 32, projection: int = 128) -> None:
+    def __init__(self, outputs: int = 1, width: int = 32, projection: int = 128) -> None:
         super().__init__()
         stages = _strided_convolutions(width, nn.Conv2d)
         self.to_local = spectrally_normalised(nn.Sequential(*stages[:6]))
         self.to_global = spectrally_normalised(nn.Sequential(*stages[6:]))
-        self.score = spectral_norm(nn.Linear(16 * 8 * width, 1))
+        self.score = spectral_norm(nn.Linear(16 * 8 * width, outputs))
         self.project_local = spectral_norm(nn.Conv2d(4 * width, projection, 1))
         self.project_global = spectral_norm(nn.Linear(16 * 8 * width, projection))
 
@@ -82,8 +66,8 @@ class SpectralCritic(nn.Module):
         return local, self.to_global(local).flatten(1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map images (B, 3, 64, 64) to scores (B,)."""
-        return self.score(self.features(x)[1]).flatten()
+        """Map images (B, 3, 64, 64) to (B, outputs)."""
+        return self.score(self.features(x)[1])
 
 
 def spectrally_normalised(layers: nn.Sequential) -> nn.Sequential:
