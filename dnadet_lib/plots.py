@@ -120,6 +120,8 @@ def attributions(
         left.imshow(image)
         left.set_title(title, loc="left", pad=3)
         right.axis("on")
+        right.patch.set_visible(False)  # it would hide the title
+        right.set_box_aspect(1.25)
         right.barh(range(len(classes)), row, color=[colour_of(c) for c in classes])
         right.invert_yaxis()
         right.set(xlim=(0, 1), xticks=[0, 1], yticks=[])
@@ -134,7 +136,7 @@ def matrix(axis: Axes, table: pd.DataFrame, title: str = "", names: bool = True)
 
     Args:
         axis: Where.
-        table: Shares from 0 to 1: rows true, columns predicted.
+        table: Shares from 0 to 1: rows true, columns predicted; NaN is left empty.
         title: Of the axis.
         names: Whether to name the rows.
     """
@@ -145,6 +147,8 @@ def matrix(axis: Axes, table: pd.DataFrame, title: str = "", names: bool = True)
     axis.spines[:].set_visible(False)
     for row, column in np.ndindex(table.shape):
         value = table.iat[row, column]
+        if np.isnan(value):
+            continue
         colour = "white" if value > 0.6 else "black"
         axis.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=12)
     axis.set_title(title)
