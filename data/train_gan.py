@@ -4,8 +4,8 @@
     python data/train_gan.py                            # every entry that has no manifest row yet
 
 A run resumes from `build/zoo/NAME/state.pt`, draws a sample sheet and prints quality figures as
-it goes, and at the end writes `data/zoo/NAME.safetensors` (fp16, averaged weights), a contact
-sheet and a row of `data/zoo/manifest.csv`.
+it goes, and at the end writes `data/zoo/NAME.safetensors` (fp16, averaged weights) and a row of
+`data/zoo/manifest.csv`. `data/make_cards.py` draws the contact sheets.
 """
 
 from __future__ import annotations
@@ -203,14 +203,13 @@ def add_manifest_row(row: dict[str, object]) -> None:
 
 
 def publish(trainer: Trainer, held_out: np.ndarray) -> dict[str, object]:
-    """Write the fp16 weights, the sheet and the manifest row of a trained generator."""
+    """Write the fp16 weights and the manifest row of a trained generator."""
     entry, generator = trainer.entry, trainer.averaged_generator().half()
     path = ZOO / f"{entry.name}.safetensors"
     weights = {k: v.contiguous() for k, v in generator.state_dict().items() if "num_batches" not in k}
     with atomic_path(path) as temporary:
         save_file(weights, temporary)
     generator.float()  # what the shipped fp16 file gives when it is loaded
-    write_sheet(generator, ZOO / "sheets" / f"{entry.name}.png")
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ZOO, capture_output=True, text=True, check=False
     )
