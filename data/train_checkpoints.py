@@ -3,8 +3,7 @@
     python data/train_checkpoints.py pretrain     # data/checkpoints/pocket_pretrain.safetensors
     python data/train_checkpoints.py compare      # data/checkpoints/comparison.csv, dev only
     python data/train_checkpoints.py train        # pocket.safetensors and whole_raw.safetensors
-    python data/train_checkpoints.py cards        # the model cards, from the files above
-    python data/train_checkpoints.py              # all of it
+    python data/train_checkpoints.py              # all of it; then data/make_cards.py
 
 Runs resume from `build/checkpoints/NAME/`; the comparison keeps the rows that it has.
 """
@@ -21,17 +20,16 @@ from pathlib import Path
 import torch
 
 from dnadet_lib import stages
-from dnadet_lib.evaluation import predict, setup_accuracy, summarise, generator_accuracies
+from dnadet_lib.data import ImageSet
+from dnadet_lib.evaluation import generator_accuracies, predict, setup_accuracy
 from dnadet_lib.files import atomic_path
-from dnadet_lib.model import DNADet, InputSpec, load_model
+from dnadet_lib.model import DNADet, load_model
 from dnadet_lib.paths import build_folder
-from dnadet_lib.presets import Preset, get_preset, pocket, pocket_pretrain, whole_raw
-from dnadet_lib.zoo import available_setups, load_setup, render
+from dnadet_lib.presets import Preset, pocket, pocket_pretrain, whole_raw
+from dnadet_lib.zoo import render
 
 CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
 PRETRAIN_SEED, TRAIN_SEED = 0, 0
-COMPARED_SEEDS = (0,)
-COMPARED_EPOCHS = 4  # half of the preset's
 
 
 def pretrain(preset: Preset = pocket_pretrain) -> None:
@@ -51,17 +49,15 @@ def ship(folder: Path, name: str) -> None:
 
 def candidates() -> dict[str, tuple[Preset, bool]]:
     """Name the stage 2 variants that are compared on dev: preset, and whether pre-trained."""
-    short = replace(pocket, epochs=COMPARED_EPOCHS)
-    whole = replace(short, patches=0, input=replace(pocket.input, vote="whole"))
-    enlarged = replace(short, patches=2, input=replace(pocket.input, resize=128, patch=64))
+    whole = replace(pocket, patches=0, contrast=False, input=replace(pocket.input, vote="whole"))
+    enlarged = replace(pocket, patches=1, input=replace(pocket.input, resize=128, patch=64))
     return {
-        "patches of 32, contrast, pre-trained": (short, True),
-        "not pre-trained": (short, False),
-        "no contrast": (replace(short, contrast=False), True),
-        "no contrast, not pre-trained": (replace(short, contrast=False), False),
-        "whole image, no contrast": (replace(whole, contrast=False), True),
-        "two patches of 64 at 2x": (enlarged, True),
-        "whole raw image, no contrast, not pre-trained": (replace(whole_raw, epochs=4), False),
+        "pocket": (pocket, True),
+        "whole_raw": (whole_raw, False),
+        "pocket, not pre-trained": (pocket, False),
+        "pocket, no contrast": (replace(pocket, contrast=False), True),
+        "whole images, high-pass, no contrast": (whole, True),
+        "one patch of 64 at 2x": (enlarged, True),
     }
 
 
@@ -73,29 +69,34 @@ def compare() -> None:
         with path.open(newline="") as file:
             rows = list(csv.DictReader(file))
     render()
-    done = {(row["variant"], row["seed"]) for row in rows}
+    done = {row["variant"] for row in rows}
     train_set, dev = stages.training_data()
-    for seed in COMPARED_SEEDS:
-        for name, (preset, warm) in candidates().items():
-            if (name, str(seed)) in done:
-                continue
-            started = time.monotonic()
-            pretrained = load_model("pocket_pretrain") if warm else None
-            model, _ = stages.run_training(preset, train_set, dev, pretrained=pretrained, seed=seed)
-            rows.append(dev_row(model, dev, name, seed, time.monotonic() - started))
-            print(rows[-1], flush=True)
-            with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
-                writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
+    for name, (preset, warm) in candidates().items():
+        if name in done:
+            continue
+        started = time.monotonic()
+        model, _ = stages.run_training(
+            preset,
+            train_set,
+            dev,
+            pretrained=load_model("pocket_pretrain") if warm else None,
+            seed=TRAIN_SEED,
+            folder=build_folder() / "checkpoints" / name.replace(", ", "-").replace(" ", "_"),
+        )
+        rows.append(dev_row(model, dev, name, time.monotonic() - started))
+        print(rows[-1], flush=True)
+        with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
 
 
-def dev_row(model: DNADet, dev, name: str, seed: int, seconds: float) -> dict[str, str]:
+def dev_row(model: DNADet, dev: ImageSet, name: str, seconds: float) -> dict[str, str]:
     """Describe a candidate by its accuracy on every dev generator."""
     each = generator_accuracies(predict(model, dev))
     return {
         "variant": name,
-        "seed": str(seed),
+        "seed": str(TRAIN_SEED),
         "dev accuracy": f"{setup_accuracy(each.values()).value:.4f}",
         **{source: f"{interval.value:.4f}" for source, interval in each.items()},
         "minutes": f"{seconds / 60:.1f}",
@@ -103,7 +104,7 @@ def dev_row(model: DNADet, dev, name: str, seed: int, seconds: float) -> dict[st
 
 
 def train() -> None:
-    """Train stage 2 and the baseline, and ship both."""
+    """Train stage 2 and the baseline, unless the comparison did, and ship both."""
     render()
     train_set, dev = stages.training_data()
     for preset, pretrained in ((pocket, load_model("pocket_pretrain")), (whole_raw, None)):

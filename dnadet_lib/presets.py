@@ -73,8 +73,8 @@ pocket = Preset(
     patches=4,
     learning_rate=1e-3,
     schedule="one-cycle",
-    epochs=8,
-    patience=8,
+    epochs=5,
+    patience=5,
 )
 pocket_pretrain = Preset(
     "pocket_pretrain",
