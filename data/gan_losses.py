@@ -114,10 +114,14 @@ class Recipe:
 
 
 RECIPES = {
-    "wgan-gp": Recipe(WassersteinCritic, wgan_gp_critic, wgan_generator, 3e-3, 3e-3, (0.0, 0.99), 16),
+    "wgan-gp": Recipe(
+        WassersteinCritic, wgan_gp_critic, wgan_generator, 3e-3, 3e-3, (0.0, 0.99), 16
+    ),
     "mmd": Recipe(
         partial(SpectralCritic, outputs=16), mmd_critic, mmd_generator, 4e-4, 4e-4, (0.0, 0.9), 32
     ),
     "hinge": Recipe(SpectralCritic, hinge_critic, wgan_generator, 4e-4, 4e-4, (0.0, 0.9), 16),
-    "infomax": Recipe(SpectralCritic, infomax_critic, infomax_generator, 4e-4, 4e-4, (0.0, 0.9), 16),
+    "infomax": Recipe(
+        SpectralCritic, infomax_critic, infomax_generator, 4e-4, 4e-4, (0.0, 0.9), 16
+    ),
 }

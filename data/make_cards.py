@@ -165,14 +165,15 @@ def stage_2_cards() -> None:
                 if r.method == name and r.metric.startswith(("accuracy ", "recall Real"))
             ]
         )  # fmt: skip
-        write(DATA / "checkpoints" / f"{name}.md", stage_2_text(name, model, rows, each, comparison))
+        card = stage_2_text(name, model, rows, each, comparison)
+        write(DATA / "checkpoints" / f"{name}.md", card)
 
 
 def stage_2_text(name: str, model: DNADet, rows: list, each: pd.DataFrame, comparison: str) -> str:
     """Fill the card of one attribution checkpoint."""
     what = {
         "pocket": "DNA-Det at pocket size, both stages",
-        "whole_raw": "the same backbone on whole raw images, no pre-training, no contrast: a baseline",
+        "whole_raw": "a baseline: the same backbone on whole raw images, nothing else",
     }[name]
     return f"""# {name}: {what}
 

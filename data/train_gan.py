@@ -62,8 +62,10 @@ class Entry:
 def read_plan() -> dict[str, Entry]:
     """Read `plan.csv`, by name."""
     with (ZOO / "plan.csv").open(newline="") as file:
-        rows = [Entry(**{**r, "seed": int(r["seed"]), "steps": int(r["steps"])}) for r in csv.DictReader(file)]
-    return {row.name: row for row in rows}
+        rows = list(csv.DictReader(file))
+    return {
+        r["name"]: Entry(**{**r, "seed": int(r["seed"]), "steps": int(r["steps"])}) for r in rows
+    }
 
 
 def fast_bf16(device: torch.device) -> bool:
@@ -187,7 +189,7 @@ def write_sheet(generator: nn.Module, path: Path, rows: int = 6, columns: int = 
 
 
 def add_manifest_row(row: dict[str, object]) -> None:
-    """Write or replace a row of the manifest, in the plan's order, safe against a second trainer."""
+    """Write or replace a row of the manifest, in the plan's order; two trainers may do so."""
     path = ZOO / "manifest.csv"
     with (ZOO / "plan.csv").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -206,13 +208,13 @@ def publish(trainer: Trainer, held_out: np.ndarray) -> dict[str, object]:
     """Write the fp16 weights and the manifest row of a trained generator."""
     entry, generator = trainer.entry, trainer.averaged_generator().half()
     path = ZOO / f"{entry.name}.safetensors"
-    weights = {k: v.contiguous() for k, v in generator.state_dict().items() if "num_batches" not in k}
+    state = generator.state_dict()
+    weights = {k: v.contiguous() for k, v in state.items() if "num_batches" not in k}
     with atomic_path(path) as temporary:
         save_file(weights, temporary)
     generator.float()  # what the shipped fp16 file gives when it is loaded
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ZOO, capture_output=True, text=True, check=False
-    )
+    ask = ["git", "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(ask, cwd=ZOO, capture_output=True, text=True, check=False)
     row = {
         **vars(entry),
         "file": path.name,
@@ -242,8 +244,11 @@ def train(entry: Entry, device: torch.device) -> None:
             write_sheet(generator, folder / f"step_{trainer.step:06d}.png")
             figures = measure(generator, held_out[::5])
             minutes = (time.monotonic() - started) / 60
-            print(f"{entry.name} step {trainer.step} critic {losses[0]:.3f} generator "
-                  f"{losses[1]:.3f} {json.dumps(figures)} {minutes:.1f} min", flush=True)
+            print(
+                f"{entry.name} step {trainer.step} critic {losses[0]:.3f} "
+                f"generator {losses[1]:.3f} {json.dumps(figures)} {minutes:.1f} min",
+                flush=True,
+            )
             with atomic_path(checkpoint) as temporary:
                 torch.save(trainer.state(), temporary)
     print(json.dumps(publish(trainer, held_out)), flush=True)
