@@ -253,7 +253,9 @@ def evaluate_command(options: argparse.Namespace) -> int:
     from dnadet_lib.model import load_model
     from dnadet_lib.zoo import available_setups, image_root, load_setup
 
-    model = load_model(options.model)
+    # A released .pth holds no class names: those of the annotation file are its own.
+    released = Path(options.model).suffix == ".pth"
+    model = load_model(options.model, options.classes if released else None)
     if options.test is not None:
         sets = {options.test.stem: labelled_images(options.test, options.classes)}
     else:

@@ -139,6 +139,24 @@ class ImageSet:
         paths = [self.paths[i] for i in index]
         return ImageSet(paths, self.labels[index], self.classes, sources)
 
+    def with_classes(self, classes: Sequence[str]) -> ImageSet:
+        """Return the same images with labels that number `classes`, matched by name.
+
+        Raises:
+            ValueError: an image's class is none of them.
+        """
+        if tuple(classes) == self.classes:
+            return self
+        present = [self.classes[k] for k in np.unique(self.labels)]
+        if unknown := [name for name in present if name not in classes]:
+            raise ValueError(
+                f"class {unknown[0]!r} is none of the model's: {', '.join(classes)}; "
+                "name the classes as the model does"
+            )
+        number = {name: k for k, name in enumerate(classes)}
+        labels = np.array([number[self.classes[k]] for k in self.labels])
+        return ImageSet(self.paths, labels, tuple(classes), self.sources)
+
     @classmethod
     def from_annotation(cls, path: Path, classes: Sequence[str]) -> ImageSet:
         """Read a released annotation file (`path<TAB>label` lines)."""

@@ -54,10 +54,13 @@ class Predictions:
 def predict(model: DNADet, images: ImageSet) -> Predictions:
     """Run a model over a set-up, in batches.
 
+    The images' classes are matched with the model's by name.
+
     Raises:
         OSError: an image cannot be read; it is named.
-        ValueError: an image is smaller than a patch; it is named.
+        ValueError: an image is smaller than a patch, or its class is none of the model's.
     """
+    images = images.with_classes(model.classes)
     embeddings, probabilities, scores = [], [], []
     for start in range(0, len(images), BATCH):
         views = []
@@ -118,14 +121,22 @@ def origins(sources: np.ndarray) -> np.ndarray:
     return np.array(["/".join(n.split("/")[:2]) if n.startswith("real/") else n for n in names])
 
 
+def drawn_together(sources: np.ndarray) -> np.ndarray:
+    """Number what a bootstrap draws as one: the crops of a photograph, else each image alone."""
+    names = [
+        name if name.startswith("real/") else str(i)
+        for i, name in enumerate(sources.astype(str).tolist())
+    ]
+    return np.unique(names, return_inverse=True)[1]
+
+
 def generator_accuracies(predictions: Predictions) -> dict[str, Interval]:
     """Accuracy on each generator, and on each content's photographs (Real by photograph)."""
     origin = origins(predictions.sources)
     rows = {}
     for name in sorted(set(origin)):
         member = origin == name
-        photos = name.startswith("real/")
-        groups = predictions.sources[member] if photos else np.arange(member.sum())
+        groups = drawn_together(predictions.sources[member])
         rows[name] = bootstrap_accuracy(predictions.correct[member], groups)
     return rows
 
@@ -177,15 +188,12 @@ def summarise(method: str, setup: str, predictions: Predictions) -> list[Row]:
     recalls = recall_score(truth, predicted, labels=present, average=None, zero_division=0)
     for number, recall in zip(present, recalls, strict=True):
         member = truth == number
-        interval = bootstrap_accuracy(
-            predictions.correct[member],
-            predictions.sources[member] if number == 0 else np.arange(member.sum()),
-        )
+        sources = predictions.sources[member]
+        interval = bootstrap_accuracy(predictions.correct[member], drawn_together(sources))
         rows.append(
             Row(
                 method, setup, f"recall {predictions.classes[number]}", float(recall),
-                interval.low, interval.high, int(member.sum()),
-                len({s for s in predictions.sources[member]}) if number else 1,
+                interval.low, interval.high, len(sources), len(set(origins(sources))),
             )
         )  # fmt: skip
     for name, interval in each.items():

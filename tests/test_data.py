@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from support import photograph, write_images
 
@@ -82,6 +83,18 @@ def test_take_keeps_paths_labels_and_sources_together():
     assert (taken.paths, taken.labels.tolist(), taken.sources) == (
         [paths[3], paths[0]], [1, 0], ["s", "p"],
     )  # fmt: skip
+
+
+def test_classes_are_matched_by_name():
+    images = ImageSet([Path(f"{i}.png") for i in range(3)], np.array([0, 2, 1]), ("a", "b", "c"))
+    assert images.with_classes(("a", "b", "c")) is images
+    matched = images.with_classes(("c", "x", "b", "a"))
+    assert matched.labels.tolist() == [3, 0, 2]
+    assert matched.classes == ("c", "x", "b", "a")
+    with pytest.raises(ValueError, match="class 'c' is none of the model's: a, b;"):
+        images.with_classes(("a", "b"))
+    # A class without an image need not be there.
+    assert images.take(np.array([0, 2])).with_classes(("b", "a")).labels.tolist() == [1, 0]
 
 
 def test_memory_mapped_cache_equals_memory(tmp_path, rng, monkeypatch):

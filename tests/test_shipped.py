@@ -1,0 +1,151 @@
+"""The data in the repository: weights, photographs and checkpoints are what their lists say."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_gans import TRACES, traces
+
+from dnadet_lib import load_model, zoo
+from dnadet_lib.photos import CONTENTS, GROUPS, load_photographs
+from dnadet_lib.transforms import image_transformations
+
+DATA = Path(__file__).parents[1] / "data"
+CHECKPOINTS = ("pocket_pretrain", "pocket", "whole_raw")
+
+
+@pytest.fixture(autouse=True)
+def shipped(monkeypatch):
+    monkeypatch.setenv("DNADET_DATA", str(DATA))
+
+
+@pytest.fixture(scope="module")
+def generators() -> list[zoo.Generator]:
+    return zoo.read_manifest(DATA / "zoo")
+
+
+def test_the_zoo_holds_what_was_planned(generators):
+    with (DATA / "zoo" / "plan.csv").open(newline="") as file:
+        plan = {row["name"]: row for row in csv.DictReader(file)}
+    assert {g.name for g in generators} == plan.keys()
+    for g in generators:
+        row = plan[g.name]
+        assert (g.architecture, g.loss, g.content, str(g.seed), g.role) == tuple(
+            row[k] for k in ("architecture", "loss", "content", "seed", "role")
+        )
+        assert g.steps == int(row["steps"])
+
+
+def test_every_setup_has_every_class(generators):
+    setups: dict[str, list[str]] = {}
+    for g in generators:
+        setups.setdefault(zoo.setup_of(g, generators), []).append(g.architecture)
+    assert {"closed", "dev", "seed", "dataset"} <= setups.keys()
+    for setup in ("closed", "dev", "seed", "dataset"):
+        assert set(setups[setup]) == set(zoo.CLASSES[1:]), setup
+    assert len(setups["closed"]) == 4
+
+
+def test_weights_are_the_manifests_and_fit_their_class(generators):
+    for g in generators:
+        assert g.file.parent == DATA / "zoo"
+        assert hashlib.sha256(g.file.read_bytes()).hexdigest() == g.sha256, g.name
+        assert g.file.stat().st_size < 2.5e6, g.name
+        network = g.load()
+        assert traces(network) == TRACES[g.architecture], g.name
+        assert all(p.isfinite().all() for p in network.parameters()), g.name
+
+
+def test_no_weights_lie_there_without_a_row(generators):
+    assert set((DATA / "zoo").glob("*.safetensors")) == {g.file for g in generators}
+
+
+def test_generators_give_images_that_differ_and_are_no_noise(generators):
+    for g in generators:
+        images = zoo.sample_images(g.load(), zoo.draw_latents(zoo.LATENT_SEEDS["test"], 20), 20)
+        flat = images.float().flatten(1)
+        spread = (flat[:10] - flat[10:]).square().mean(dim=1).sqrt()
+        assert spread.min() > 5, f"{g.name}: two images are nearly the same"
+        assert flat.std(dim=1).mean() > 15, f"{g.name}: images are flat"
+        pixels = images.float().mean(dim=3)
+        step = (pixels[:, :, 1:] - pixels[:, :, :-1]).square().mean().sqrt()
+        assert step < 1.1 * flat.std(), f"{g.name}: neighbouring pixels do not go together"
+
+
+def test_photographs_are_listed_split_and_not_too_large():
+    with (DATA / "photos" / "photos.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    listed = {DATA / "photos" / row["file"] for row in rows}
+    assert len(listed) == len(rows)
+    stored = {p for c in CONTENTS for p in (DATA / "photos" / c).iterdir()}
+    assert listed == stored
+    assert sum(p.stat().st_size for p in stored) <= 45e6
+    hashes = [hashlib.sha256(p.read_bytes()).hexdigest() for p in listed]
+    assert len(set(hashes)) == len(hashes)
+    for content in CONTENTS:
+        names = [p.name for group in GROUPS for p in load_photographs(content, group)]
+        assert len(names) == len(set(names))
+        assert len(load_photographs(content, "train")) >= 10
+    assert len([row for row in rows if row["content"] == "meadow"]) >= 60
+
+
+def thumbnail(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        small = image.convert("RGBA").convert("L").resize((16, 16), Image.Resampling.BOX)
+    grey = np.asarray(small, np.float32).ravel()
+    return (grey - grey.mean()) / (grey.std() + 1e-6)
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+def test_no_photograph_stands_in_two_groups(content):
+    groups = {group: load_photographs(content, group) for group in GROUPS}
+    views = {
+        (group, p.name): thumbnail(p.path) for group, photos in groups.items() for p in photos
+    }
+    keys, stack = list(views), np.stack(list(views.values()))
+    mirrored = stack.reshape(-1, 16, 16)[:, :, ::-1].reshape(len(stack), -1)
+    likeness = np.maximum(stack @ stack.T, stack @ mirrored.T) / stack.shape[1]
+    twins = [
+        (keys[a], keys[b])
+        for a, b in zip(*np.nonzero(likeness > 0.97), strict=True)
+        if keys[a][0] != keys[b][0]
+    ]
+    assert not twins
+
+
+def test_every_photograph_has_a_licence():
+    text = (DATA / "LICENSES.md").read_text()
+    for content in CONTENTS:
+        for group in GROUPS:
+            for photograph in load_photographs(content, group):
+                assert photograph.name in text
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_checkpoint_is_sound_and_has_a_card(name):
+    model = load_model(name)
+    if name == "pocket_pretrain":
+        assert model.classes == tuple(t.name for t in image_transformations(64))
+    else:
+        assert model.classes == zoo.CLASSES
+        assert np.isfinite(model.threshold)
+        assert len(model.reference) >= 500
+    assert all(p.isfinite().all() for p in model.parameters())
+    assert (DATA / "checkpoints" / f"{name}.md").is_file()
+
+
+def test_shipped_model_knows_the_generators_it_was_trained_on(generators):
+    """Not the benchmark: 40 images of each are enough to see that weights and data fit."""
+    model = load_model("pocket")
+    trained = [g for g in generators if g.role == "train"]
+    right = []
+    for g in trained:
+        latents = zoo.draw_latents(zoo.LATENT_SEEDS["test"], 40)
+        images = zoo.sample_images(g.load(), latents, 40).numpy()
+        right.append(np.mean([label == g.architecture for label in model.attribute(images).labels]))
+    assert np.mean(right) > 0.95

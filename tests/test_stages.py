@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from dnadet_lib import stages
+from dnadet_lib.model import DNADet, load_model
+from dnadet_lib.presets import get_preset
+from dnadet_lib.zoo import CLASSES
+
+ONE_EPOCH = {"epochs": 1, "steps_per_epoch": 2}
+
+
+@pytest.fixture
+def pretrained() -> DNADet:
+    preset = get_preset("smoke_pretrain")
+    return stages.build_model(tuple(str(k) for k in range(170)), preset, seed=5)
+
+
+def test_stage_1_makes_a_model_of_170_transformations(world, tmp_path):
+    preset = replace(get_preset("smoke_pretrain"), **ONE_EPOCH)
+    model, history = stages.run_pretraining(preset, profile="smoke", folder=tmp_path)
+    assert len(model.classes) == 170
+    assert (model.classes[0], model.classes[-1]) == ("JPEG 30", "Gaussian noise 49")
+    assert {"dev_accuracy", "dev_macro_f1", "contrast"} <= history[0].keys()
+    assert load_model(tmp_path / "model.safetensors").classes == model.classes
+
+
+def test_stage_1_goes_on_from_a_model(world, pretrained):
+    preset = replace(get_preset("smoke_pretrain"), epochs=1, steps_per_epoch=1, learning_rate=0.0)
+    model, _ = stages.run_pretraining(preset, profile="smoke", start_from=pretrained)
+    for name, tensor in pretrained.named_parameters():
+        torch.testing.assert_close(dict(model.named_parameters())[name], tensor)
+
+
+def test_stage_1_is_scored_by_class_and_family(world):
+    data = stages.transformation_set("test", 64, each=1)
+    assert data.images.shape == (170, 64, 64, 3)
+    assert data.labels.tolist() == list(range(170))
+    scores = stages.pretraining_scores(data, data.labels)
+    assert scores == {"accuracy": 1, "macro F1": 1, "family accuracy": 1}
+    scores = stages.pretraining_scores(data, np.zeros(170, int))  # everything is "JPEG 30"
+    assert scores["accuracy"] == pytest.approx(1 / 170)
+    assert scores["family accuracy"] == pytest.approx(24 / 170)
+
+
+def test_transformation_set_follows_from_its_seed(world):
+    first, again = (stages.transformation_set("dev", 64, 1, seed=1) for _ in range(2))
+    other = stages.transformation_set("dev", 64, 1, seed=2)
+    assert np.array_equal(first.images, again.images)
+    assert not np.array_equal(first.images, other.images)
+
+
+def test_stage_2_makes_a_calibrated_model(world, tmp_path, pretrained):
+    train, dev = stages.training_data(world.images)
+    assert train.classes == dev.classes == CLASSES
+    preset = replace(get_preset("smoke"), **ONE_EPOCH)
+    model, history = stages.run_training(
+        preset, train, dev, pretrained=pretrained, folder=tmp_path
+    )
+    assert len(history) == 1
+    assert model.classes == CLASSES
+    assert 0.25 <= model.temperature <= 8
+    assert 0 < model.threshold < 2
+    assert model.reference.shape == (120, model.embedding_size)  # at most 200 a class
+
+    loaded = load_model(tmp_path / "model.safetensors")
+    assert (loaded.temperature, loaded.threshold) == (model.temperature, model.threshold)
+    assert loaded.reference.shape == model.reference.shape
+    share = loaded.attribute(dev.paths).known.mean()
+    assert 0.9 <= share <= 1  # the threshold lets 95% of dev images pass
+
+
+def test_stage_2_starts_from_the_pretrained_backbone(world, pretrained):
+    train, dev = stages.training_data(world.images)
+    preset = replace(get_preset("smoke"), epochs=1, steps_per_epoch=1, learning_rate=0.0)
+    model, _ = stages.run_training(preset, train, dev, pretrained=pretrained)
+    assert torch.equal(model.main[0].main[0].weight, pretrained.main[0].main[0].weight)
+    scratch, _ = stages.run_training(preset, train, dev)
+    assert not torch.equal(scratch.main[0].main[0].weight, pretrained.main[0].main[0].weight)
+
+
+def test_a_pretrained_model_that_does_not_fit_is_refused(world):
+    train, dev = stages.training_data(world.images)
+    with pytest.raises(ValueError, match="pre-trained model has width 16 .*; this one 8"):
+        stages.run_training(get_preset("smoke"), train, dev, pretrained=DNADet(170, 16))
+
+
+def test_temperature_undoes_overconfidence(tiny_model, rng):
+    truth = rng.integers(0, 5, 400)
+    guess = np.where(rng.random(400) < 0.7, truth, rng.integers(0, 5, 400))
+    # Logits of 20 for the guess: sure of itself, and wrong on a quarter.
+    tiny_model.classification_head[1].weight.data = 20 * torch.eye(5, 64)
+    tiny_model.classification_head[1].bias.data.zero_()
+    embeddings = np.eye(64, dtype=np.float32)[guess]
+    predictions = stages.Predictions(
+        truth, np.eye(5)[guess], embeddings, np.zeros(400), np.array(["x"] * 400), CLASSES
+    )
+    temperature = stages.fit_temperature(tiny_model, predictions)
+    right = np.mean(guess == truth)
+    best = 20 / np.log(4 * right / (1 - right))  # where confidence is the share that is right
+    assert temperature == pytest.approx(best, rel=0.05)
+
+
+def test_history_becomes_a_table():
+    table = stages.history_frame([{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.0}])
+    assert table.index.tolist() == [1, 2]
+    assert table.loss.tolist() == [2.0, 1.0]
