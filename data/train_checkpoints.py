@@ -55,6 +55,7 @@ def candidates() -> dict[str, tuple[Preset, bool]]:
         "pocket": (pocket, True),
         "whole_raw": (whole_raw, False),
         "pocket, not pre-trained": (pocket, False),
+        "pocket, learning rate 1e-3": (replace(pocket, learning_rate=1e-3), True),
         "pocket, no contrast": (replace(pocket, contrast=False), True),
         "whole images, high-pass, no contrast": (whole, True),
         "one patch of 64 at 2x": (enlarged, True),

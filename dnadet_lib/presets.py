@@ -71,10 +71,10 @@ pocket = Preset(
     width=32,
     input=_NATIVE,
     patches=4,
-    learning_rate=1e-3,
+    learning_rate=3e-4,
     schedule="one-cycle",
-    epochs=5,
-    patience=5,
+    epochs=3,
+    patience=3,
 )
 pocket_pretrain = Preset(
     "pocket_pretrain",
@@ -96,6 +96,7 @@ whole_raw = replace(
     input=InputSpec(resize=None, vote="whole"),
     patches=0,
     contrast=False,
+    learning_rate=1e-3,
 )
 smoke = replace(pocket, name="smoke", width=8, items=4, epochs=2, patches=2, steps_per_epoch=4)
 smoke_pretrain = replace(
