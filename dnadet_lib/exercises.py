@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from dnadet_lib.losses import AutomaticWeightedLoss
 from dnadet_lib.model import HighPass
 from dnadet_lib.transforms import image_transformations
 
-Answer = Callable[..., object]
+Answer = Callable[..., Any]
 
 
 def check(number: str, answer: Answer) -> None:

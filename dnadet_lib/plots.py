@@ -259,8 +259,8 @@ def scatter_map(
     for number in np.unique(labels):
         name, member = classes[number], labels == number
         axis.scatter(
-            *points[member].T, s=16, color=colour_of(name), marker=marker_of(name), alpha=0.7,
-            linewidths=0,
+            points[member, 0], points[member, 1], s=16, color=colour_of(name),
+            marker=marker_of(name), alpha=0.7, linewidths=0,
         )  # fmt: skip
     axis.set(xticks=[], yticks=[], xlabel="map axis 1 (no unit)", ylabel="map axis 2 (no unit)")
     axis.set_title(title)
@@ -276,6 +276,6 @@ def histograms(
     for (label, numbers), colour, style in zip(
         values.items(), LINE_COLOURS, styles, strict=False
     ):
-        axis.hist(numbers, bins, density=True, histtype="step", label=label, color=colour,
+        axis.hist(numbers, bins.tolist(), density=True, histtype="step", label=label, color=colour,
                   linestyle=style, linewidth=2.2)  # fmt: skip
     axis.set(xlabel=xlabel, ylabel="density", title=title)

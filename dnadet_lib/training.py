@@ -210,14 +210,24 @@ def fit(
 
     Returns:
         The history: losses, training accuracy and dev score of each epoch.
+
+    Raises:
+        ValueError: the folder holds a run of another seed or preset.
     """
     torch.manual_seed(seed)
+    made_with = f"seed {seed}, {preset}"
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     run = start_run(model, preset, batches.steps)
     state = folder / "state.pt" if folder else None
     if state is not None and state.is_file():
         device = next(model.parameters()).device
-        run.restore(torch.load(state, weights_only=True, map_location=device))
+        saved = torch.load(state, weights_only=True, map_location=device)
+        if saved.get("made_with", made_with) != made_with:
+            raise ValueError(
+                f"{state} was made with {saved['made_with']}, this run has {made_with}: "
+                "choose another folder, or remove the old run"
+            )
+        run.restore(saved)
     while len(run.history) < preset.epochs and not out_of_patience(run.history, preset.patience):
         epoch = len(run.history)
         if stop_after is not None and epoch >= stop_after:
@@ -235,7 +245,7 @@ def fit(
         if folder is not None:
             write_history(run.history, folder / "history.csv")
             with atomic_path(folder / "state.pt") as temporary:
-                torch.save(run.state(), temporary)
+                torch.save({**run.state(), "made_with": made_with}, temporary)
     model.load_state_dict(run.best)
     model.eval()
     if folder is not None:

@@ -111,6 +111,14 @@ def test_finished_run_is_not_trained_again(images, tmp_path):
     assert same_history == history
 
 
+def test_a_folder_of_another_run_is_refused(images, tmp_path):
+    train(images, tmp_path, stop_after=1)
+    with pytest.raises(ValueError, match=r"state\.pt was made with seed 0, .*this run has seed 1"):
+        train(images, tmp_path, seed=1)
+    with pytest.raises(ValueError, match="contrast=True.* this run has .*contrast=False"):
+        train(images, tmp_path, preset=replace(SMALL, contrast=False))
+
+
 def test_seed_decides(images):
     first, history = train(images, seed=1)
     again, same_history = train(images, seed=1)
