@@ -252,7 +252,14 @@ def stage_two(lesson: Lesson, name: str = "pocket") -> tuple[DNADet, str]:
 
 
 def whole_raw(lesson: Lesson) -> tuple[DNADet, str]:
-    """Return the baseline: the same backbone on whole raw images, and where it comes from."""
+    """Return the baseline, the same backbone on whole raw images, and where it comes from.
+
+    The one that lesson 04 trained, if it is there; else the shipped one, or at profile smoke a
+    tiny one trained in seconds.
+    """
+    file = lesson.folder / "whole_raw" / "model.safetensors"
+    if file.is_file():
+        return load_model(file), "trained in lesson 04"
     if lesson.profile == "smoke":
         return _tiny(lesson, "whole_raw", baseline_preset("smoke"), None)
     return shipped("whole_raw"), "shipped checkpoint whole_raw"
