@@ -137,7 +137,7 @@ def generator_accuracies(predictions: Predictions) -> dict[str, Interval]:
     for name in sorted(set(origin)):
         member = origin == name
         groups = drawn_together(predictions.sources[member])
-        rows[name] = bootstrap_accuracy(predictions.correct[member], groups)
+        rows[str(name)] = bootstrap_accuracy(predictions.correct[member], groups)
     return rows
 
 
