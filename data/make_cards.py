@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from dnadet_lib import stages
+from dnadet_lib import plots, stages
+from dnadet_lib.embedding import project
 from dnadet_lib.evaluation import predict, results_table, summarise, write_results
 from dnadet_lib.files import atomic_path
 from dnadet_lib.gans import sample_images
@@ -24,6 +25,7 @@ from dnadet_lib.photos import CONTENTS, GROUPS, cut_crops, load_photographs
 from dnadet_lib.presets import get_preset
 from dnadet_lib.quality import mean_pairwise_distance, sliced_wasserstein
 from dnadet_lib.zoo import (
+    CLASSES,
     Generator,
     available_setups,
     draw_latents,
@@ -202,9 +204,35 @@ threshold, and can be wrong about that, too.
 """
 
 
+def readme_figure(each: int = 150) -> None:
+    """Draw the README's picture: t-SNE of both models, seen generators beside new seeds."""
+    plots.use_style()
+    rng = np.random.default_rng(0)
+    sets = {"seen": load_setup("closed"), "new seed": load_setup("seed")}
+    for name, images in sets.items():
+        order = rng.permutation(len(images))
+        parts = [order[images.labels[order] == k][:each] for k in np.unique(images.labels)]
+        sets[name] = images.take(np.concatenate(parts))
+    labels = np.concatenate([images.labels for images in sets.values()])
+    seen = np.arange(len(labels)) < len(sets["seen"])
+    figure, axes = plots.plt.subplots(2, 2, figsize=(8, 8), sharex="row", sharey="row")
+    names = {"whole_raw": "whole raw images", "pocket": "DNA-Det"}
+    for row, name in zip(axes, names, strict=True):
+        model = load_model(name)
+        vectors = np.concatenate([predict(model, s).embeddings for s in sets.values()])
+        points = project(vectors, "t-SNE", seed=0)
+        for axis, part, which in zip(row, (seen, ~seen), sets, strict=True):
+            title = f"{names[name]}, {which}"
+            plots.scatter_map(axis, points[part], labels[part], CLASSES, title)
+    plots.class_legend(figure, CLASSES)
+    with atomic_path(DATA / "figures" / "embedding.png") as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
 def main() -> None:
     """Render what is missing and write every card."""
     render()
+    readme_figure()
     data_card()
     stage_1_card()
     stage_2_cards()
