@@ -389,7 +389,8 @@ def execute(file: Path, copy: Path, parameters: dict[str, object], build: Path) 
     with variables(DNADET_BUILD=str(build), TQDM_DISABLE="1"):
         papermill.execute_notebook(
             str(file), str(copy), parameters=parameters, kernel_name="python3",
-            cwd=str(CLONE), progress_bar=False, start_timeout=600,  # a busy machine starts kernels slowly
+            cwd=str(CLONE), progress_bar=False,
+            start_timeout=600,  # a busy machine starts kernels slowly
             extra_arguments=["--IPKernelApp.log_level=40"],
         )  # fmt: skip
 
