@@ -43,9 +43,7 @@ def test_pocket_and_its_baseline_differ_in_what_the_table_compares():
     assert not baseline.contrast
     assert not baseline.input.high_pass
     assert baseline.input.vote == "whole"
-    assert (baseline.epochs, baseline.items, baseline.learning_rate) == (
-        pocket.epochs, pocket.items, pocket.learning_rate,
-    )  # fmt: skip
+    assert (baseline.epochs, baseline.items) == (pocket.epochs, pocket.items)
 
 
 def test_both_pocket_stages_share_a_backbone_and_a_front_end():

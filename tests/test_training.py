@@ -23,7 +23,9 @@ from dnadet_lib.training import (
 )
 from dnadet_lib.transforms import image_transformations
 
-SMALL = replace(get_preset("smoke"), epochs=3, patience=3, steps_per_epoch=3)
+SMALL = replace(
+    get_preset("smoke"), epochs=3, patience=3, steps_per_epoch=3, items=4, learning_rate=1e-3
+)
 SMALL_STEPS = replace(SMALL, schedule="step", decay_every=2, decay=0.5)
 
 
