@@ -186,8 +186,8 @@ Names the generator architecture of an image: {", ".join(model.classes)}.
 - Command: `python data/train_checkpoints.py train` (seed 0).
 - Temperature {model.temperature:.2f}, unknown threshold {model.threshold:.3f}.
 
-Mean accuracy over generators, with the 95% t-interval over generators (or, with fewer than three,
-the bootstrap over images), one training seed:
+Mean accuracy over generators (photographs of one content count as one more), with the 95%
+t-interval over generators, or with fewer than three the bootstrap over images; one training seed:
 
 {results_table([r for r in rows if r.method == name])}
 Every generator:
