@@ -2,8 +2,8 @@
 
 PYTHON ?= python3
 TORCH ?= 2.13.0
-# Elsewhere than on a machine whose pip finds the CPU build of torch by itself:
-# make run TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# Where pip would fetch the large GPU build of torch, name the index of CPU builds that PyTorch's
+# install page gives: make run TORCH_INDEX=...
 TORCH_INDEX ?=
 WORKERS ?= 2
 
