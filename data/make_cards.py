@@ -199,8 +199,8 @@ What was compared on the dev generators, one seed each (the minutes were taken o
 {comparison}
 
 The preset was fixed after the first three rows. The last two came later and changed nothing, though
-whole high-pass images without contrast did as well on dev as patches with it: on these generators
-the high-pass front end and the pre-training matter most.
+whole high-pass images without contrast, pre-trained, did as well on dev as patches with it: patches
+and contrast show no gain beyond the high-pass front end and the pre-training here.
 
 Limits: 64-pixel images of small generators with two kinds of photographs. It does not know large
 generators or other contents; `dnadet attribute` says so where the unknown score is past the
