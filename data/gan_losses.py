@@ -55,12 +55,9 @@ def rational_quadratic(x: Tensor, y: Tensor) -> Tensor:
 def squared_mmd(x: Tensor, y: Tensor) -> Tensor:
     """Unbiased estimate of the squared maximum mean discrepancy of (N, D) and (N, D)."""
     n = len(x)
-    inside = [(k.sum() - k.diagonal().sum()) / (n * (n - 1)) for k in _self_kernels(x, y)]
+    kernels = rational_quadratic(x, x), rational_quadratic(y, y)
+    inside = [(k.sum() - k.diagonal().sum()) / (n * (n - 1)) for k in kernels]
     return sum(inside) - 2 * rational_quadratic(x, y).mean()
-
-
-def _self_kernels(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    return rational_quadratic(x, x), rational_quadratic(y, y)
 
 
 def mmd_critic(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
+from train_gan import write_sheet
 
 from dnadet_lib import plots, stages
 from dnadet_lib.embedding import project
@@ -44,13 +44,6 @@ def write(path: Path, text: str) -> None:
     """Write a text file atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text.strip() + "\n", encoding="utf-8")
-
-
-def write_sheet(images: np.ndarray, path: Path) -> None:
-    """Write 30 images (30, 64, 64, 3) as one PNG of three rows."""
-    grid = images.reshape(ROWS, COLUMNS, 64, 64, 3).transpose(0, 2, 1, 3, 4)
-    with atomic_path(path) as temporary:
-        Image.fromarray(grid.reshape(ROWS * 64, COLUMNS * 64, 3)).save(temporary, optimize=True)
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -98,11 +91,11 @@ def data_card() -> None:
     pictures = []
     for content in CONTENTS:
         crops, _ = cut_crops(load_photographs(content, "train"), ROWS * COLUMNS)
-        write_sheet(crops, sheets / f"photographs_{content}.png")
+        write_sheet(crops, sheets / f"photographs_{content}.png", COLUMNS)
         pictures.append(f"photographs_{content}")
     for generator in generators:
         images = sample_images(generator.load(), draw_latents(0, ROWS * COLUMNS))
-        write_sheet(images.numpy(), sheets / f"{generator.name}.png")
+        write_sheet(images.numpy(), sheets / f"{generator.name}.png", COLUMNS)
         pictures.append(generator.name)
     gallery = "\n\n".join(f"**{p}**\n\n![{p}](zoo/sheets/{p}.png)" for p in pictures)
     template = (DATA / "card_template.md").read_text(encoding="utf-8")

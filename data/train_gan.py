@@ -33,6 +33,7 @@ from dnadet_lib.gans import LATENT, build_generator, sample_images
 from dnadet_lib.paths import build_folder
 from dnadet_lib.photos import cut_crops, load_photographs
 from dnadet_lib.quality import mean_pairwise_distance, sliced_wasserstein
+from dnadet_lib.training import fast_bf16
 
 ZOO = Path(__file__).resolve().parent / "zoo"
 TRAINING_CROPS = 8000
@@ -66,11 +67,6 @@ def read_plan() -> dict[str, Entry]:
     return {
         r["name"]: Entry(**{**r, "seed": int(r["seed"]), "steps": int(r["steps"])}) for r in rows
     }
-
-
-def fast_bf16(device: torch.device) -> bool:
-    """Whether bf16 autocast pays: on a GPU, or a CPU with bf16 matrix instructions."""
-    return device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
 
 
 class Trainer:
@@ -179,26 +175,29 @@ def measure(generator: nn.Module, held_out: np.ndarray) -> dict[str, float]:
     return {k: round(v, 2) for k, v in {**figures, "diversity": diversity}.items()}
 
 
-def write_sheet(generator: nn.Module, path: Path, rows: int = 6, columns: int = 12) -> None:
-    """Draw a grid of samples as PNG."""
-    latents = torch.randn(rows * columns, LATENT, generator=torch.Generator().manual_seed(5))
-    images = sample_images(generator, latents).numpy().reshape(rows, columns, 64, 64, 3)
-    grid = images.transpose(0, 2, 1, 3, 4).reshape(rows * 64, columns * 64, 3)
+def write_sheet(images: np.ndarray, path: Path, columns: int) -> None:
+    """Write images (N, 64, 64, 3) as one PNG, row by row; N is a multiple of `columns`."""
+    grid = images.reshape(-1, columns, 64, 64, 3).transpose(0, 2, 1, 3, 4)
     with atomic_path(path) as temporary:
-        Image.fromarray(grid).save(temporary, optimize=True)
+        Image.fromarray(grid.reshape(-1, columns * 64, 3)).save(temporary, optimize=True)
+
+
+def manifest_rows() -> dict[str, dict]:
+    """Read the manifest's rows, by name; empty where there is no manifest yet."""
+    path = ZOO / "manifest.csv"
+    if not path.is_file():
+        return {}
+    with path.open(newline="") as file:
+        return {row["name"]: row for row in csv.DictReader(file)}
 
 
 def add_manifest_row(row: dict[str, object]) -> None:
     """Write or replace a row of the manifest, in the plan's order; two trainers may do so."""
-    path = ZOO / "manifest.csv"
     with (ZOO / "plan.csv").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        rows = {}
-        if path.is_file():
-            with path.open(newline="") as file:
-                rows = {r["name"]: r for r in csv.DictReader(file)}
-        rows[str(row["name"])] = row
-        with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
+        rows = {**manifest_rows(), str(row["name"]): row}
+        target = ZOO / "manifest.csv"
+        with atomic_path(target) as temporary, temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows[name] for name in read_plan() if name in rows)
@@ -241,7 +240,9 @@ def train(entry: Entry, device: torch.device) -> None:
         losses = trainer.train_step()
         if trainer.step % QUALITY_EVERY == 0 or trainer.step == entry.steps:
             generator = trainer.averaged_generator()
-            write_sheet(generator, folder / f"step_{trainer.step:06d}.png")
+            latents = torch.randn(72, LATENT, generator=torch.Generator().manual_seed(5))
+            sheet = folder / f"step_{trainer.step:06d}.png"
+            write_sheet(sample_images(generator, latents).numpy(), sheet, columns=12)
             figures = measure(generator, held_out[::5])
             minutes = (time.monotonic() - started) / 60
             print(
@@ -266,9 +267,8 @@ def main() -> None:
     unknown = [n for n in arguments.name or [] if n not in plan]
     if unknown:
         parser.error(f"{unknown[0]!r} is not in {ZOO.name}/plan.csv; entries: {', '.join(plan)}")
-    done = [] if arguments.name else [n for n in plan if (ZOO / f"{n}.safetensors").is_file()]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    for name in arguments.name or [n for n in plan if n not in done]:
+    for name in arguments.name or [n for n in plan if n not in manifest_rows()]:
         train(plan[name], device)
 
 

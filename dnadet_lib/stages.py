@@ -191,10 +191,9 @@ def fit_temperature(model: DNADet, predictions: Predictions) -> float:
     Source:
         Guo et al. 2017, section 4.2.
     """
+    embeddings = torch.from_numpy(predictions.embeddings).to(next(model.parameters()).device)
     with torch.no_grad():
-        head = model.classification_head.cpu()
-        logits = head(torch.from_numpy(predictions.embeddings))
-    model.to(next(model.main.parameters()).device)
+        logits = model.classification_head(embeddings).cpu()
     truth = torch.from_numpy(predictions.truth).long()
     candidates = np.geomspace(0.25, 8, 101)
     losses = [float(F.cross_entropy(logits / t, truth)) for t in candidates]
