@@ -11,6 +11,7 @@ from gan_critics import SpectralCritic, WassersteinCritic
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+Kernel = Callable[[Tensor, Tensor], Tensor]
 ObjectiveFunction = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
@@ -52,27 +53,74 @@ def rational_quadratic(x: Tensor, y: Tensor) -> Tensor:
     return sum((1 + squared / (2 * a)) ** -a for a in (0.2, 0.5, 1.0, 2.0, 5.0))
 
 
-def squared_mmd(x: Tensor, y: Tensor) -> Tensor:
+def energy(x: Tensor, y: Tensor) -> Tensor:
+    """Minus the distance: the kernel whose MMD is the Cramer distance (Bellemare 2017, appendix).
+
+    Args:
+        x: (N, D).
+        y: (M, D).
+
+    Returns:
+        (N, M) kernel values.
+    """
+    squared = (x[:, None] - y[None]).square().sum(-1)
+    return -(squared + 1e-8).sqrt()
+
+
+def squared_mmd(kernel: Kernel, x: Tensor, y: Tensor) -> Tensor:
     """Unbiased estimate of the squared maximum mean discrepancy of (N, D) and (N, D)."""
     n = len(x)
-    kernels = rational_quadratic(x, x), rational_quadratic(y, y)
+    kernels = kernel(x, x), kernel(y, y)
     inside = [(k.sum() - k.diagonal().sum()) / (n * (n - 1)) for k in kernels]
-    return sum(inside) - 2 * rational_quadratic(x, y).mean()
+    return sum(inside) - 2 * kernel(x, y).mean()
 
 
-def mmd_critic(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    """Minus the squared MMD of the critic's features, with spectral norm (Wang 2019)."""
-    return -mmd_generator(critic, real, fake)
+def mmd_generator(kernel: Kernel, critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """The generator lowers the MMD of the critic's features."""
+    return squared_mmd(kernel, critic(real).float(), critic(fake).float())
 
 
-def mmd_generator(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    """The generator lowers the MMD."""
-    return squared_mmd(critic(real).float(), critic(fake).float())
+def mmd_critic(kernel: Kernel, critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """The critic, with spectral norm (Wang 2019), raises it."""
+    return -mmd_generator(kernel, critic, real, fake)
+
+
+def hinge(scores_real: Tensor, scores_fake: Tensor) -> Tensor:
+    """Hinge loss of a critic's scores (Miyato 2018)."""
+    return F.relu(1 - scores_real).mean() + F.relu(1 + scores_fake).mean()
 
 
 def hinge_critic(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    """Hinge loss (Miyato 2018)."""
-    return F.relu(1 - critic(real)).mean() + F.relu(1 + critic(fake)).mean()
+    """Hinge loss."""
+    return hinge(critic(real), critic(fake))
+
+
+def logistic_critic(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """Cross-entropy of telling real from fake (Goodfellow 2014)."""
+    return F.softplus(-critic(real)).mean() + F.softplus(critic(fake)).mean()
+
+
+def non_saturating_generator(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """The generator raises the probability of "real" (Goodfellow 2014, section 3)."""
+    return F.softplus(-critic(fake)).mean()
+
+
+def rotation(critic: nn.Module, images: Tensor) -> Tensor:
+    """Cross-entropy of naming the quarter turn of a quarter of the images (Chen 2019)."""
+    upright = images[: len(images) // 4]
+    turned = torch.cat([upright.rot90(k, (2, 3)) for k in range(4)])
+    turns = torch.arange(4, device=images.device).repeat_interleave(len(upright))
+    return F.cross_entropy(critic(turned)[:, 1:].float(), turns)
+
+
+def ssgan_critic(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """Hinge on the first output, and the turns of real images from the other four."""
+    return hinge(critic(real)[:, 0], critic(fake)[:, 0]) + rotation(critic, real)
+
+
+def ssgan_generator(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """Score plus 0.2 times the turns of generated images."""
+    return -critic(fake)[:, 0].mean() + 0.2 * rotation(critic, fake)
 
 
 def info_nce(critic: nn.Module, images: Tensor) -> Tensor:
@@ -99,26 +147,27 @@ def infomax_generator(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a loss is trained: its critic, its two objectives, and Adam's settings."""
+    """How a loss is trained: its critic, the two objectives, and what Adam is given."""
 
     critic: Callable[[], nn.Module]
     critic_loss: ObjectiveFunction
     generator_loss: ObjectiveFunction
-    generator_rate: float
-    critic_rate: float
-    betas: tuple[float, float]
-    batch_size: int
+    critic_rate: float = 4e-4
+    betas: tuple[float, float] = (0.0, 0.9)
+    batch_size: int = 16
+
+
+def _mmd_recipe(kernel: Kernel) -> Recipe:
+    losses = partial(mmd_critic, kernel), partial(mmd_generator, kernel)
+    return Recipe(partial(SpectralCritic, outputs=16), *losses, batch_size=32)
 
 
 RECIPES = {
-    "wgan-gp": Recipe(
-        WassersteinCritic, wgan_gp_critic, wgan_generator, 3e-3, 3e-3, (0.0, 0.99), 16
-    ),
-    "mmd": Recipe(
-        partial(SpectralCritic, outputs=16), mmd_critic, mmd_generator, 4e-4, 4e-4, (0.0, 0.9), 32
-    ),
-    "hinge": Recipe(SpectralCritic, hinge_critic, wgan_generator, 4e-4, 4e-4, (0.0, 0.9), 16),
-    "infomax": Recipe(
-        SpectralCritic, infomax_critic, infomax_generator, 4e-4, 4e-4, (0.0, 0.9), 16
-    ),
+    "wgan-gp": Recipe(WassersteinCritic, wgan_gp_critic, wgan_generator, 3e-3, (0.0, 0.99)),
+    "mmd": _mmd_recipe(rational_quadratic),
+    "cramer": _mmd_recipe(energy),
+    "hinge": Recipe(SpectralCritic, hinge_critic, wgan_generator),
+    "infomax": Recipe(SpectralCritic, infomax_critic, infomax_generator),
+    "ssgan": Recipe(partial(SpectralCritic, outputs=5), ssgan_critic, ssgan_generator),
+    "non-saturating": Recipe(SpectralCritic, logistic_critic, non_saturating_generator),
 }

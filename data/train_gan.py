@@ -3,6 +3,9 @@
     python data/train_gan.py --name SNGAN_meadow_s0     # one entry of data/zoo/plan.csv
     python data/train_gan.py                            # every entry that has no manifest row yet
 
+A fine-tuned entry starts from the shipped weights of the one it names; its critic, which is new,
+learns alone for as many steps first.
+
 A run resumes from `build/zoo/NAME/state.pt`, draws a sample sheet and prints quality figures as
 it goes, and at the end writes `data/zoo/NAME.safetensors` (fp16, averaged weights) and a row of
 `data/zoo/manifest.csv`. `data/make_cards.py` draws the contact sheets.
@@ -29,15 +32,19 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from dnadet_lib.files import atomic_path
-from dnadet_lib.gans import LATENT, build_generator, sample_images
+from dnadet_lib.gan_layers import LATENT, EqualizedConv2d, ModulatedConv2d, ModulatedLinear
+from dnadet_lib.gans import build_generator, sample_images
 from dnadet_lib.paths import build_folder
 from dnadet_lib.photos import cut_crops, load_photographs
 from dnadet_lib.quality import mean_pairwise_distance, sliced_wasserstein
 from dnadet_lib.training import fast_bf16
+from dnadet_lib.zoo import read_manifest
 
 ZOO = Path(__file__).resolve().parent / "zoo"
 TRAINING_CROPS = 8000
 EMA = 0.999
+GENERATOR_RATE = 4e-4
+SCALED_RATE = 3e-3  # of layers that draw N(0, 1) weights and scale them at run time
 DECAY = 0.4  # the last part of the steps, in which the learning rates fall to zero
 QUALITY_EVERY = 800
 COLUMNS = (
@@ -76,15 +83,22 @@ class Trainer:
         self.entry, self.device = entry, device
         self.recipe = RECIPES[entry.loss]
         torch.manual_seed(entry.seed * 1000 + sum(map(ord, entry.architecture + entry.content)))
-        self.generator = self._place(build_generator(entry.architecture))
+        self.generator = self._place(starting_generator(entry))
         self.critic = self._place(self.recipe.critic())
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
+        self.rates = {
+            "generator": generator_rate(self.generator),
+            "critic": self.recipe.critic_rate,
+        }
         self.optimisers = {
-            "generator": self._adam(self.generator, self.recipe.generator_rate),
-            "critic": self._adam(self.critic, self.recipe.critic_rate),
+            "generator": self._adam(self.generator, self.rates["generator"]),
+            "critic": self._adam(self.critic, self.rates["critic"]),
         }
         self.step = 0
-        photographs = load_photographs(entry.content, "train")
+        self.alone = entry.steps if entry.finetuned_from else 0  # steps of the critic before
+        photographs = load_photographs(
+            entry.content, "finetune" if entry.finetuned_from else "train"
+        )
         crops, _ = cut_crops(photographs, TRAINING_CROPS, seed=entry.seed)
         self.crops = torch.from_numpy(crops).permute(0, 3, 1, 2)
 
@@ -104,13 +118,11 @@ class Trainer:
 
     def train_step(self) -> tuple[float, float]:
         """One step of the critic, one of the generator, one of the average."""
-        real, size = self._real(), self.recipe.batch_size
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=fast_bf16(self.device)):
-            fake = self.generator(self._latents(size))
-            critic_loss = self.recipe.critic_loss(self.critic, real, fake.detach().float())
-        self._descend("critic", critic_loss)
+        for _ in range(1 + self.alone):
+            critic_loss, real, fake = self._critic_step()
+            self.alone = max(0, self.alone - 1)
         self.critic.requires_grad_(False)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=fast_bf16(self.device)):
+        with self._autocast():
             generator_loss = self.recipe.generator_loss(self.critic, real, fake)
         self._descend("generator", generator_loss)
         self.critic.requires_grad_(True)
@@ -122,10 +134,20 @@ class Trainer:
         self.step += 1
         return critic_loss.item(), generator_loss.item()
 
+    def _critic_step(self) -> tuple[Tensor, Tensor, Tensor]:
+        real = self._real()
+        with self._autocast():
+            fake = self.generator(self._latents(self.recipe.batch_size))
+            loss = self.recipe.critic_loss(self.critic, real, fake.detach().float())
+        self._descend("critic", loss)
+        return loss, real, fake
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=fast_bf16(self.device))
+
     def _descend(self, name: str, loss: Tensor) -> None:
-        rate = self.recipe.critic_rate if name == "critic" else self.recipe.generator_rate
         left = (self.entry.steps - self.step) / (DECAY * self.entry.steps)
-        self.optimisers[name].param_groups[0]["lr"] = rate * min(1.0, left)
+        self.optimisers[name].param_groups[0]["lr"] = self.rates[name] * min(1.0, left)
         self.optimisers[name].zero_grad(set_to_none=True)
         loss.backward()
         self.optimisers[name].step()
@@ -157,12 +179,33 @@ class Trainer:
     def restore(self, state: dict) -> None:
         """Go on from `state()`."""
         self.step = state["step"]
+        self.alone = 0
         torch.set_rng_state(state["rng"].cpu())
         modules = {"generator": self.generator, "critic": self.critic, "average": self.average}
         for name, module in modules.items():
             module.load_state_dict(state["modules"][name])
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
+
+
+def starting_generator(entry: Entry) -> nn.Module:
+    """Build a new generator, or load the one that is to be fine-tuned."""
+    if not entry.finetuned_from:
+        return build_generator(entry.architecture)
+    trained = {g.name: g for g in read_manifest()}
+    if entry.finetuned_from not in trained:
+        raise ValueError(
+            f"{entry.name}, finetuned_from: {entry.finetuned_from!r} has no manifest row yet: "
+            "train it first"
+        )
+    return trained[entry.finetuned_from].load().train()
+
+
+def generator_rate(generator: nn.Module) -> float:
+    """Learning rate of a generator: larger where weights are scaled at run time."""
+    scaled = (EqualizedConv2d, ModulatedConv2d, ModulatedLinear)
+    found = any(isinstance(module, scaled) for module in generator.modules())
+    return SCALED_RATE if found else GENERATOR_RATE
 
 
 def measure(generator: nn.Module, held_out: np.ndarray) -> dict[str, float]:

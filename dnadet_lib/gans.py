@@ -14,38 +14,14 @@ InfoMaxGAN bilinear in residual blocks                  batch norm      3x3, tan
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-LATENT = 64
-IMAGE_SIZE = 64
-
-
-class PixelNorm(nn.Module):
-    """Scales every pixel's feature vector to unit mean square (Karras 2018, section 4.2)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise (B, C, ...) over C."""
-        return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
-
-
-class EqualizedConv2d(nn.Conv2d):
-    """Convolution with N(0, 1) weights, scaled by He's constant at run time (Karras 2018, 4.1)."""
-
-    def reset_parameters(self) -> None:
-        """Draw standard normal weights; the scale is applied in `forward`."""
-        nn.init.normal_(self.weight)
-        if self.bias is not None:
-            nn.init.zeros_(self.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve (B, C_in, H, W) to (B, C_out, H, W)."""
-        scale = math.sqrt(2.0 / self.weight[0].numel())
-        return self._conv_forward(x, self.weight * scale, self.bias)
+from dnadet_lib.gan_layers import LATENT, EqualizedConv2d, InverseHaar, PixelNorm
+from dnadet_lib.gans_unknown import CIPSGenerator, RearrangingGenerator, StyleGAN2Generator
 
 
 class ProGANGenerator(nn.Module):
@@ -173,18 +149,26 @@ ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
     "SNGAN": lambda: ResNetGenerator("nearest"),
     "InfoMaxGAN": lambda: ResNetGenerator("bilinear"),
 }
+UNKNOWN_ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
+    "SubPixelGAN": lambda: RearrangingGenerator(nn.PixelShuffle(2)),
+    "WaveletGAN": lambda: RearrangingGenerator(InverseHaar()),
+    "StyleGAN2": StyleGAN2Generator,
+    "CIPS": CIPSGenerator,
+}
 
 
 def build_generator(architecture: str) -> nn.Module:
     """Return an untrained generator of a class of the pocket zoo.
 
     Raises:
-        ValueError: the class is none of `ARCHITECTURES`.
+        ValueError: the class is none of `ARCHITECTURES` and `UNKNOWN_ARCHITECTURES`.
     """
-    if architecture not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
-        raise ValueError(f"unknown generator architecture {architecture!r}: choose one of {known}")
-    return ARCHITECTURES[architecture]()
+    builders = ARCHITECTURES | UNKNOWN_ARCHITECTURES
+    if architecture not in builders:
+        raise ValueError(
+            f"unknown generator architecture {architecture!r}: choose one of {', '.join(builders)}"
+        )
+    return builders[architecture]()
 
 
 @torch.no_grad()

@@ -20,26 +20,32 @@ from torch import nn
 
 from dnadet_lib.data import ImageSet
 from dnadet_lib.files import atomic_path
-from dnadet_lib.gans import ARCHITECTURES, LATENT, build_generator, sample_images
+from dnadet_lib.gan_layers import LATENT
+from dnadet_lib.gans import ARCHITECTURES, UNKNOWN_ARCHITECTURES, build_generator, sample_images
 from dnadet_lib.model import load_weights
 from dnadet_lib.paths import build_folder, data_folder
 from dnadet_lib.photos import CONTENTS, cut_crops, load_photographs
 
 CLASSES = ("Real", *ARCHITECTURES)
+LOSSES = ("wgan-gp", "mmd", "hinge", "infomax", "cramer", "ssgan", "non-saturating")
 ROLES = ("train", "dev", "test")
 LATENT_SEEDS = {"train": 0, "dev": 1_000_000, "test": 2_000_000}  # first seed of each split
 FIELDS = (
     "name", "architecture", "loss", "content", "seed", "finetuned_from", "role", "steps", "file",
     "sha256",
 )  # fmt: skip
-SETUPS = ("closed", "seed", "loss", "finetune", "dataset")
+SETUPS = ("closed", "seed", "loss", "finetune", "dataset")  # those with a right answer, reported
+OTHER_SETUPS = ("dev", "unknown")
 REAL_SETUPS = ("closed", "dev", "dataset")  # set-ups in which photographs count
 CHUNK = 50
 
 
 @dataclass(frozen=True)
 class Generator:
-    """One manifest row: it differs from its class's training generator in one thing."""
+    """One manifest row: it differs from its class's training generator in one thing.
+
+    Or its architecture is one that the closed set does not know.
+    """
 
     name: str
     architecture: str
@@ -101,7 +107,12 @@ def read_manifest(folder: Path | None = None) -> list[Generator]:
 
 
 def _parse(row: dict[str, str], path: Path) -> Generator:
-    known = {"architecture": tuple(ARCHITECTURES), "content": CONTENTS, "role": ROLES}
+    known = {
+        "architecture": (*ARCHITECTURES, *UNKNOWN_ARCHITECTURES),
+        "loss": LOSSES,
+        "content": CONTENTS,
+        "role": ROLES[1:] if row["architecture"] in UNKNOWN_ARCHITECTURES else ROLES,
+    }
     for field, values in known.items():
         if row[field] not in values:
             raise ValueError(
@@ -113,7 +124,7 @@ def _parse(row: dict[str, str], path: Path) -> Generator:
             raise ValueError(
                 f"{path}, row {row['name']!r}, {field}: {row[field]!r} is not a whole number"
             )
-    for field in ("name", "loss", "file", "sha256"):
+    for field in ("name", "file", "sha256"):
         if not row[field]:
             raise ValueError(f"{path}, row {row['name']!r}, {field}: it is empty")
     return Generator(
@@ -129,12 +140,15 @@ def setup_of(generator: Generator, generators: Iterable[Generator]) -> str:
     """Name the set-up that a generator belongs to: what differs from its training generator.
 
     Returns:
-        "closed" for a training generator, "dev" for a dev one, else the one thing that changed:
-        "seed", "loss", "finetune" or "dataset".
+        "unknown" for an architecture outside the closed set, "closed" for a training generator,
+        "dev" for a dev one, else the one thing that changed: "seed", "loss", "finetune" or
+        "dataset".
 
     Raises:
         ValueError: there is no training generator of its class, or not exactly one thing differs.
     """
+    if generator.architecture in UNKNOWN_ARCHITECTURES:
+        return "unknown"
     if generator.role != "test":
         return {"train": "closed", "dev": "dev"}[generator.role]
     trained = [
@@ -198,9 +212,7 @@ def jobs_of(generators: list[Generator], counts: RenderCounts) -> list[tuple[Gen
     return jobs
 
 
-def render(
-    profile: str = "pocket", root: Path | None = None, workers: int | None = None
-) -> Path:
+def render(profile: str = "pocket", root: Path | None = None, workers: int | None = None) -> Path:
     """Render generators and photographs to PNG folders; what is there already is kept.
 
     The tree has the layout of the released data set: `real/CONTENT/GROUP/*.png` and

@@ -1,0 +1,124 @@
+"""Generators that the closed set does not know: their ways of upsampling are none of the four.
+
+=========== ====================================================== ==================
+class       upsampling                                             role
+=========== ====================================================== ==================
+SubPixelGAN convolution to four times the channels, pixel shuffle   dev
+WaveletGAN  convolution to four bands, inverse Haar transform       test
+StyleGAN2   modulated transposed convolution 3x3, binomial blur     test
+CIPS        none: every pixel from its coordinates                 test
+=========== ====================================================== ==================
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dnadet_lib.gan_layers import LATENT, ModulatedConv2d, ModulatedLinear, PixelNorm, blur
+
+
+class RearrangingGenerator(nn.Module):
+    """SubPixelGAN and WaveletGAN: channels are rearranged into pixels, up to the image itself.
+
+    Sources: Shi et al. 2016 (sub-pixel convolution); Gal et al. 2021 (wavelets in a generator).
+    """
+
+    def __init__(self, rearrange: nn.Module, width: int = 16) -> None:
+        super().__init__()
+        channels = [8 * width, 6 * width, 4 * width, 2 * width]
+        self.first = nn.Linear(LATENT, 16 * channels[0])
+        self.unflatten = nn.Unflatten(1, (channels[0], 4, 4))
+        layers: list[nn.Module] = []
+        for c_in, c_out in zip(channels[:-1], channels[1:], strict=True):
+            layers += [
+                nn.BatchNorm2d(c_in), nn.ReLU(), nn.Conv2d(c_in, c_in, 3, padding=1),
+                nn.BatchNorm2d(c_in), nn.ReLU(), nn.Conv2d(c_in, 4 * c_out, 3, padding=1),
+                rearrange,
+            ]  # fmt: skip
+        self.blocks = nn.Sequential(*layers)
+        self.to_rgb = nn.Sequential(
+            nn.BatchNorm2d(channels[-1]), nn.ReLU(), nn.Conv2d(channels[-1], 64, 3, padding=1),
+            nn.BatchNorm2d(64), nn.ReLU(), nn.Conv2d(64, 12, 3, padding=1), rearrange, nn.Tanh(),
+        )  # fmt: skip
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map latents (B, 64) to images (B, 3, 64, 64) in [-1, 1]."""
+        return self.to_rgb(self.blocks(self.unflatten(self.first(z))))
+
+
+def mapping(style: int) -> nn.Sequential:
+    """Latents (B, 64) to styles (B, style)."""
+    return nn.Sequential(
+        PixelNorm(), nn.Linear(LATENT, style), nn.LeakyReLU(0.2), nn.Linear(style, style),
+        nn.LeakyReLU(0.2),
+    )  # fmt: skip
+
+
+class StyleGAN2Generator(nn.Module):
+    """StyleGAN2: modulated convolutions, blurred upsampling, skip outputs; no noise inputs.
+
+    Source: Karras et al. 2020, section 4, at 64 pixels.
+    """
+
+    def __init__(self, width: int = 16, style: int = 64) -> None:
+        super().__init__()
+        channels = [8 * width, 6 * width, 4 * width, 2 * width, width]
+        self.mapping = mapping(style)
+        self.constant = nn.Parameter(torch.randn(1, channels[0], 4, 4))
+        pairs = list(zip(channels[:-1], channels[1:], strict=True))
+        self.ups = nn.ModuleList(ModulatedConv2d(i, o, 3, style, up=True) for i, o in pairs)
+        self.convolutions = nn.ModuleList(ModulatedConv2d(c, c, 3, style) for c in channels)
+        self.to_rgb = nn.ModuleList(nn.Conv2d(c, 3, 1) for c in channels)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map latents (B, 64) to images (B, 3, 64, 64), about [-1, 1], not clipped."""
+        style = self.mapping(z)
+        x = self.constant.expand(len(z), -1, -1, -1)
+        x = F.leaky_relu(self.convolutions[0](x, style), 0.2)
+        image = self.to_rgb[0](x)
+        for up, convolution, to_rgb in zip(
+            self.ups, self.convolutions[1:], self.to_rgb[1:], strict=True
+        ):
+            x = F.leaky_relu(up(x, style), 0.2)
+            x = F.leaky_relu(convolution(x, style), 0.2)
+            image = upsample_blurred(image) + to_rgb(x)
+        return image
+
+
+def upsample_blurred(x: Tensor) -> Tensor:
+    """Insert zeros and blur with the binomial filter: (B, C, H, W) to (B, C, 2H, 2W)."""
+    spaced = x.new_zeros(*x.shape[:2], 2 * x.shape[2] + 1, 2 * x.shape[3] + 1)
+    spaced[:, :, :-1:2, :-1:2] = 4 * x
+    return blur(spaced)
+
+
+class CIPSGenerator(nn.Module):
+    """CIPS: every pixel from its coordinates and the style alone; no pixel sees another.
+
+    Source: Anokhin et al. 2021: Fourier features and a learned embedding of every coordinate.
+    """
+
+    def __init__(self, width: int = 64, style: int = 64, layers: int = 6) -> None:
+        super().__init__()
+        self.mapping = mapping(style)
+        self.frequencies = nn.Linear(2, width // 2)
+        nn.init.normal_(self.frequencies.weight, std=10.0)
+        self.coordinates = nn.Parameter(torch.randn(64 * 64, width // 2))
+        self.layers = nn.ModuleList(ModulatedLinear(width, width, style) for _ in range(layers))
+        self.to_rgb = nn.ModuleList(nn.Linear(width, 3) for _ in range(layers // 2))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map latents (B, 64) to images (B, 3, 64, 64), about [-1, 1], not clipped."""
+        style = self.mapping(z)
+        line = torch.linspace(-1, 1, 64, device=z.device)
+        grid = torch.cartesian_prod(line, line)
+        x = torch.cat([self.frequencies(grid).sin(), self.coordinates], dim=1)
+        x = x.expand(len(z), -1, -1)
+        image = x.new_zeros(len(z), 64 * 64, 3)
+        for number, layer in enumerate(self.layers):
+            x = F.leaky_relu(layer(x, style), 0.2)
+            if number % 2:
+                image = image + self.to_rgb[number // 2](x)
+        return image.unflatten(1, (64, 64)).permute(0, 3, 1, 2)
