@@ -67,12 +67,15 @@ def energy(x: Tensor, y: Tensor) -> Tensor:
     return -(squared + 1e-8).sqrt()
 
 
+def within(kernel: Kernel, x: Tensor) -> Tensor:
+    """Mean kernel value of two different ones of (N, D)."""
+    values = kernel(x, x)
+    return (values.sum() - values.diagonal().sum()) / (len(x) * (len(x) - 1))
+
+
 def squared_mmd(kernel: Kernel, x: Tensor, y: Tensor) -> Tensor:
     """Unbiased estimate of the squared maximum mean discrepancy of (N, D) and (N, D)."""
-    n = len(x)
-    kernels = kernel(x, x), kernel(y, y)
-    inside = [(k.sum() - k.diagonal().sum()) / (n * (n - 1)) for k in kernels]
-    return sum(inside) - 2 * kernel(x, y).mean()
+    return within(kernel, x) + within(kernel, y) - 2 * kernel(x, y).mean()
 
 
 def mmd_generator(kernel: Kernel, critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
@@ -80,9 +83,15 @@ def mmd_generator(kernel: Kernel, critic: nn.Module, real: Tensor, fake: Tensor)
     return squared_mmd(kernel, critic(real).float(), critic(fake).float())
 
 
-def mmd_critic(kernel: Kernel, critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    """The critic, with spectral norm (Wang 2019), raises it."""
-    return -mmd_generator(kernel, critic, real, fake)
+def cramer_critic(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """The critic, with spectral norm in place of the gradient penalty, raises the distance."""
+    return -mmd_generator(energy, critic, real, fake)
+
+
+def repulsive_critic(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """The critic drives real images apart and generated ones together (Wang 2019, equation 4)."""
+    kernel = rational_quadratic
+    return within(kernel, critic(real).float()) - within(kernel, critic(fake).float())
 
 
 def hinge(scores_real: Tensor, scores_fake: Tensor) -> Tensor:
@@ -155,17 +164,22 @@ class Recipe:
     critic_rate: float = 4e-4
     betas: tuple[float, float] = (0.0, 0.9)
     batch_size: int = 16
+    averaging: float = 0.999  # decay of the generator's moving average, at most
 
 
-def _mmd_recipe(kernel: Kernel) -> Recipe:
-    losses = partial(mmd_critic, kernel), partial(mmd_generator, kernel)
-    return Recipe(partial(SpectralCritic, outputs=16), *losses, batch_size=32)
-
-
+FEATURES = partial(SpectralCritic, outputs=16)
 RECIPES = {
     "wgan-gp": Recipe(WassersteinCritic, wgan_gp_critic, wgan_generator, 3e-3, (0.0, 0.99)),
-    "mmd": _mmd_recipe(rational_quadratic),
-    "cramer": _mmd_recipe(energy),
+    "mmd": Recipe(
+        FEATURES,
+        repulsive_critic,
+        partial(mmd_generator, rational_quadratic),
+        batch_size=32,
+        averaging=0.99,
+    ),
+    "cramer": Recipe(
+        FEATURES, cramer_critic, partial(mmd_generator, energy), batch_size=32, averaging=0.99
+    ),
     "hinge": Recipe(SpectralCritic, hinge_critic, wgan_generator),
     "infomax": Recipe(SpectralCritic, infomax_critic, infomax_generator),
     "ssgan": Recipe(partial(SpectralCritic, outputs=5), ssgan_critic, ssgan_generator),

@@ -17,7 +17,13 @@ from train_gan import write_sheet
 
 from dnadet_lib import plots, stages
 from dnadet_lib.embedding import project
-from dnadet_lib.evaluation import predict, results_table, summarise, write_results
+from dnadet_lib.evaluation import (
+    markdown_table,
+    predict,
+    results_table,
+    summarise,
+    write_results,
+)
 from dnadet_lib.files import atomic_path
 from dnadet_lib.gans import sample_images
 from dnadet_lib.model import DNADet, load_model
@@ -46,18 +52,11 @@ def write(path: Path, text: str) -> None:
         temporary.write_text(text.strip() + "\n", encoding="utf-8")
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """Write a table as Markdown."""
-    lines = ["| " + " | ".join(table.columns) + " |", "|---" * len(table.columns) + "|"]
-    lines += ["| " + " | ".join(str(v) for v in row) + " |" for row in table.to_numpy()]
-    return "\n".join(lines)
-
-
 def photograph_table() -> str:
     """Count photographs by content and group."""
     counts = {c: Counter({g: len(load_photographs(c, g)) for g in GROUPS}) for c in CONTENTS}
     rows = [{"content": c, **{g: counts[c][g] for g in GROUPS}} for c in CONTENTS]
-    return markdown(pd.DataFrame(rows))
+    return markdown_table(pd.DataFrame(rows))
 
 
 def floor_table() -> str:
@@ -69,7 +68,7 @@ def floor_table() -> str:
         ratio = mean_pairwise_distance(train) / mean_pairwise_distance(dev)
         figures = {f"SWD {k}": f"{v:.0f}" for k, v in distances.items()}
         rows.append({"photographs": content, **figures, "diversity": f"{ratio:.2f}"})
-    return markdown(pd.DataFrame(rows))
+    return markdown_table(pd.DataFrame(rows))
 
 
 def generator_table(generators: list[Generator]) -> str:
@@ -81,7 +80,7 @@ def generator_table(generators: list[Generator]) -> str:
         "set-up": "set-up", "steps": "steps", "swd_64": "SWD 64", "swd_32": "SWD 32",
         "swd_16": "SWD 16", "diversity": "diversity",
     }  # fmt: skip
-    return markdown(table[list(columns)].rename(columns=columns))
+    return markdown_table(table[list(columns)].rename(columns=columns))
 
 
 def data_card() -> None:
@@ -149,7 +148,7 @@ def stage_2_cards() -> None:
         for setup in available_setups():
             rows += summarise(name, setup, predict(model, load_setup(setup)))
     write_results(rows, DATA / "checkpoints")
-    comparison = markdown(pd.read_csv(DATA / "checkpoints" / "comparison.csv"))
+    comparison = markdown_table(pd.read_csv(DATA / "checkpoints" / "comparison.csv"))
     for name in STAGE_2:
         model = load_model(name)
         each = pd.DataFrame(
@@ -185,7 +184,7 @@ t-interval over generators, or with fewer than three the bootstrap over images; 
 {results_table([r for r in rows if r.method == name])}
 Every generator:
 
-{markdown(each)}
+{markdown_table(each)}
 
 What was compared on the dev generators, one seed each (the minutes were taken on a busy machine):
 

@@ -32,17 +32,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from dnadet_lib.files import atomic_path
-from dnadet_lib.gan_layers import LATENT, EqualizedConv2d, ModulatedConv2d, ModulatedLinear
+from dnadet_lib.gan_layers import LATENT, EqualizedConv2d, ModulatedConv2d
 from dnadet_lib.gans import build_generator, sample_images
 from dnadet_lib.paths import build_folder
 from dnadet_lib.photos import cut_crops, load_photographs
 from dnadet_lib.quality import mean_pairwise_distance, sliced_wasserstein
-from dnadet_lib.training import fast_bf16
 from dnadet_lib.zoo import read_manifest
 
 ZOO = Path(__file__).resolve().parent / "zoo"
 TRAINING_CROPS = 8000
-EMA = 0.999
 GENERATOR_RATE = 4e-4
 SCALED_RATE = 3e-3  # of layers that draw N(0, 1) weights and scale them at run time
 DECAY = 0.4  # the last part of the steps, in which the learning rates fall to zero
@@ -126,7 +124,7 @@ class Trainer:
             generator_loss = self.recipe.generator_loss(self.critic, real, fake)
         self._descend("generator", generator_loss)
         self.critic.requires_grad_(True)
-        decay = min(EMA, (1 + self.step) / (10 + self.step))
+        decay = min(self.recipe.averaging, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             pairs = zip(self.average.parameters(), self.generator.parameters(), strict=True)
             for averaged, current in pairs:
@@ -143,7 +141,9 @@ class Trainer:
         return loss, real, fake
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=fast_bf16(self.device))
+        """bf16 on a GPU; on CPUs these small convolutions are quicker in fp32."""
+        kind = self.device.type
+        return torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda")
 
     def _descend(self, name: str, loss: Tensor) -> None:
         left = (self.entry.steps - self.step) / (DECAY * self.entry.steps)
@@ -203,7 +203,7 @@ def starting_generator(entry: Entry) -> nn.Module:
 
 def generator_rate(generator: nn.Module) -> float:
     """Learning rate of a generator: larger where weights are scaled at run time."""
-    scaled = (EqualizedConv2d, ModulatedConv2d, ModulatedLinear)
+    scaled = (EqualizedConv2d, ModulatedConv2d)
     found = any(isinstance(module, scaled) for module in generator.modules())
     return SCALED_RATE if found else GENERATOR_RATE
 

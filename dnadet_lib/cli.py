@@ -49,6 +49,11 @@ def build_parser() -> argparse.ArgumentParser:
     add_profile(render)
     render.add_argument("--out", type=Path, help="folder (default: build/images/PROFILE)")
     render.add_argument("--workers", type=int, help="processes (default: all cores)")
+    render.add_argument("--count", type=int, help="images a generator and split")
+    render.add_argument(
+        "--split", nargs="+", default=("train", "dev", "test"), metavar="SPLIT",
+        help="train, dev, test (default: all three)",
+    )  # fmt: skip
 
     pretrain = add(pretrain_command, "pretrain", "stage 1: learn the 170 transformations")
     add_profile(pretrain)
@@ -67,6 +72,13 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", action="store_true", help="print the rows as JSON")
     evaluate.add_argument("--out", type=Path, help="folder for results and predictions")
     add_labelled(evaluate, "test")
+
+    audit = add(audit_command, "audit", "look for leaks and trivial traces in train and test lists")
+    add_profile(audit)
+    audit.add_argument("--setups", nargs="+", help="closed, dev, seed, ... (default: all)")
+    audit.add_argument("--json", action="store_true", help="print one JSON object")
+    audit.add_argument("--out", type=Path, help="folder for audit.md and what was measured")
+    add_labelled(audit, "train", "test")
 
     embed = add(embed_command, "embed", "write embeddings and probabilities as Parquet")
     add_inputs(embed)
@@ -209,7 +221,12 @@ def render_command(options: argparse.Namespace) -> int:
     """Render the zoo."""
     from dnadet_lib.zoo import render
 
-    print(render(options.profile, options.out, options.workers))
+    print(
+        render(
+            options.profile, options.out, options.workers,
+            count=options.count, splits=options.split,
+        )
+    )  # fmt: skip
     return 0
 
 
@@ -275,6 +292,43 @@ def evaluate_command(options: argparse.Namespace) -> int:
     else:
         print(evaluation.results_table(rows), end="")
     return 0
+
+
+def audit_command(options: argparse.Namespace) -> int:
+    """Audit the closed set's train list against each set-up, or two lists of one's own."""
+    from dnadet_lib import audit
+    from dnadet_lib.files import atomic_path
+    from dnadet_lib.zoo import image_root, load_setup, present_setups
+
+    if (options.train is None) != (options.test is None):
+        raise ValueError("--train and --test go together: give both, or neither for the zoo")
+    if options.train is None:
+        root = image_root(options.profile)
+        train_list = load_setup("closed", "train", root)
+        lists = {s: load_setup(s, root=root) for s in options.setups or present_setups()}
+    else:
+        train_list = labelled_images(options.train, options.classes)
+        lists = {options.test.stem: labelled_images(options.test, options.classes)}
+    train, errors = audit.image_facts(train_list)
+    reports = {}
+    for name, images in lists.items():
+        test, failed = audit.image_facts(images)
+        errors += failed
+        reports[name] = audit.audit(train, test)
+    text = "\n".join(audit.audit_markdown(name, report) for name, report in reports.items())
+    if options.out:
+        with atomic_path(options.out / "audit.md") as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        for name, report in reports.items():
+            with atomic_path(options.out / f"audit-{name}.csv") as temporary:
+                report.test.to_csv(temporary, index=False)
+    if options.json:
+        print(json.dumps({"setups": {k: audit.as_dict(r) for k, r in reports.items()}}, indent=1))
+    else:
+        print(text, end="")
+    for error in errors:
+        print(f"dnadet: {error}", file=sys.stderr)
+    return 1 if errors else 0
 
 
 def embed_command(options: argparse.Namespace) -> int:

@@ -244,6 +244,13 @@ def results_table(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def markdown_table(table: pd.DataFrame) -> str:
+    """Write a table as Markdown, without its index."""
+    lines = ["| " + " | ".join(table.columns) + " |", "|---" * len(table.columns) + "|"]
+    lines += ["| " + " | ".join(str(v) for v in row) + " |" for row in table.to_numpy(object)]
+    return "\n".join(lines)
+
+
 def write_predictions(predictions: Predictions, images: ImageSet, path: Path) -> None:
     """Write one row an image as Parquet: path, source, true and predicted class, probabilities."""
     table = pd.DataFrame(

@@ -65,23 +65,6 @@ class ModulatedConv2d(nn.Module):
         return x * deviation.to(x.dtype) + self.bias[:, None, None].to(x.dtype)
 
 
-class ModulatedLinear(nn.Module):
-    """The same for one pixel at a time: a linear layer with weights of its own for every image."""
-
-    def __init__(self, c_in: int, c_out: int, style: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(c_in, c_out))
-        self.bias = nn.Parameter(torch.zeros(c_out))
-        self.to_scale = nn.Linear(style, c_in)
-        nn.init.ones_(self.to_scale.bias)
-
-    def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        """Map (B, P, C_in) and styles (B, S) to (B, P, C_out)."""
-        weight = self.weight * self.to_scale(style)[:, :, None]
-        weight = F.normalize(weight, dim=1)
-        return torch.baddbmm(self.bias.to(x.dtype), x, weight.to(x.dtype))
-
-
 def blur(x: Tensor) -> Tensor:
     """Filter with [1, 3, 3, 1] / 8 along both axes: (B, C, H, W) to (B, C, H - 1, W - 1).
 

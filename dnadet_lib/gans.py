@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dnadet_lib.gan_layers import LATENT, EqualizedConv2d, InverseHaar, PixelNorm
-from dnadet_lib.gans_unknown import CIPSGenerator, RearrangingGenerator, StyleGAN2Generator
+from dnadet_lib.gans_unknown import DeconvGenerator, RearrangingGenerator, StyleGAN2Generator
 
 
 class ProGANGenerator(nn.Module):
@@ -153,7 +153,7 @@ UNKNOWN_ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
     "SubPixelGAN": lambda: RearrangingGenerator(nn.PixelShuffle(2)),
     "WaveletGAN": lambda: RearrangingGenerator(InverseHaar()),
     "StyleGAN2": StyleGAN2Generator,
-    "CIPS": CIPSGenerator,
+    "DeconvGAN": DeconvGenerator,
 }
 
 

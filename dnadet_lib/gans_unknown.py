@@ -6,7 +6,7 @@ class       upsampling                                             role
 SubPixelGAN convolution to four times the channels, pixel shuffle   dev
 WaveletGAN  convolution to four bands, inverse Haar transform       test
 StyleGAN2   modulated transposed convolution 3x3, binomial blur     test
-CIPS        none: every pixel from its coordinates                 test
+DeconvGAN   transposed convolution 3x3, instance norm              test
 =========== ====================================================== ==================
 """
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dnadet_lib.gan_layers import LATENT, ModulatedConv2d, ModulatedLinear, PixelNorm, blur
+from dnadet_lib.gan_layers import LATENT, ModulatedConv2d, PixelNorm, blur
 
 
 class RearrangingGenerator(nn.Module):
@@ -94,31 +94,27 @@ def upsample_blurred(x: Tensor) -> Tensor:
     return blur(spaced)
 
 
-class CIPSGenerator(nn.Module):
-    """CIPS: every pixel from its coordinates and the style alone; no pixel sees another.
+class DeconvGenerator(nn.Module):
+    """DeconvGAN: transposed convolutions 3x3 with stride 2 and instance norm, then a 7x7 to RGB.
 
-    Source: Anokhin et al. 2021: Fourier features and a learned embedding of every coordinate.
+    Source: the decoder of CycleGAN (Zhu et al. 2017), driven by a latent.
     """
 
-    def __init__(self, width: int = 64, style: int = 64, layers: int = 6) -> None:
+    def __init__(self, width: int = 32) -> None:
         super().__init__()
-        self.mapping = mapping(style)
-        self.frequencies = nn.Linear(2, width // 2)
-        nn.init.normal_(self.frequencies.weight, std=10.0)
-        self.coordinates = nn.Parameter(torch.randn(64 * 64, width // 2))
-        self.layers = nn.ModuleList(ModulatedLinear(width, width, style) for _ in range(layers))
-        self.to_rgb = nn.ModuleList(nn.Linear(width, 3) for _ in range(layers // 2))
+        channels = [8 * width, 4 * width, 2 * width, width, width // 2]
+        self.first = nn.Linear(LATENT, 16 * channels[0])
+        self.unflatten = nn.Unflatten(1, (channels[0], 4, 4))
+        layers: list[nn.Module] = []
+        for c_in, c_out in zip(channels[:-1], channels[1:], strict=True):
+            layers += [
+                nn.ConvTranspose2d(c_in, c_out, 3, 2, 1, output_padding=1),
+                nn.InstanceNorm2d(c_out, affine=True),
+                nn.ReLU(),
+            ]
+        self.blocks = nn.Sequential(*layers)
+        self.to_rgb = nn.Sequential(nn.Conv2d(channels[-1], 3, 7, padding=3), nn.Tanh())
 
     def forward(self, z: Tensor) -> Tensor:
-        """Map latents (B, 64) to images (B, 3, 64, 64), about [-1, 1], not clipped."""
-        style = self.mapping(z)
-        line = torch.linspace(-1, 1, 64, device=z.device)
-        grid = torch.cartesian_prod(line, line)
-        x = torch.cat([self.frequencies(grid).sin(), self.coordinates], dim=1)
-        x = x.expand(len(z), -1, -1)
-        image = x.new_zeros(len(z), 64 * 64, 3)
-        for number, layer in enumerate(self.layers):
-            x = F.leaky_relu(layer(x, style), 0.2)
-            if number % 2:
-                image = image + self.to_rgb[number // 2](x)
-        return image.unflatten(1, (64, 64)).permute(0, 3, 1, 2)
+        """Map latents (B, 64) to images (B, 3, 64, 64) in [-1, 1]."""
+        return self.to_rgb(self.blocks(self.unflatten(self.first(z))))

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -212,7 +212,14 @@ def jobs_of(generators: list[Generator], counts: RenderCounts) -> list[tuple[Gen
     return jobs
 
 
-def render(profile: str = "pocket", root: Path | None = None, workers: int | None = None) -> Path:
+def render(
+    profile: str = "pocket",
+    root: Path | None = None,
+    workers: int | None = None,
+    *,
+    count: int | None = None,
+    splits: Sequence[str] = ROLES,
+) -> Path:
     """Render generators and photographs to PNG folders; what is there already is kept.
 
     The tree has the layout of the released data set: `real/CONTENT/GROUP/*.png` and
@@ -222,20 +229,37 @@ def render(profile: str = "pocket", root: Path | None = None, workers: int | Non
 
     Args:
         profile: "pocket", or "smoke" for a few images of each.
-        root: Where to write; `image_root(profile)` by default.
+        root: Where to write; by default `image_root(profile)`, or with a count a folder of its own.
         workers: Processes; as many as the machine has cores by default.
+        count: Images of every generator, and crops of every content, a split; by default the
+            profile's numbers.
+        splits: "train", "dev", "test"; the photographs for fine-tuning go with "train".
 
     Returns:
         The root folder.
+
+    Raises:
+        ValueError: a split is none of the three, or the count is not positive or goes beyond a
+            split's latent seeds.
     """
-    root = root or image_root(profile)
+    if odd := [s for s in splits if s not in ROLES]:
+        raise ValueError(f"unknown split {odd[0]!r}: choose of {', '.join(ROLES)}")
+    if count is not None and not 0 < count <= LATENT_SEEDS["dev"]:
+        raise ValueError(f"count {count}: give 1 to {LATENT_SEEDS['dev']} images")
     counts = PROFILES[profile]
+    if count is not None:
+        counts = RenderCounts(count, count, count, count, (count,) * 4)
+        root = root or build_folder() / "images" / f"{count}_each"
+    root = root or image_root(profile)
+    groups = zip(("train", "dev", "test", "finetune"), counts.photos, strict=True)
     tasks: list[tuple[Callable, tuple]] = [
         (render_photos, (content, group, number, root))
+        for group, number in groups
         for content in CONTENTS
-        for group, number in zip(("train", "dev", "test", "finetune"), counts.photos, strict=True)
+        if {"finetune": "train"}.get(group, group) in splits
     ]
-    tasks += [(render_split, (*job, root)) for job in jobs_of(read_manifest(), counts)]
+    jobs = [job for job in jobs_of(read_manifest(), counts) if job[1] in splits]
+    tasks += [(render_split, (*job, root)) for job in jobs]
     tasks.sort(key=lambda task: -task[1][2])  # long ones first
     with ProcessPoolExecutor(
         workers or os.cpu_count(), get_context("spawn"), initializer=torch.set_num_threads,
@@ -308,50 +332,59 @@ def load_setup(setup: str, split: str = "test", root: Path | None = None) -> Ima
     """List the images of a set-up from a rendered tree.
 
     Args:
-        setup: "closed", "dev", or one of the cross set-ups.
-        split: For the closed set: "train", "dev" or "test".
+        setup: "closed", "dev", one of the cross set-ups, or "unknown".
+        split: For the closed set: "train", "dev" or "test"; for "unknown": "dev" or "test".
         root: Rendered tree; the pocket profile's by default.
 
     Returns:
-        Images with classes `CLASSES`; sources are generator names, and for photographs
-        `real/CONTENT/NAME`.
+        Images with classes `CLASSES`, or `UNKNOWN_ARCHITECTURES`; sources are generator names,
+        and for photographs `real/CONTENT/NAME`.
 
     Raises:
         FileNotFoundError: the tree, or a generator's folder in it, is missing.
         ValueError: unknown set-up, or no generator belongs to it.
     """
     root = root or image_root()
-    if setup not in (*SETUPS, "dev"):
-        raise ValueError(f"unknown set-up {setup!r}: choose one of {', '.join(SETUPS)} or dev")
+    if setup not in (*SETUPS, *OTHER_SETUPS):
+        known = ", ".join((*SETUPS, *OTHER_SETUPS))
+        raise ValueError(f"unknown set-up {setup!r}: choose one of {known}")
     generators = read_manifest()
     members = [g for g in generators if setup_of(g, generators) == setup]
+    if setup == "unknown":
+        members = [g for g in members if g.role == split]
     if not members:
         raise ValueError(f"set-up {setup!r}: no generator of the manifest belongs to it")
+    classes = tuple(UNKNOWN_ARCHITECTURES) if setup == "unknown" else CLASSES
     split = split if setup == "closed" else members[0].role
     groups = [
-        (CLASSES.index(g.architecture), g.name, root / "GANs" / g.architecture / g.name / split)
-        for g in members
+        (g.architecture, g.name, root / "GANs" / g.architecture / g.name / split) for g in members
     ]
     if setup in REAL_SETUPS:
         contents = sorted({g.content for g in members})
-        groups += [(0, f"real/{c}", root / "real" / c / split) for c in contents]
+        groups += [("Real", f"real/{c}", root / "real" / c / split) for c in contents]
     paths: list[Path] = []
     labels: list[int] = []
     sources: list[str] = []
-    for label, source, folder in groups:
+    for name, source, folder in groups:
         found = rendered_images(folder)
         if not found:
             raise FileNotFoundError(f"{folder}: no rendered images; run `dnadet render` first")
         paths += found
-        labels += [label] * len(found)
+        labels += [classes.index(name)] * len(found)
         sources += [
-            f"{source}/{path.stem.rsplit('-', 1)[0]}" if label == 0 else source for path in found
+            f"{source}/{path.stem.rsplit('-', 1)[0]}" if name == "Real" else source
+            for path in found
         ]
-    return ImageSet(paths, np.array(labels), CLASSES, sources)
+    return ImageSet(paths, np.array(labels), classes, sources)
+
+
+def present_setups() -> list[str]:
+    """List the set-ups that the manifest's generators make up, in a fixed order."""
+    generators = read_manifest()
+    present = {setup_of(g, generators) for g in generators}
+    return [setup for setup in (*SETUPS, *OTHER_SETUPS) if setup in present]
 
 
 def available_setups() -> list[str]:
-    """List the set-ups that the manifest's generators make up, dev left out, in a fixed order."""
-    generators = read_manifest()
-    present = {setup_of(g, generators) for g in generators}
-    return [setup for setup in SETUPS if setup in present]
+    """List those of them on which an accuracy is reported."""
+    return [setup for setup in present_setups() if setup in SETUPS]

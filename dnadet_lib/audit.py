@@ -1,0 +1,267 @@
+"""An audit of labelled image lists: what could give a class away, or leak from train to test.
+
+A detector that scores well may have read the file format, the colours or a duplicate. `audit`
+measures what is trivial, and how far a linear classifier gets on that alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import imagehash
+import numpy as np
+import pandas as pd
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from dnadet_lib.data import ImageSet, read_image
+from dnadet_lib.evaluation import (
+    Interval,
+    Predictions,
+    generator_accuracies,
+    markdown_table,
+    setup_accuracy,
+)
+
+NEAR = 4  # bits of 64 in which the perceptual hashes of near duplicates differ at most
+STATISTICS = {
+    "file": ("bytes_per_pixel", "jpeg_table", "width", "height"),
+    "colour": ("red", "green", "blue", "contrast", "saturation"),
+    "sharpness": ("sharpness",),
+    "traces": ("jpeg_grid", "resampling"),
+}
+PAIRS_AT_ONCE = 2**24
+
+
+def image_facts(images: ImageSet) -> tuple[pd.DataFrame, list[str]]:
+    """Measure every file.
+
+    Returns:
+        One row an image, in order: class, source, path; format (file format, colour mode and
+        size), exact (hash of the pixels), perceptual (64-bit hash of the low frequencies of the
+        DCT), and the `STATISTICS`. Then what is wrong with the images that could not be read,
+        which have no row.
+
+    Raises:
+        ValueError: no image could be read.
+    """
+    rows, errors = [], []
+    sources = images.sources or [images.classes[k] for k in images.labels]
+    for path, label, source in zip(images.paths, images.labels, sources, strict=True):
+        try:
+            rows.append({"class": images.classes[label], "source": source, **file_facts(path)})
+        except OSError as error:
+            errors.append(str(error))
+    if not rows:
+        raise ValueError(f"no image could be read: {errors[0] if errors else 'the list is empty'}")
+    return pd.DataFrame(rows), errors
+
+
+def file_facts(path: Path) -> dict[str, object]:
+    """Measure one image file.
+
+    Raises:
+        OSError: it cannot be read; it is named.
+    """
+    pixels = read_image(path)
+    height, width = pixels.shape[:2]
+    with Image.open(path) as file:
+        kind, tables = (
+            f"{file.format} {file.mode} {width}x{height}",
+            getattr(file, "quantization", {}),
+        )
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    colours = pixels.reshape(-1, 3)
+    return {
+        "path": str(path),
+        "format": kind,
+        "exact": hashlib.sha256(pixels.tobytes() + str(pixels.shape).encode()).hexdigest(),
+        "perceptual": perceptual_hash(pixels),
+        "width": width,
+        "height": height,
+        "bytes_per_pixel": path.stat().st_size / (height * width),
+        "jpeg_table": float(np.mean(tables[0])) if tables else 0.0,
+        **dict(zip(("red", "green", "blue"), colours.mean(axis=0).tolist(), strict=True)),
+        "contrast": float(grey.std()),
+        "saturation": float(np.ptp(colours, axis=1).mean()),
+        "sharpness": float(np.log1p(cv2.Laplacian(grey, cv2.CV_64F).var())),
+        "jpeg_grid": jpeg_grid(grey),
+        "resampling": resampling(grey),
+    }  # fmt: skip
+
+
+def perceptual_hash(pixels: np.ndarray) -> int:
+    """64-bit perceptual hash of a uint8 (H, W, 3) image: signs of low DCT frequencies."""
+    bits = imagehash.phash(Image.fromarray(pixels)).hash
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+
+def _second_differences(grey: np.ndarray) -> list[np.ndarray]:
+    """Mean absolute second difference at every column, and at every row, of an (H, W) image."""
+    levels = grey.astype(np.float64)
+    return [np.abs(np.diff(a, 2, axis=1)).mean(axis=0) + 1e-3 for a in (levels, levels.T)]
+
+
+def jpeg_grid(grey: np.ndarray) -> float:
+    """Strength of an 8-pixel grid in a uint8 (H, W) image: the strongest phase over the mean.
+
+    1 without a grid; blocks of a JPEG make it rise. An image under 18 pixels wide or high has none.
+    """
+    profiles = [p[: len(p) // 8 * 8].reshape(-1, 8).mean(axis=0) for p in _second_differences(grey)
+                if len(p) >= 16]  # fmt: skip
+    return float(np.mean([p.max() / p.mean() for p in profiles])) if profiles else 1.0
+
+
+def resampling(grey: np.ndarray) -> float:
+    """Strength of a period in the second differences of a uint8 (H, W) image, as resizing leaves.
+
+    The highest peak of their spectrum, slow changes left out, over its median.
+
+    Source: Gallagher 2005, "Detection of linear and cubic interpolation in JPEG images".
+    """
+    strengths = []
+    for profile in _second_differences(grey):
+        logs = np.log(profile)
+        spectrum = np.abs(np.fft.rfft((logs - logs.mean()) * np.hanning(len(logs))))
+        fast = spectrum[len(spectrum) // 5 :]
+        if len(fast) >= 3:
+            strengths.append(fast.max() / (np.median(fast) + 1e-9))
+    return float(np.mean(strengths)) if strengths else 1.0
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What the audit of a train and a test list found.
+
+    Attributes:
+        train: Facts of the train list (`image_facts`).
+        test: Facts of the test list.
+        exact: Test images whose pixels also stand in the train list.
+        near: Test images with a near duplicate in the train list, exact ones left out.
+        repeated: Images that stand more than once within the test list.
+        trivial: Accuracy of a linear classifier on the statistics of each group and on "all",
+            as mean over generators; empty where the test classes are not those of the train list.
+    """
+
+    train: pd.DataFrame
+    test: pd.DataFrame
+    exact: list[str]
+    near: list[str]
+    repeated: list[str]
+    trivial: dict[str, Interval]
+
+
+def audit(train: pd.DataFrame, test: pd.DataFrame) -> Audit:
+    """Compare the facts of a train and a test list."""
+    known = set(train["exact"])
+    exact = test["exact"].isin(known)
+    near = ~exact & near_duplicates(train["perceptual"], test["perceptual"])
+    repeated = test["exact"].duplicated()
+    trivial = {}
+    if set(test["class"]) <= set(train["class"]) and train["class"].nunique() > 1:
+        groups = {**STATISTICS, "all": tuple(c for names in STATISTICS.values() for c in names)}
+        trivial = {name: trivial_accuracy(train, test, columns) for name, columns in groups.items()}
+    paths = test["path"]
+    return Audit(
+        train, test, paths[exact].tolist(), paths[near].tolist(), paths[repeated].tolist(), trivial
+    )
+
+
+def near_duplicates(train: pd.Series, test: pd.Series) -> np.ndarray:
+    """Tell which test hashes differ from some train hash in at most `NEAR` bits: (N,) booleans."""
+    reference = np.unique(train.to_numpy(np.uint64))
+    hashes = test.to_numpy(np.uint64)
+    near = np.zeros(len(hashes), bool)
+    step = max(1, PAIRS_AT_ONCE // len(reference))
+    for start in range(0, len(hashes), step):
+        different = np.bitwise_count(hashes[start : start + step, None] ^ reference)
+        near[start : start + step] = different.min(axis=1) <= NEAR
+    return near
+
+
+def trivial_accuracy(train: pd.DataFrame, test: pd.DataFrame, columns: tuple[str, ...]) -> Interval:
+    """Accuracy that a linear classifier reaches on some statistics, as mean over generators."""
+    classifier = make_pipeline(
+        StandardScaler(), LogisticRegression(max_iter=1000, class_weight="balanced")
+    )
+    classifier.fit(train[list(columns)], train["class"])
+    classes = tuple(classifier.classes_)
+    truth = test["class"].map(classes.index).to_numpy()
+    count = len(test)
+    predictions = Predictions(
+        truth, classifier.predict_proba(test[list(columns)]), np.zeros((count, 0)),
+        np.zeros(count), test["source"].to_numpy(str), classes,
+    )  # fmt: skip
+    return setup_accuracy(generator_accuracies(predictions).values())
+
+
+def class_table(facts: pd.DataFrame) -> pd.DataFrame:
+    """Formats, and mean and standard deviation of colour, sharpness and traces, a class."""
+    columns = [c for group in ("colour", "sharpness", "traces") for c in STATISTICS[group]]
+    rows = []
+    for name, member in facts.groupby("class", sort=False):
+        row: dict[str, object] = {"class": name, "images": len(member)}
+        row["formats"] = ", ".join(sorted(member["format"].unique()))
+        for column in columns:
+            row[column] = f"{member[column].mean():.2f} ± {member[column].std():.2f}"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def findings(report: Audit) -> list[str]:
+    """Say in sentences what a reader must know before trusting an accuracy on these lists."""
+    sentences = []
+    for paths, what in (
+        (report.exact, "also stand in the train list, pixel for pixel"),
+        (report.near, f"differ from a train image in at most {NEAR} of 64 bits of their hash"),
+        (report.repeated, "stand more than once in the test list"),
+    ):
+        if paths:
+            sentences.append(f"{len(paths)} test images {what}, {paths[0]} for one.")
+    everything = pd.concat([report.train, report.test])
+    formats = everything.groupby("class")["format"].agg(
+        lambda column: ", ".join(sorted(set(column)))
+    )
+    if formats.nunique() > 1:
+        listed = "; ".join(f"{name}: {kinds}" for name, kinds in formats.items())
+        sentences.append(f"File formats or sizes differ between classes: {listed}.")
+    chance = 1 / report.train["class"].nunique()
+    for group, accuracy in report.trivial.items():
+        if accuracy.low > 2 * chance:
+            sentences.append(
+                f"A linear classifier on {group} statistics alone reaches {accuracy} "
+                f"(chance {chance:.2f})."
+            )
+    return sentences or ["Nothing found."]
+
+
+def audit_markdown(name: str, report: Audit) -> str:
+    """Write an audit as Markdown: findings, the test list by class, trivial accuracies."""
+    count = f"{len(report.train)} train images, {len(report.test)} test images."
+    lines = [f"### {name}", "", count]
+    lines += ["", *(f"- {sentence}" for sentence in findings(report)), ""]
+    lines += [markdown_table(class_table(report.test))]
+    if report.trivial:
+        rows = [{"statistics": k, "accuracy": str(v)} for k, v in report.trivial.items()]
+        lines += ["", "A linear classifier on trivial statistics alone:", ""]
+        lines += [markdown_table(pd.DataFrame(rows))]
+    return "\n".join(lines) + "\n"
+
+
+def as_dict(report: Audit) -> dict[str, object]:
+    """Say an audit in plain values, for JSON."""
+    return {
+        "train": len(report.train),
+        "test": len(report.test),
+        "exact": report.exact,
+        "near": report.near,
+        "repeated": report.repeated,
+        "formats": class_table(report.test).set_index("class")["formats"].to_dict(),
+        "trivial": {k: [v.value, v.low, v.high] for k, v in report.trivial.items()},
+        "findings": findings(report),
+    }
