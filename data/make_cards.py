@@ -9,13 +9,16 @@ manifest, figures from the shipped checkpoints on the rendered set-ups.
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
-from train_gan import write_sheet
+from sklearn.metrics import pairwise_distances_argmin
+from train_gan import TRAINING_CROPS, write_sheet
 
-from dnadet_lib import plots, stages
+from dnadet_lib import audit, plots, stages
 from dnadet_lib.embedding import project
 from dnadet_lib.evaluation import (
     markdown_table,
@@ -29,20 +32,22 @@ from dnadet_lib.gans import sample_images
 from dnadet_lib.model import DNADet, load_model
 from dnadet_lib.photos import CONTENTS, GROUPS, cut_crops, load_photographs
 from dnadet_lib.presets import get_preset
-from dnadet_lib.quality import mean_pairwise_distance, sliced_wasserstein
+from dnadet_lib.quality import below_the_line, mean_pairwise_distance, sliced_wasserstein
 from dnadet_lib.zoo import (
     CLASSES,
     Generator,
     available_setups,
     draw_latents,
     load_setup,
+    present_setups,
     read_manifest,
     render,
     setup_of,
 )
 
 DATA = Path(__file__).resolve().parent
-ROWS, COLUMNS = 3, 10
+SHEETS = DATA / "zoo" / "sheets"
+COLUMNS = 10
 STAGE_2 = ("pocket", "whole_raw")
 
 
@@ -83,19 +88,53 @@ def generator_table(generators: list[Generator]) -> str:
     return markdown_table(table[list(columns)].rename(columns=columns))
 
 
+def quality_sentence() -> str:
+    """Say whether every generator is above the quality line."""
+    table = pd.read_csv(DATA / "zoo" / "manifest.csv")
+    below = below_the_line(table)
+    if not below:
+        return f"All {len(table)} generators are above it."
+    return "\n".join(["Below it:", "", *(f"- {sentence}" for sentence in below)])
+
+
+@cache
+def training_crops(content: str, group: str, seed: int) -> np.ndarray:
+    """The crops that a generator was trained on."""
+    return cut_crops(load_photographs(content, group), TRAINING_CROPS, seed)[0]
+
+
+def nearest(images: np.ndarray, crops: np.ndarray) -> np.ndarray:
+    """Find the crop that is nearest to each image, compared at 16 pixels by squared distance."""
+    small = [
+        np.stack([cv2.resize(i, (16, 16), interpolation=cv2.INTER_AREA).ravel() for i in part])
+        for part in (images, crops)
+    ]
+    return crops[pairwise_distances_argmin(*(part.astype(np.float32) for part in small))]
+
+
+def contact_sheet(generator: Generator) -> None:
+    """Draw two rows of samples, each above a row of their nearest training crops."""
+    images = sample_images(generator.load(), draw_latents(0, 2 * COLUMNS)).numpy()
+    group = "finetune" if generator.finetuned_from else "train"
+    beside = nearest(images, training_crops(generator.content, group, generator.seed))
+    rows = [part[start : start + COLUMNS] for start in (0, COLUMNS) for part in (images, beside)]
+    write_sheet(np.concatenate(rows), SHEETS / f"{generator.name}.png", COLUMNS)
+
+
 def data_card() -> None:
-    """Write `data/README.md` and a contact sheet for every generator and content."""
+    """Write `data/README.md`, `data/audit.md` and a contact sheet for every generator."""
     generators = read_manifest()
-    sheets = DATA / "zoo" / "sheets"
     pictures = []
     for content in CONTENTS:
-        crops, _ = cut_crops(load_photographs(content, "train"), ROWS * COLUMNS)
-        write_sheet(crops, sheets / f"photographs_{content}.png", COLUMNS)
+        crops, _ = cut_crops(load_photographs(content, "train"), 3 * COLUMNS)
+        write_sheet(crops, SHEETS / f"photographs_{content}.png", COLUMNS)
         pictures.append(f"photographs_{content}")
     for generator in generators:
-        images = sample_images(generator.load(), draw_latents(0, ROWS * COLUMNS))
-        write_sheet(images.numpy(), sheets / f"{generator.name}.png", COLUMNS)
+        contact_sheet(generator)
         pictures.append(generator.name)
+    for sheet in SHEETS.glob("*.png"):
+        if sheet.stem not in pictures:
+            sheet.unlink()
     gallery = "\n\n".join(f"**{p}**\n\n![{p}](zoo/sheets/{p}.png)" for p in pictures)
     template = (DATA / "card_template.md").read_text(encoding="utf-8")
     write(
@@ -104,9 +143,26 @@ def data_card() -> None:
             photographs=photograph_table(),
             floor=floor_table(),
             generators=generator_table(generators),
+            quality=quality_sentence(),
+            audit=audit_summary(),
             gallery=gallery,
         ),
     )
+
+
+def audit_summary() -> str:
+    """Audit every set-up, write `data/audit.md`, and return a table with a row a set-up."""
+    train, _ = audit.image_facts(load_setup("closed", "train"))
+    sections, rows = [], []
+    for setup in present_setups():
+        report = audit.audit(train, audit.image_facts(load_setup(setup))[0])
+        sections.append(audit.audit_markdown(setup, report))
+        leaks = {k: len(getattr(report, k)) for k in ("exact", "near", "repeated")}
+        figures = {k: f"{v.value:.2f}" for k, v in report.trivial.items()}
+        rows.append({"set-up": setup, "images": len(report.test), **leaks, **figures})
+    heading = "# Audit of the pocket zoo\n\nWritten by `dnadet audit`, train list: closed set.\n\n"
+    write(DATA / "audit.md", heading + "\n".join(sections))
+    return markdown_table(pd.DataFrame(rows).fillna(""))
 
 
 def stage_1_card() -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pandas as pd
 
 PATCH = 7
 PATCHES_PER_IMAGE = 64
 PROJECTIONS = 256
 LEVELS = (64, 32, 16)
+LEAST_DIVERSITY = 0.5  # of the photographs'
+TIMES_THE_BEST = 3.0  # sliced Wasserstein distance, of the best generator of the same content
 
 
 def laplacian_pyramid(images: np.ndarray) -> list[np.ndarray]:
@@ -78,3 +81,28 @@ def mean_pairwise_distance(images: np.ndarray, pairs: int = 5000, seed: int = 0)
     second = (first + rng.integers(1, len(images), pairs)) % len(images)
     differences = images[first].astype(np.float32) - images[second]
     return float(np.sqrt(np.square(differences).mean((1, 2, 3))).mean())
+
+
+def below_the_line(table: pd.DataFrame) -> list[str]:
+    """Say which generators are not good enough to be worth attributing, and why.
+
+    Args:
+        table: One row a generator: name, content, swd_64, swd_32, swd_16, diversity.
+
+    Returns:
+        A sentence for every figure that is worse than `LEAST_DIVERSITY`, or than
+        `TIMES_THE_BEST` times the best of its content.
+    """
+    sentences = []
+    for level in (f"swd_{n}" for n in LEVELS):
+        limits = TIMES_THE_BEST * table.groupby("content")[level].transform("min")
+        sentences += [
+            f"{row['name']}: {level} is {row[level]}, more than {limit:.1f}"
+            for (_, row), limit in zip(table.iterrows(), limits, strict=True)
+            if row[level] > limit
+        ]
+    dull = table[table["diversity"] < LEAST_DIVERSITY]
+    return sentences + [
+        f"{name}: diversity is {value}, less than {LEAST_DIVERSITY}"
+        for name, value in zip(dull["name"], dull["diversity"], strict=True)
+    ]
