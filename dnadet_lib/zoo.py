@@ -145,7 +145,8 @@ def setup_of(generator: Generator, generators: Iterable[Generator]) -> str:
         "dataset".
 
     Raises:
-        ValueError: there is no training generator of its class, or not exactly one thing differs.
+        ValueError: there is no training generator of its class, not exactly one thing differs, or
+            it was fine-tuned from another generator.
     """
     if generator.architecture in UNKNOWN_ARCHITECTURES:
         return "unknown"
@@ -169,6 +170,11 @@ def setup_of(generator: Generator, generators: Iterable[Generator]) -> str:
         raise ValueError(
             f"manifest row {generator.name!r}: differs from {trained[0].name!r} in "
             f"{changed or 'nothing'}; a test generator differs in exactly one thing"
+        )
+    if changed == ["finetune"] and generator.finetuned_from != trained[0].name:
+        raise ValueError(
+            f"manifest row {generator.name!r}, finetuned_from: {generator.finetuned_from!r} is not "
+            f"its class's training generator {trained[0].name!r}"
         )
     return changed[0]
 

@@ -63,23 +63,34 @@ def write_photographs(folder: Path) -> None:
 
 
 def zoo_rows() -> list[dict[str, str]]:
-    """The starter zoo's plan: three seeds on meadow, one generator on stamps, for every class."""
+    """A small zoo: closed set, dev, seed and dataset for every class, and one of the rest each."""
     rows = []
     for architecture in ARCHITECTURES:
         for content, seed, role in (
             ("meadow", 0, "train"), ("meadow", 1, "dev"), ("meadow", 2, "test"),
             ("stamps", 0, "test"),
         ):  # fmt: skip
-            name = f"{architecture}_{content}_s{seed}"
-            rows.append(
-                dict.fromkeys(MANIFEST, "")
-                | {
-                    "name": name, "architecture": architecture, "loss": LOSSES[architecture],
-                    "content": content, "seed": str(seed), "role": role, "steps": "0",
-                    "file": f"{name}.safetensors",
-                }
-            )  # fmt: skip
-    return rows
+            rows.append(zoo_row(architecture, content, seed, role))
+    finetuned_from = "SNGAN_meadow_s0"
+    return [
+        *rows,
+        zoo_row("MMDGAN", "meadow", 0, "test", name="MMDGAN_meadow_cramer", loss="cramer"),
+        zoo_row("SNGAN", "meadow", 0, "test", name="SNGAN_tuned", finetuned_from=finetuned_from),
+        zoo_row("SubPixelGAN", "meadow", 0, "dev", loss="hinge"),
+        zoo_row("StyleGAN2", "meadow", 0, "test", loss="hinge"),
+    ]
+
+
+def zoo_row(
+    architecture: str, content: str, seed: int, role: str, **changes: str
+) -> dict[str, str]:
+    """A manifest row, named by class, content and seed, with its class's own loss."""
+    row = dict.fromkeys(MANIFEST, "") | {
+        "name": f"{architecture}_{content}_s{seed}", "architecture": architecture,
+        "loss": LOSSES.get(architecture, ""), "content": content, "seed": str(seed), "role": role,
+        "steps": "0", **changes,
+    }  # fmt: skip
+    return row | {"file": f"{row['name']}.safetensors"}
 
 
 def write_zoo(folder: Path, rows: list[dict[str, str]]) -> None:

@@ -4,46 +4,76 @@ import pytest
 import torch
 from torch import nn
 
-from dnadet_lib.gans import (
-    ARCHITECTURES,
+from dnadet_lib.gan_layers import (
     LATENT,
     EqualizedConv2d,
+    InverseHaar,
+    ModulatedConv2d,
     PixelNorm,
+    blur,
+)
+from dnadet_lib.gans import (
+    ARCHITECTURES,
+    UNKNOWN_ARCHITECTURES,
     build_generator,
     sample_images,
 )
 
-# What leaves a trace: upsampling mode (None: transposed convolution), batch norm, pixel norm, tanh.
+EVERY = [*ARCHITECTURES, *UNKNOWN_ARCHITECTURES]
+# What leaves a trace: how it enlarges, batch norm, pixel norm, tanh.
 TRACES = {
     "ProGAN": ({"nearest"}, False, True, False),
-    "MMDGAN": (set(), True, False, True),
+    "MMDGAN": ({"transposed 4x4"}, True, False, True),
     "SNGAN": ({"nearest"}, True, False, True),
     "InfoMaxGAN": ({"bilinear"}, True, False, True),
+    "SubPixelGAN": ({"PixelShuffle"}, True, False, True),
+    "WaveletGAN": ({"InverseHaar"}, True, False, True),
+    "StyleGAN2": ({"modulated, blurred"}, False, True, False),
+    "DeconvGAN": ({"transposed 3x3"}, False, False, True),
 }
+
+
+def enlarges(module: nn.Module) -> str | None:
+    if isinstance(module, nn.Upsample):
+        return module.mode
+    if isinstance(module, nn.PixelShuffle | InverseHaar):
+        return type(module).__name__
+    if isinstance(module, nn.ConvTranspose2d) and module.stride == (2, 2):
+        return "transposed {}x{}".format(*module.kernel_size)
+    return "modulated, blurred" if isinstance(module, ModulatedConv2d) and module.up else None
 
 
 def traces(generator: nn.Module) -> tuple[set[str], bool, bool, bool]:
     modules = list(generator.modules())
-    modes = {m.mode for m in modules if isinstance(m, nn.Upsample)}
     kinds = (nn.BatchNorm2d, PixelNorm, nn.Tanh)
-    return modes, *(any(isinstance(m, kind) for m in modules) for kind in kinds)
+    return (
+        {way for m in modules if (way := enlarges(m))},
+        *(any(isinstance(m, kind) for m in modules) for kind in kinds),
+    )
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", EVERY)
 def test_layers_are_those_of_the_class(name):
-    generator = build_generator(name)
-    assert traces(generator) == TRACES[name]
-    transposed = [m for m in generator.modules() if isinstance(m, nn.ConvTranspose2d)]
-    assert len(transposed) == (5 if name == "MMDGAN" else 0)
-    assert all(m.kernel_size == (4, 4) for m in transposed)
-    assert sum(m.stride == (2, 2) for m in transposed) == (4 if name == "MMDGAN" else 0)
+    assert traces(build_generator(name)) == TRACES[name]
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_no_two_classes_leave_the_same_trace():
+    assert len({str(trace) for trace in TRACES.values()}) == len(TRACES) == len(EVERY)
+
+
+def test_mmdgan_is_dcgan():
+    transposed = [
+        m for m in build_generator("MMDGAN").modules() if isinstance(m, nn.ConvTranspose2d)
+    ]
+    assert [m.kernel_size for m in transposed] == [(4, 4)] * 5
+    assert [m.stride for m in transposed] == [(1, 1)] + [(2, 2)] * 4
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_size(name):
     generator = build_generator(name)
     parameters = sum(p.numel() for p in generator.parameters())
-    assert 0.55e6 <= parameters <= 1.05e6
+    assert 0.4e6 <= parameters <= 1.25e6
     generator.eval()
     with torch.no_grad():
         assert generator(torch.randn(3, LATENT)).shape == (3, 3, 64, 64)
@@ -65,6 +95,35 @@ def test_progan_scales_its_weights_at_run_time():
 def test_pixel_norm_has_unit_mean_square_over_channels():
     normed = PixelNorm()(5 * torch.randn(2, 16, 3, 3))
     torch.testing.assert_close(normed.square().mean(dim=1), torch.ones(2, 3, 3), atol=1e-4, rtol=0)
+
+
+def test_modulated_convolution_is_one_with_its_own_weights_for_every_image():
+    torch.manual_seed(0)
+    layer = ModulatedConv2d(6, 4, 3, style=5)
+    x, style = torch.randn(2, 6, 8, 8), torch.randn(2, 5)
+    for image, scale, found in zip(x, layer.to_scale(style), layer(x, style), strict=True):
+        weight = layer.weight * scale[None, :, None, None]
+        weight = weight / weight.square().sum((1, 2, 3), keepdim=True).sqrt()
+        expected = nn.functional.conv2d(image[None], weight, padding=1)[0]
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
+
+
+def test_blur_is_the_binomial_filter():
+    point = torch.zeros(1, 1, 7, 7)
+    point[0, 0, 3, 3] = 1
+    taps = torch.tensor([1.0, 3, 3, 1]) / 8
+    found = blur(point)
+    assert found.shape == (1, 1, 6, 6)
+    torch.testing.assert_close(found[0, 0, 1:5, 1:5], torch.outer(taps, taps))
+    assert found.sum() == pytest.approx(1)
+
+
+def test_inverse_haar_undoes_the_transform():
+    image = torch.randn(2, 3, 8, 8)
+    a, b, c, d = (image[:, :, i::2, j::2] for i in (0, 1) for j in (0, 1))
+    bands = (a + b + c + d, a - b + c - d, a + b - c - d, a - b - c + d)
+    packed = torch.stack(bands, dim=2).flatten(1, 2) / 2
+    torch.testing.assert_close(InverseHaar()(packed), image)
 
 
 class Constant(nn.Module):

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +15,8 @@ from PIL import Image
 from support import write_zoo, zoo_rows
 
 from dnadet_lib import zoo
-from dnadet_lib.gans import ARCHITECTURES, sample_images
+from dnadet_lib.gans import ARCHITECTURES, UNKNOWN_ARCHITECTURES, sample_images
+from dnadet_lib.photos import CONTENTS
 from dnadet_lib.zoo import Generator, load_setup, setup_of
 
 TRAINED = Generator(
@@ -27,6 +33,8 @@ TRAINED = Generator(
         ("loss", {"loss": "cramer"}),
         ("finetune", {"finetuned_from": "MMDGAN_meadow_s0"}),
         ("dataset", {"content": "stamps"}),
+        ("unknown", {"architecture": "StyleGAN2", "loss": "hinge"}),
+        ("unknown", {"architecture": "SubPixelGAN", "role": "dev"}),
     ],
 )
 def test_setup_is_the_one_thing_that_changed(setup, changes):
@@ -41,6 +49,7 @@ def test_setup_is_the_one_thing_that_changed(setup, changes):
         ({"seed": 1, "content": "stamps"}, r"in \['seed', 'dataset'\]"),
         ({"loss": "cramer", "seed": 1}, r"in \['seed', 'loss'\]"),
         ({"architecture": "SNGAN"}, "0 training generators of 'SNGAN', expected one"),
+        ({"finetuned_from": "other_s0"}, "'other_s0' is not its class's training generator 'MMDG"),
     ],
 )
 def test_generator_that_changes_more_or_less_than_one_thing_is_refused(changes, message):
@@ -57,15 +66,22 @@ def test_two_training_generators_of_one_class_are_refused():
 
 def test_manifest_makes_up_the_setups(world):
     generators = zoo.read_manifest()
-    assert len(generators) == 16
-    assert zoo.available_setups() == ["closed", "seed", "dataset"]
+    assert len(generators) == 20
+    assert zoo.present_setups() == [
+        "closed", "seed", "loss", "finetune", "dataset", "dev", "unknown",
+    ]  # fmt: skip
+    assert zoo.available_setups() == ["closed", "seed", "loss", "finetune", "dataset"]
     names = {
         setup: sorted(g.name for g in generators if setup_of(g, generators) == setup)
-        for setup in ("closed", "dev", "seed", "dataset")
+        for setup in zoo.present_setups()
     }
-    endings = ("meadow_s0", "meadow_s1", "meadow_s2", "stamps_s0")
-    for setup, ending in zip(names, endings, strict=True):
+    endings = {"closed": "meadow_s0", "dev": "meadow_s1", "seed": "meadow_s2",
+               "dataset": "stamps_s0"}  # fmt: skip
+    for setup, ending in endings.items():
         assert names[setup] == sorted(f"{a}_{ending}" for a in ARCHITECTURES)
+    assert names["loss"] == ["MMDGAN_meadow_cramer"]
+    assert names["finetune"] == ["SNGAN_tuned"]
+    assert names["unknown"] == ["StyleGAN2_meadow_s0", "SubPixelGAN_meadow_s0"]
 
 
 def test_latents_of_the_splits_do_not_overlap():
@@ -106,6 +122,11 @@ def test_rendered_tree(world):
         expected[f"GANs/{name}/{name}_meadow_s1/dev"] = 12
         expected[f"GANs/{name}/{name}_meadow_s2/test"] = 12
         expected[f"GANs/{name}/{name}_stamps_s0/test"] = 12
+    expected |= {
+        "GANs/MMDGAN/MMDGAN_meadow_cramer/test": 12, "GANs/SNGAN/SNGAN_tuned/test": 12,
+        "GANs/SubPixelGAN/SubPixelGAN_meadow_s0/dev": 12,
+        "GANs/StyleGAN2/StyleGAN2_meadow_s0/test": 12,
+    }  # fmt: skip
     assert counts == expected
 
 
@@ -183,6 +204,8 @@ def test_closed_setup_has_every_class_with_its_photographs(world):
         ("closed", "test", "meadow", True),
         ("dev", "dev", "meadow", True),
         ("seed", "test", None, False),
+        ("loss", "test", None, False),
+        ("finetune", "test", None, False),
         ("dataset", "test", "stamps", True),
     ],
 )
@@ -190,15 +213,25 @@ def test_photographs_count_where_they_should(world, setup, split, content, real)
     images = load_setup(setup, root=world.images)
     assert all(path.parent.name == split for path in images.paths)
     assert (0 in images.labels) == real
-    assert set(images.labels.tolist()) >= {1, 2, 3, 4}
+    if setup not in ("loss", "finetune"):
+        assert set(images.labels.tolist()) >= {1, 2, 3, 4}
     if real:
         sources = {s for s in images.sources if s.startswith("real/")}
         assert all(s.startswith(f"real/{content}/{content}_{split}") for s in sources)
 
 
+def test_unknown_architectures_have_names_of_their_own_and_roles(world):
+    dev, test = (load_setup("unknown", split, world.images) for split in ("dev", "test"))
+    assert dev.classes == test.classes == tuple(UNKNOWN_ARCHITECTURES)
+    assert set(dev.sources) == {"SubPixelGAN_meadow_s0"}
+    assert set(test.sources) == {"StyleGAN2_meadow_s0"}
+    assert {test.classes[k] for k in test.labels} == {"StyleGAN2"}
+    assert not set(test.classes) & set(zoo.CLASSES)
+
+
 def test_splits_and_setups_share_no_image(world):
     sets = [load_setup("closed", split, world.images) for split in ("train", "dev", "test")]
-    sets += [load_setup(setup, root=world.images) for setup in ("dev", "seed", "dataset")]
+    sets += [load_setup(s, root=world.images) for s in zoo.present_setups() if s != "closed"]
     hashes = [
         {p.read_bytes() for p in images.paths if "GANs" in p.parts} for images in sets
     ]
@@ -215,10 +248,43 @@ def test_a_setup_that_is_not_rendered_says_what_to_do(world, tmp_path):
         load_setup("closed", "train", tmp_path)
 
 
-def test_unknown_names(world):
+def test_unknown_names(world, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="unknown set-up 'seeds': choose one of closed, seed, "):
         load_setup("seeds")
-    with pytest.raises(ValueError, match="set-up 'loss': no generator of the manifest belongs"):
-        load_setup("loss")
     with pytest.raises(ValueError, match="unknown profile 'huge': choose one of pocket, smoke"):
         zoo.image_root("huge")
+    with pytest.raises(ValueError, match="unknown split 'val': choose of train, dev, test"):
+        zoo.render("smoke", splits=["val"])
+    with pytest.raises(ValueError, match="count 0: give 1 to 1000000 images"):
+        zoo.render("smoke", count=0)
+    write_zoo(tmp_path / "zoo", zoo_rows()[:3])
+    monkeypatch.setenv("DNADET_DATA", str(tmp_path))
+    with pytest.raises(ValueError, match="set-up 'loss': no generator of the manifest belongs"):
+        load_setup("loss")
+
+
+def test_render_of_a_count_and_a_split_has_the_first_images(world, tmp_path, monkeypatch):
+    monkeypatch.setenv("DNADET_BUILD", str(tmp_path))
+    root = zoo.render("smoke", workers=1, count=3, splits=["dev"])
+    assert root == tmp_path / "images" / "3_each"
+    found = {p.relative_to(root) for p in root.rglob("*.png")}
+    folders = {p.parent.as_posix() for p in found}
+    assert {f.rsplit("/", 1)[1] for f in folders} == {"dev"}
+    assert len(folders) == len(CONTENTS) + 4 + 4 + 1  # closed set, dev, and the dev unknown
+    assert len(found) == 3 * len(folders)
+    for path in found:
+        assert (root / path).read_bytes() == (world.images / path).read_bytes()
+
+
+def test_render_that_was_killed_ends_with_the_same_files(world, tmp_path):
+    command = [sys.executable, "-m", "dnadet_lib.cli", "render", "--profile", "smoke",
+               "--workers", "1", "--out", str(tmp_path)]  # fmt: skip
+    with subprocess.Popen(command, start_new_session=True) as process:
+        while process.poll() is None and sum(1 for _ in tmp_path.rglob("*.png")) < 30:
+            time.sleep(0.02)
+        assert process.poll() is None, "it was through before it could be killed"
+        os.killpg(process.pid, signal.SIGKILL)
+    subprocess.run(command, check=True, capture_output=True)
+    after, whole = ({p.relative_to(r): p.read_bytes() for p in r.rglob("*.png")
+                     if not p.name.startswith(".")} for r in (tmp_path, world.images))  # fmt: skip
+    assert after == whole

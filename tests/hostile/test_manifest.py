@@ -26,6 +26,8 @@ def rows_with(changed: str, **changes: str) -> list[dict[str, str]]:
     ("field", "value", "right"),
     [
         ("architecture", "DCGAN", "is none of ProGAN, MMDGAN, SNGAN, InfoMaxGAN"),
+        ("loss", "lsgan", "is none of wgan-gp, mmd, hinge, infomax"),
+        ("loss", "", "is none of wgan-gp, mmd, hinge, infomax"),
         ("content", "faces", "is none of meadow, stamps"),
         ("role", "val", "is none of train, dev, test"),
         ("seed", "one", "is not a whole number"),
