@@ -174,12 +174,9 @@ RECIPES = {
         FEATURES,
         repulsive_critic,
         partial(mmd_generator, rational_quadratic),
-        batch_size=32,
         averaging=0.99,
     ),
-    "cramer": Recipe(
-        FEATURES, cramer_critic, partial(mmd_generator, energy), batch_size=32, averaging=0.99
-    ),
+    "cramer": Recipe(FEATURES, cramer_critic, partial(mmd_generator, energy), averaging=0.99),
     "hinge": Recipe(SpectralCritic, hinge_critic, wgan_generator),
     "infomax": Recipe(SpectralCritic, infomax_critic, infomax_generator),
     "ssgan": Recipe(partial(SpectralCritic, outputs=5), ssgan_critic, ssgan_generator),
