@@ -1,4 +1,8 @@
-"""The critics: what each loss trains a generator against. They are not part of the benchmark."""
+"""The critics: what each loss trains a generator against. They are not part of the benchmark.
+
+A critic sees the spread of its batch (`minibatch_std`) where the generator has no batch norm: such
+generators otherwise settle on a few images.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +23,15 @@ class MinibatchStd(nn.Module):
 
 
 class WassersteinCritic(nn.Module):
-    """Strided convolutions with equalised learning rate, then minibatch standard deviation."""
+    """Strided convolutions with equalised learning rate."""
 
-    def __init__(self, width: int = 32) -> None:
+    def __init__(self, width: int = 32, *, minibatch_std: bool) -> None:
         super().__init__()
         top = 8 * width
         self.layers = nn.Sequential(
             *_strided_convolutions(width, EqualizedConv2d),
-            MinibatchStd(),
-            EqualizedConv2d(top + 1, top, 3, padding=1),
+            MinibatchStd() if minibatch_std else nn.Identity(),
+            EqualizedConv2d(top + minibatch_std, top, 3, padding=1),
             nn.LeakyReLU(0.2),
             EqualizedConv2d(top, 1, 4),
             nn.Flatten(0),
@@ -51,19 +55,23 @@ class SpectralCritic(nn.Module):
     Source: Miyato et al. 2018 (spectral norm); Lee et al. 2021 (the two projections).
     """
 
-    def __init__(self, outputs: int = 1, width: int = 32, projection: int = 128) -> None:
+    def __init__(
+        self, outputs: int = 1, width: int = 32, projection: int = 128, *, minibatch_std: bool
+    ) -> None:
         super().__init__()
         stages = _strided_convolutions(width, nn.Conv2d)
+        size = 16 * (8 * width + minibatch_std)
         self.to_local = spectrally_normalised(nn.Sequential(*stages[:6]))
         self.to_global = spectrally_normalised(nn.Sequential(*stages[6:]))
-        self.score = spectral_norm(nn.Linear(16 * 8 * width, outputs))
+        self.spread = MinibatchStd() if minibatch_std else nn.Identity()
+        self.score = spectral_norm(nn.Linear(size, outputs))
         self.project_local = spectral_norm(nn.Conv2d(4 * width, projection, 1))
-        self.project_global = spectral_norm(nn.Linear(16 * 8 * width, projection))
+        self.project_global = spectral_norm(nn.Linear(size, projection))
 
     def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map images to the local map (B, 4 * width, 8, 8) and the global vector (B, D)."""
         local = self.to_local(x)
-        return local, self.to_global(local).flatten(1)
+        return local, self.spread(self.to_global(local)).flatten(1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (B, 3, 64, 64) to (B, outputs)."""

@@ -158,7 +158,7 @@ def infomax_generator(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
 class Recipe:
     """How a loss is trained: its critic, the two objectives, and what Adam is given."""
 
-    critic: Callable[[], nn.Module]
+    critic: Callable[..., nn.Module]
     critic_loss: ObjectiveFunction
     generator_loss: ObjectiveFunction
     critic_rate: float = 4e-4

@@ -82,15 +82,12 @@ class Trainer:
         self.recipe = RECIPES[entry.loss]
         torch.manual_seed(entry.seed * 1000 + sum(map(ord, entry.architecture + entry.content)))
         self.generator = self._place(starting_generator(entry))
-        self.critic = self._place(self.recipe.critic())
+        normalised = any(isinstance(m, nn.BatchNorm2d) for m in self.generator.modules())
+        self.critic = self._place(self.recipe.critic(minibatch_std=not normalised))
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
-        self.rates = {
-            "generator": generator_rate(self.generator),
-            "critic": self.recipe.critic_rate,
-        }
         self.optimisers = {
-            "generator": self._adam(self.generator, self.rates["generator"]),
-            "critic": self._adam(self.critic, self.rates["critic"]),
+            "generator": self._adam(generator_rates(self.generator)),
+            "critic": self._adam([(self.recipe.critic_rate, list(self.critic.parameters()))]),
         }
         self.step = 0
         self.alone = entry.steps if entry.finetuned_from else 0  # steps of the critic before
@@ -103,8 +100,9 @@ class Trainer:
     def _place(self, module: nn.Module) -> nn.Module:
         return module.to(self.device, memory_format=torch.channels_last)
 
-    def _adam(self, module: nn.Module, rate: float) -> torch.optim.Adam:
-        return torch.optim.Adam(module.parameters(), lr=rate, betas=self.recipe.betas)
+    def _adam(self, rates: list[tuple[float, list[nn.Parameter]]]) -> torch.optim.Adam:
+        groups = [{"params": p, "lr": rate, "full_rate": rate} for rate, p in rates]
+        return torch.optim.Adam(groups, betas=self.recipe.betas)
 
     def _real(self) -> Tensor:
         index = torch.randint(len(self.crops), (self.recipe.batch_size,))
@@ -147,7 +145,8 @@ class Trainer:
 
     def _descend(self, name: str, loss: Tensor) -> None:
         left = (self.entry.steps - self.step) / (DECAY * self.entry.steps)
-        self.optimisers[name].param_groups[0]["lr"] = self.rates[name] * min(1.0, left)
+        for group in self.optimisers[name].param_groups:
+            group["lr"] = group["full_rate"] * min(1.0, left)
         self.optimisers[name].zero_grad(set_to_none=True)
         loss.backward()
         self.optimisers[name].step()
@@ -201,11 +200,17 @@ def starting_generator(entry: Entry) -> nn.Module:
     return trained[entry.finetuned_from].load().train()
 
 
-def generator_rate(generator: nn.Module) -> float:
-    """Learning rate of a generator: larger where weights are scaled at run time."""
-    scaled = (EqualizedConv2d, ModulatedConv2d)
-    found = any(isinstance(module, scaled) for module in generator.modules())
-    return SCALED_RATE if found else GENERATOR_RATE
+def generator_rates(generator: nn.Module) -> list[tuple[float, list[nn.Parameter]]]:
+    """Pair the weights that a layer scales at run time, and all others, with their rates."""
+    scaled = [
+        parameter
+        for module in generator.modules()
+        if isinstance(module, EqualizedConv2d | ModulatedConv2d)
+        for parameter in module.parameters(recurse=False)
+    ]
+    taken = {id(parameter) for parameter in scaled}
+    others = [p for p in generator.parameters() if id(p) not in taken]
+    return [(r, p) for r, p in ((SCALED_RATE, scaled), (GENERATOR_RATE, others)) if p]
 
 
 def measure(generator: nn.Module, held_out: np.ndarray) -> dict[str, float]:
