@@ -44,7 +44,8 @@ TRAINING_CROPS = 8000
 GENERATOR_RATE = 4e-4
 SCALED_RATE = 3e-3  # of layers that draw N(0, 1) weights and scale them at run time
 DECAY = 0.4  # the last part of the steps, in which the learning rates fall to zero
-QUALITY_EVERY = 800
+REPORT_EVERY = 800
+QUICK_LOOK = 300  # photographs that the figures on the way are measured against
 COLUMNS = (
     "name architecture loss content seed finetuned_from role steps file sha256 "
     "swd_64 swd_32 swd_16 diversity command commit"
@@ -286,12 +287,14 @@ def train(entry: Entry, device: torch.device) -> None:
     started = time.monotonic()
     while trainer.step < entry.steps:
         losses = trainer.train_step()
-        if trainer.step % QUALITY_EVERY == 0 or trainer.step == entry.steps:
+        if trainer.step % REPORT_EVERY == 0 or trainer.step == entry.steps:
             generator = trainer.averaged_generator()
             latents = torch.randn(72, LATENT, generator=torch.Generator().manual_seed(5))
             sheet = folder / f"step_{trainer.step:06d}.png"
             write_sheet(sample_images(generator, latents).numpy(), sheet, columns=12)
-            figures = measure(generator, held_out[::5])
+            figures = (
+                measure(generator, held_out[:QUICK_LOOK]) if trainer.step < entry.steps else {}
+            )
             minutes = (time.monotonic() - started) / 60
             print(
                 f"{entry.name} step {trainer.step} critic {losses[0]:.3f} "
