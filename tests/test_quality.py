@@ -2,10 +2,16 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from support import photograph
 
-from dnadet_lib.quality import laplacian_pyramid, mean_pairwise_distance, sliced_wasserstein
+from dnadet_lib.quality import (
+    below_the_line,
+    laplacian_pyramid,
+    mean_pairwise_distance,
+    sliced_wasserstein,
+)
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +60,18 @@ def test_diversity_by_hand():
     images = np.zeros((2, 64, 64, 3), np.uint8)
     images[1] = 10
     assert mean_pairwise_distance(images) == pytest.approx(10)
+
+
+def test_quality_line_is_drawn_for_each_content_and_level():
+    rows = [  # name, content, SWD at 64, 32 and 16 pixels, diversity
+        ("best", "meadow", 20.0, 30.0, 40.0, 1.0),
+        ("just", "meadow", 60.0, 90.0, 120.0, 0.5),
+        ("coarse", "meadow", 25.0, 30.0, 121.0, 1.0),
+        ("dull", "meadow", 25.0, 30.0, 40.0, 0.49),
+        ("other", "stamps", 100.0, 100.0, 100.0, 1.0),
+    ]
+    columns = ["name", "content", "swd_64", "swd_32", "swd_16", "diversity"]
+    assert below_the_line(pd.DataFrame(rows, columns=columns)) == [
+        "coarse: swd_16 is 121.0, more than 120.0",
+        "dull: diversity is 0.49, less than 0.5",
+    ]

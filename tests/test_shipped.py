@@ -7,12 +7,15 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from test_gans import TRACES, traces
+from train_gan import LONGER_ON_GPU
 
 from dnadet_lib import load_model, zoo
 from dnadet_lib.photos import CONTENTS, GROUPS, load_photographs
+from dnadet_lib.quality import below_the_line
 from dnadet_lib.transforms import image_transformations
 
 DATA = Path(__file__).parents[1] / "data"
@@ -38,17 +41,26 @@ def test_the_zoo_holds_what_was_planned(generators):
         assert (g.architecture, g.loss, g.content, str(g.seed), g.role) == tuple(
             row[k] for k in ("architecture", "loss", "content", "seed", "role")
         )
-        assert g.steps == int(row["steps"])
+        assert g.steps in (int(row["steps"]), LONGER_ON_GPU * int(row["steps"]))
 
 
 def test_every_setup_has_every_class(generators):
     setups: dict[str, list[str]] = {}
     for g in generators:
         setups.setdefault(zoo.setup_of(g, generators), []).append(g.architecture)
-    assert {"closed", "dev", "seed", "dataset"} <= setups.keys()
-    for setup in ("closed", "dev", "seed", "dataset"):
+    assert set(setups) == {*zoo.SETUPS, *zoo.OTHER_SETUPS}
+    for setup in (*zoo.SETUPS, "dev"):
         assert set(setups[setup]) == set(zoo.CLASSES[1:]), setup
     assert len(setups["closed"]) == 4
+    assert len(generators) >= 38
+
+
+def test_every_generator_is_above_the_quality_line():
+    assert below_the_line(pd.read_csv(DATA / "zoo" / "manifest.csv")) == []
+
+
+def test_weights_take_no_more_room_than_a_clone_should():
+    assert sum(p.stat().st_size for p in (DATA / "zoo").glob("*.safetensors")) <= 70e6
 
 
 def test_weights_are_the_manifests_and_fit_their_class(generators):
