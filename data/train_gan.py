@@ -8,7 +8,8 @@ learns alone for as many steps first.
 
 A run resumes from `build/zoo/NAME/state.pt`, draws a sample sheet and prints quality figures as
 it goes, and at the end writes `data/zoo/NAME.safetensors` (fp16, averaged weights) and a row of
-`data/zoo/manifest.csv`. `data/make_cards.py` draws the contact sheets. On a GPU an entry gets ten times the planned steps.
+`data/zoo/manifest.csv`. `data/make_cards.py` draws the contact sheets. On a GPU an entry gets ten
+times the planned steps.
 """
 
 from __future__ import annotations
