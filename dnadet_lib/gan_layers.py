@@ -47,20 +47,20 @@ class ModulatedConv2d(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(c_out, c_in, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(c_out))
-        self.to_scale = nn.Linear(style, c_in)
+        self.to_scale = EqualizedConv2d(style, c_in, 1)
         nn.init.ones_(self.to_scale.bias)
         self.up = up
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        """Map (B, C_in, H, W) and styles (B, S) to (B, C_out, H, W); `up` doubles the size."""
+        """Map (B, C_in, H, W) and styles (B, S, 1, 1) to (B, C_out, H, W); `up` doubles H, W."""
         weight = self.weight / math.sqrt(self.weight[0].numel())
         scale = self.to_scale(style)
-        x = x * scale[:, :, None, None].to(x.dtype)
+        x = x * scale.to(x.dtype)
         if self.up:
             x = blur(F.conv_transpose2d(x, 4 * weight.transpose(0, 1), stride=2, padding=0))
         else:
             x = F.conv2d(x, weight, padding=weight.shape[-1] // 2)
-        power = (scale * scale) @ (weight * weight).sum((2, 3)).T
+        power = (scale * scale).flatten(1) @ (weight * weight).sum((2, 3)).T
         deviation = torch.rsqrt(power + 1e-8)[:, :, None, None]
         return x * deviation.to(x.dtype) + self.bias[:, None, None].to(x.dtype)
 

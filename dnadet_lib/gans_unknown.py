@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dnadet_lib.gan_layers import LATENT, ModulatedConv2d, PixelNorm, blur
+from dnadet_lib.gan_layers import LATENT, EqualizedConv2d, ModulatedConv2d, PixelNorm, blur
 
 
 class RearrangingGenerator(nn.Module):
@@ -48,14 +48,6 @@ class RearrangingGenerator(nn.Module):
         return self.to_rgb(self.blocks(self.unflatten(self.first(z))))
 
 
-def mapping(style: int) -> nn.Sequential:
-    """Latents (B, 64) to styles (B, style)."""
-    return nn.Sequential(
-        PixelNorm(), nn.Linear(LATENT, style), nn.LeakyReLU(0.2), nn.Linear(style, style),
-        nn.LeakyReLU(0.2),
-    )  # fmt: skip
-
-
 class StyleGAN2Generator(nn.Module):
     """StyleGAN2: modulated convolutions, blurred upsampling, skip outputs; no noise inputs.
 
@@ -65,16 +57,19 @@ class StyleGAN2Generator(nn.Module):
     def __init__(self, width: int = 16, style: int = 64) -> None:
         super().__init__()
         channels = [8 * width, 6 * width, 4 * width, 2 * width, width]
-        self.mapping = mapping(style)
+        self.mapping = nn.Sequential(
+            PixelNorm(), EqualizedConv2d(LATENT, style, 1), nn.LeakyReLU(0.2),
+            EqualizedConv2d(style, style, 1), nn.LeakyReLU(0.2),
+        )  # fmt: skip
         self.constant = nn.Parameter(torch.randn(1, channels[0], 4, 4))
         pairs = list(zip(channels[:-1], channels[1:], strict=True))
         self.ups = nn.ModuleList(ModulatedConv2d(i, o, 3, style, up=True) for i, o in pairs)
         self.convolutions = nn.ModuleList(ModulatedConv2d(c, c, 3, style) for c in channels)
-        self.to_rgb = nn.ModuleList(nn.Conv2d(c, 3, 1) for c in channels)
+        self.to_rgb = nn.ModuleList(EqualizedConv2d(c, 3, 1) for c in channels)
 
     def forward(self, z: Tensor) -> Tensor:
         """Map latents (B, 64) to images (B, 3, 64, 64), about [-1, 1], not clipped."""
-        style = self.mapping(z)
+        style = self.mapping(z[:, :, None, None])
         x = self.constant.expand(len(z), -1, -1, -1)
         x = F.leaky_relu(self.convolutions[0](x, style), 0.2)
         image = self.to_rgb[0](x)

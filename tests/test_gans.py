@@ -100,9 +100,9 @@ def test_pixel_norm_has_unit_mean_square_over_channels():
 def test_modulated_convolution_is_one_with_its_own_weights_for_every_image():
     torch.manual_seed(0)
     layer = ModulatedConv2d(6, 4, 3, style=5)
-    x, style = torch.randn(2, 6, 8, 8), torch.randn(2, 5)
+    x, style = torch.randn(2, 6, 8, 8), torch.randn(2, 5, 1, 1)
     for image, scale, found in zip(x, layer.to_scale(style), layer(x, style), strict=True):
-        weight = layer.weight * scale[None, :, None, None]
+        weight = layer.weight * scale[None]
         weight = weight / weight.square().sum((1, 2, 3), keepdim=True).sqrt()
         expected = nn.functional.conv2d(image[None], weight, padding=1)[0]
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
