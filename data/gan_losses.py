@@ -162,6 +162,8 @@ class Recipe:
     critic_loss: ObjectiveFunction
     generator_loss: ObjectiveFunction
     critic_rate: float = 4e-4
+    generator_rate: float = 4e-4
+    scaled_rate: float = 3e-3  # of generator weights that are scaled at run time
     betas: tuple[float, float] = (0.0, 0.9)
     batch_size: int = 16
     averaging: float = 0.999  # decay of the generator's moving average, at most
@@ -169,7 +171,14 @@ class Recipe:
 
 FEATURES = partial(SpectralCritic, outputs=16)
 RECIPES = {
-    "wgan-gp": Recipe(WassersteinCritic, wgan_gp_critic, wgan_generator, 3e-3, (0.0, 0.99)),
+    "wgan-gp": Recipe(
+        WassersteinCritic,
+        wgan_gp_critic,
+        wgan_generator,
+        critic_rate=3e-3,
+        scaled_rate=1e-3,  # at the critic's rate the generator outruns it and draws blobs
+        betas=(0.0, 0.99),
+    ),
     "mmd": Recipe(
         FEATURES,
         repulsive_critic,

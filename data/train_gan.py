@@ -27,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from gan_losses import RECIPES
+from gan_losses import RECIPES, Recipe
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -42,8 +42,6 @@ from dnadet_lib.zoo import read_manifest
 
 ZOO = Path(__file__).resolve().parent / "zoo"
 TRAINING_CROPS = 8000
-GENERATOR_RATE = 4e-4
-SCALED_RATE = 3e-3  # of layers that draw N(0, 1) weights and scale them at run time
 DECAY = 0.4  # the last part of the steps, in which the learning rates fall to zero
 LONGER_ON_GPU = 10
 REPORT_EVERY = 800
@@ -89,7 +87,7 @@ class Trainer:
         self.critic = self._place(self.recipe.critic(minibatch_std=not normalised))
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.optimisers = {
-            "generator": self._adam(generator_rates(self.generator)),
+            "generator": self._adam(generator_rates(self.generator, self.recipe)),
             "critic": self._adam([(self.recipe.critic_rate, list(self.critic.parameters()))]),
         }
         self.step = 0
@@ -203,7 +201,7 @@ def starting_generator(entry: Entry) -> nn.Module:
     return trained[entry.finetuned_from].load().train()
 
 
-def generator_rates(generator: nn.Module) -> list[tuple[float, list[nn.Parameter]]]:
+def generator_rates(generator: nn.Module, recipe: Recipe) -> list[tuple[float, list[nn.Parameter]]]:
     """Pair the weights that a layer scales at run time, and all others, with their rates."""
     scaled = [
         parameter
@@ -213,7 +211,8 @@ def generator_rates(generator: nn.Module) -> list[tuple[float, list[nn.Parameter
     ]
     taken = {id(parameter) for parameter in scaled}
     others = [p for p in generator.parameters() if id(p) not in taken]
-    return [(r, p) for r, p in ((SCALED_RATE, scaled), (GENERATOR_RATE, others)) if p]
+    pairs = (recipe.scaled_rate, scaled), (recipe.generator_rate, others)
+    return [(rate, parameters) for rate, parameters in pairs if parameters]
 
 
 def measure(generator: nn.Module, held_out: np.ndarray) -> dict[str, float]:
