@@ -6,10 +6,12 @@ import csv
 import hashlib
 from pathlib import Path
 
+import make_cards
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from support import photograph
 from test_gans import TRACES, traces
 from train_gan import LONGER_ON_GPU
 
@@ -57,6 +59,24 @@ def test_every_setup_has_every_class(generators):
 
 def test_every_generator_is_above_the_quality_line():
     assert below_the_line(pd.read_csv(DATA / "zoo" / "manifest.csv")) == []
+
+
+def test_data_card_shows_every_generator_as_the_manifest_has_it():
+    card = (DATA / "README.md").read_text(encoding="utf-8")
+    table = pd.read_csv(DATA / "zoo" / "manifest.csv")
+    for _, row in table.iterrows():
+        line = next(x for x in card.splitlines() if x.startswith(f"| {row['name']} |"))
+        assert f"| {row['swd_64']} | {row['swd_32']} | {row['swd_16']} | " in line
+        assert f"(zoo/sheets/{row['name']}.png)" in card
+    sheets = {p.stem for p in (DATA / "zoo" / "sheets").glob("*.png")}
+    assert sheets == {*table["name"], "photographs_meadow", "photographs_stamps"}
+
+
+def test_nearest_crop_is_the_one_that_looks_alike():
+    rng = np.random.default_rng(0)
+    crops = np.stack([photograph(rng, 64, 64) for _ in range(8)])
+    brighter = np.clip(crops[[5, 2]].astype(int) + 4, 0, 255).astype(np.uint8)
+    assert np.array_equal(make_cards.nearest(brighter, crops), crops[[5, 2]])
 
 
 def test_weights_take_no_more_room_than_a_clone_should():
