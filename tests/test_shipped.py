@@ -154,8 +154,8 @@ def test_every_photograph_has_a_licence():
     text = (DATA / "LICENSES.md").read_text()
     for content in CONTENTS:
         for group in GROUPS:
-            for photograph in load_photographs(content, group):
-                assert photograph.name in text
+            for photo in load_photographs(content, group):
+                assert photo.name in text
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
