@@ -34,7 +34,7 @@ def wgan_gp_critic(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     return scores_fake.mean() - scores_real.mean() + 10 * penalty + 1e-3 * drift
 
 
-def wgan_generator(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+def score_generator(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     """The generator raises the critic's score."""
     return -critic(fake).mean()
 
@@ -151,7 +151,7 @@ def infomax_critic(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
 
 def infomax_generator(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     """Score plus 0.2 InfoNCE on generated images."""
-    return wgan_generator(critic, real, fake) + 0.2 * info_nce(critic, fake)
+    return score_generator(critic, real, fake) + 0.2 * info_nce(critic, fake)
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ RECIPES = {
     "wgan-gp": Recipe(
         WassersteinCritic,
         wgan_gp_critic,
-        wgan_generator,
+        score_generator,
         critic_rate=3e-3,
         scaled_rate=1e-3,  # at the critic's rate the generator outruns it and draws blobs
         betas=(0.0, 0.99),
@@ -186,7 +186,7 @@ RECIPES = {
         averaging=0.99,
     ),
     "cramer": Recipe(FEATURES, cramer_critic, partial(mmd_generator, energy), averaging=0.99),
-    "hinge": Recipe(SpectralCritic, hinge_critic, wgan_generator),
+    "hinge": Recipe(SpectralCritic, hinge_critic, score_generator),
     "infomax": Recipe(SpectralCritic, infomax_critic, infomax_generator),
     "ssgan": Recipe(partial(SpectralCritic, outputs=5), ssgan_critic, ssgan_generator),
     "non-saturating": Recipe(SpectralCritic, logistic_critic, non_saturating_generator),

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dnadet_lib.gans import ARCHITECTURES, build_generator
 
-LOSSES = {"ProGAN": "wgan-gp", "MMDGAN": "mmd", "SNGAN": "hinge", "InfoMaxGAN": "infomax"}
+LOSSES = {"ProGAN": "hinge", "MMDGAN": "mmd", "SNGAN": "hinge", "InfoMaxGAN": "infomax"}
 MANIFEST = (
     "name architecture loss content seed finetuned_from role steps file sha256 "
     "swd_64 swd_32 swd_16 diversity command commit"
