@@ -267,13 +267,14 @@ Every generator:
 
 {markdown_table(each)}
 
-What was compared on the dev generators, one seed each (the minutes were taken on a busy machine):
+What was compared to choose the preset: dev generators of an earlier state of the zoo, one seed each
+(the minutes were taken on a busy machine):
 
 {comparison}
 
 The preset was fixed after the first three rows. The last two came later and changed nothing, though
-whole high-pass images without contrast, pre-trained, did as well on dev as patches with it: patches
-and contrast show no gain beyond the high-pass front end and the pre-training here.
+whole high-pass images without contrast, pre-trained, did as well on dev as patches with it: there,
+patches and contrast showed no gain beyond the high-pass front end and the pre-training.
 
 Limits: 64-pixel images of small generators with two kinds of photographs. It does not know large
 generators or other contents; `dnadet attribute` says so where the unknown score is past the
