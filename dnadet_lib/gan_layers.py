@@ -48,7 +48,7 @@ class ModulatedConv2d(nn.Module):
         self.weight = nn.Parameter(torch.randn(c_out, c_in, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(c_out))
         self.to_scale = EqualizedConv2d(style, c_in, 1)
-        nn.init.ones_(self.to_scale.bias)
+        self.to_scale.bias = nn.Parameter(torch.ones(c_in))
         self.up = up
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
