@@ -71,10 +71,8 @@ def file_facts(path: Path) -> dict[str, object]:
     pixels = read_image(path)
     height, width = pixels.shape[:2]
     with Image.open(path) as file:
-        kind, tables = (
-            f"{file.format} {file.mode} {width}x{height}",
-            getattr(file, "quantization", {}),
-        )
+        kind = f"{file.format} {file.mode} {width}x{height}"
+        tables = getattr(file, "quantization", {})
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     colours = pixels.reshape(-1, 3)
     return {
