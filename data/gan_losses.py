@@ -39,32 +39,23 @@ def score_generator(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     return -critic(fake).mean()
 
 
+def squared_distances(x: Tensor, y: Tensor) -> Tensor:
+    """Squared distances (N, M) between the rows of (N, D) and (M, D)."""
+    return (x[:, None] - y[None]).square().sum(-1)
+
+
 def rational_quadratic(x: Tensor, y: Tensor) -> Tensor:
-    """Sum of rational-quadratic kernels (Binkowski 2018, section 3).
-
-    Args:
-        x: (N, D).
-        y: (M, D).
-
-    Returns:
-        (N, M) kernel values.
-    """
-    squared = (x[:, None] - y[None]).square().sum(-1)
+    """Sum of rational-quadratic kernels, (N, M), of (N, D) and (M, D) (Binkowski 2018)."""
+    squared = squared_distances(x, y)
     return sum((1 + squared / (2 * a)) ** -a for a in (0.2, 0.5, 1.0, 2.0, 5.0))
 
 
 def energy(x: Tensor, y: Tensor) -> Tensor:
-    """Minus the distance: the kernel whose MMD is the Cramer distance (Bellemare 2017, appendix).
+    """Minus the distances, (N, M), of (N, D) and (M, D).
 
-    Args:
-        x: (N, D).
-        y: (M, D).
-
-    Returns:
-        (N, M) kernel values.
+    The kernel whose MMD is the Cramer distance (Bellemare 2017, appendix).
     """
-    squared = (x[:, None] - y[None]).square().sum(-1)
-    return -(squared + 1e-8).sqrt()
+    return -(squared_distances(x, y) + 1e-8).sqrt()
 
 
 def within(kernel: Kernel, x: Tensor) -> Tensor:

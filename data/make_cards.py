@@ -51,7 +51,7 @@ DATA = Path(__file__).resolve().parent
 SHEETS = DATA / "zoo" / "sheets"
 COLUMNS = 10
 STAGE_2 = ("pocket", "whole_raw")
-TRIVIAL = "linear, on trivial statistics"  # colour, sharpness, file size: see the data card's audit
+TRIVIAL = "linear, on trivial statistics"  # all statistics of the data card's audit
 
 
 def write(path: Path, text: str) -> None:
@@ -163,7 +163,8 @@ def audits() -> dict[str, audit.Audit]:
 
 def audit_summary() -> str:
     """Write `data/audit.md` and return a table with a row a set-up."""
-    heading = "# Audit of the pocket zoo\n\nWritten by `dnadet audit`; train list: closed set.\n\n"
+    origin = "Written by `python data/make_cards.py`; train list: closed set."
+    heading = f"# Audit of the pocket zoo\n\n{origin}\n\n"
     sections = [audit.audit_markdown(setup, report) for setup, report in audits().items()]
     write(DATA / "audit.md", heading + "\n".join(sections))
     rows = []

@@ -233,15 +233,12 @@ def results_table(rows: Sequence[Row]) -> str:
     """Markdown table of accuracies: a line a method, a column a set-up, 95% intervals."""
     accuracies = {(r.method, r.setup): r for r in rows if r.metric == "accuracy"}
     setups = list(dict.fromkeys(setup for _, setup in accuracies))
-    lines = [
-        "| method | " + " | ".join(f"{s}" for s in setups) + " |",
-        "|---" * (len(setups) + 1) + "|",
-    ]
+    lines = []
     for method in dict.fromkeys(m for m, _ in accuracies):
         found = [accuracies.get((method, setup)) for setup in setups]
         cells = [f"{r.value:.3f} [{r.low:.3f}, {r.high:.3f}]" if r else "" for r in found]
-        lines.append(f"| {method} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        lines.append([method, *cells])
+    return markdown_table(pd.DataFrame(lines, columns=["method", *setups])) + "\n"
 
 
 def markdown_table(table: pd.DataFrame) -> str:
