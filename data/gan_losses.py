@@ -74,14 +74,8 @@ def mmd_generator(kernel: Kernel, critic: nn.Module, real: Tensor, fake: Tensor)
     return squared_mmd(kernel, critic(real).float(), critic(fake).float())
 
 
-def cramer_critic(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    """The critic, with spectral norm in place of the gradient penalty, raises the distance."""
-    return -mmd_generator(energy, critic, real, fake)
-
-
-def repulsive_critic(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+def repulsive_critic(kernel: Kernel, critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     """The critic drives real images apart and generated ones together (Wang 2019, equation 4)."""
-    kernel = rational_quadratic
     return within(kernel, critic(real).float()) - within(kernel, critic(fake).float())
 
 
@@ -172,11 +166,16 @@ RECIPES = {
     ),
     "mmd": Recipe(
         FEATURES,
-        repulsive_critic,
+        partial(repulsive_critic, rational_quadratic),
         partial(mmd_generator, rational_quadratic),
         averaging=0.99,
     ),
-    "cramer": Recipe(FEATURES, cramer_critic, partial(mmd_generator, energy), averaging=0.99),
+    "cramer": Recipe(
+        FEATURES,
+        partial(repulsive_critic, energy),
+        partial(mmd_generator, energy),
+        averaging=0.99,
+    ),
     "hinge": Recipe(SpectralCritic, hinge_critic, score_generator),
     "infomax": Recipe(SpectralCritic, infomax_critic, infomax_generator),
     "ssgan": Recipe(partial(SpectralCritic, outputs=5), ssgan_critic, ssgan_generator),
