@@ -74,9 +74,16 @@ def mmd_generator(kernel: Kernel, critic: nn.Module, real: Tensor, fake: Tensor)
     return squared_mmd(kernel, critic(real).float(), critic(fake).float())
 
 
-def repulsive_critic(kernel: Kernel, critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+def bounded_energy(x: Tensor, y: Tensor) -> Tensor:
+    """Minus the distances, at least -4: what is that far apart need not go further (Wang 2019)."""
+    return energy(x, y).clamp(min=-4)
+
+
+def repulsive_critic(
+    apart: Kernel, together: Kernel, critic: nn.Module, real: Tensor, fake: Tensor
+) -> Tensor:
     """The critic drives real images apart and generated ones together (Wang 2019, equation 4)."""
-    return within(kernel, critic(real).float()) - within(kernel, critic(fake).float())
+    return within(apart, critic(real).float()) - within(together, critic(fake).float())
 
 
 def hinge(scores_real: Tensor, scores_fake: Tensor) -> Tensor:
@@ -166,13 +173,13 @@ RECIPES = {
     ),
     "mmd": Recipe(
         FEATURES,
-        partial(repulsive_critic, rational_quadratic),
+        partial(repulsive_critic, rational_quadratic, rational_quadratic),
         partial(mmd_generator, rational_quadratic),
         averaging=0.99,
     ),
     "cramer": Recipe(
         FEATURES,
-        partial(repulsive_critic, energy),
+        partial(repulsive_critic, bounded_energy, energy),
         partial(mmd_generator, energy),
         averaging=0.99,
     ),

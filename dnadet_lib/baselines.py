@@ -1,0 +1,412 @@
+"""Rivals of DNA-Det, as scikit-learn estimators.
+
+They map uint8 images (N, H, W, 3) of one size to class names or numbers:
+
+    AttNet(seed=0).fit(images, labels, eval_set=(dev_images, dev_labels)).predict(test_images)
+
+=================== ======================================================================
+ResidualCorrelation mean residual a class, normalised correlation (Marra 2019)
+DCTRegression       log DCT coefficients, logistic regression (Frank 2020)
+DCTCNN              log DCT coefficients, small convolutional network (Frank 2020)
+AttNet              convolutional network that keeps every resolution (Yu 2019)
+=================== ======================================================================
+
+DNA-Det's own backbone on whole images, the fifth, is a preset of `dnadet_lib.stages`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy.fft import dctn
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dnadet_lib.fingerprints import Denoiser, residuals
+from dnadet_lib.gan_layers import EqualizedConv2d
+from dnadet_lib.model import HighPass
+from dnadet_lib.patches import normalise
+
+CHUNK = 500  # images that are filtered or transformed at a time
+EvalSet = tuple[np.ndarray, Sequence]
+
+
+def check_images(images: np.ndarray, like: tuple[int, ...] | None = None) -> np.ndarray:
+    """Return images if they are uint8 (N, H, W, 3) and, with `like`, of that (H, W, 3).
+
+    Raises:
+        ValueError: they are not; what they are is named.
+    """
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or not len(images):
+        raise ValueError(
+            f"images are {images.dtype} {images.shape}: expected uint8 (N, H, W, 3), N above 0"
+        )
+    if like is not None and images.shape[1:] != like:
+        raise ValueError(
+            f"images of {images.shape[2]}x{images.shape[1]} pixels, but the classifier was fitted "
+            f"on {like[1]}x{like[0]}"
+        )
+    return images
+
+
+def check_labels(images: np.ndarray, labels: Sequence) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sorted classes and each label's number (N,).
+
+    Raises:
+        ValueError: not one label an image, or fewer than two classes.
+    """
+    classes, numbers = np.unique(np.asarray(labels), return_inverse=True)
+    if len(numbers) != len(images):
+        raise ValueError(f"{len(images)} images, but {len(numbers)} labels")
+    if len(classes) < 2:
+        raise ValueError(f"one class only, '{classes[0]}': give images of two or more")
+    return classes, numbers
+
+
+class ResidualCorrelation(ClassifierMixin, BaseEstimator):
+    """A class's fingerprint is its mean residual; the highest normalised correlation names it.
+
+    Args:
+        denoiser: As in `fingerprints.residuals`.
+
+    Attributes:
+        classes_: Names of the classes.
+        fingerprints_: float32 (K, H, W, 3), the mean residuals.
+
+    Source:
+        Marra et al. 2019, section 2.
+    """
+
+    def __init__(self, denoiser: str | Denoiser = "wavelet") -> None:
+        self.denoiser = denoiser
+
+    def fit(self, images: np.ndarray, labels: Sequence) -> ResidualCorrelation:
+        """Average the residuals of uint8 images (N, H, W, 3), class by class."""
+        images = check_images(images)
+        self.classes_, numbers = check_labels(images, labels)
+        sums = np.zeros((len(self.classes_), *images.shape[1:]))
+        for start in range(0, len(images), CHUNK):
+            part = residuals(images[start : start + CHUNK], self.denoiser)
+            np.add.at(sums, numbers[start : start + CHUNK], part)
+        counts = np.bincount(numbers)[:, None, None, None]
+        self.fingerprints_ = (sums / counts).astype(np.float32)
+        return self
+
+    def decision_function(self, images: np.ndarray) -> np.ndarray:
+        """Normalised correlation of every image's residual with every fingerprint: (N, K)."""
+        check_is_fitted(self)
+        images = check_images(images, self.fingerprints_.shape[1:])
+        prints = _unit_rows(self.fingerprints_)
+        return np.concatenate(
+            [
+                _unit_rows(residuals(images[start : start + CHUNK], self.denoiser)) @ prints.T
+                for start in range(0, len(images), CHUNK)
+            ]
+        )
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Name the class of each uint8 image (N, H, W, 3)."""
+        scores = self.decision_function(images)
+        return self.classes_[scores.argmax(axis=1)]
+
+
+def _unit_rows(images: np.ndarray) -> np.ndarray:
+    """Flatten (N, ...), take off each row's mean and scale it to length 1."""
+    rows = images.reshape(len(images), -1)
+    rows = rows - rows.mean(axis=1, keepdims=True)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-8)
+
+
+def log_dct(images: np.ndarray, high_pass: bool = False) -> np.ndarray:
+    """Log magnitudes of the orthonormal 2-D DCT-II of every channel.
+
+    Args:
+        images: uint8 (N, H, W, 3).
+        high_pass: Transform the high-pass front end's output instead of the pixels.
+
+    Returns:
+        float32 (N, H, W, 3), log(|D| + 1e-12).
+
+    Source:
+        Frank et al. 2020, section 3.
+    """
+    output = np.empty(images.shape, np.float32)
+    for start in range(0, len(images), CHUNK):
+        part = images[start : start + CHUNK]
+        pixels = residuals(part, "high-pass") if high_pass else part.astype(np.float32)
+        spectrum = dctn(pixels, type=2, axes=(1, 2), norm="ortho")
+        output[start : start + CHUNK] = np.log(np.abs(spectrum) + 1e-12)
+    return output
+
+
+class DCTRegression(ClassifierMixin, BaseEstimator):
+    """Standardised log DCT coefficients and L2-regularised logistic regression.
+
+    Args:
+        C: Inverse strength of the regularisation.
+        high_pass: Whether the fixed high-pass front end comes first.
+        max_iter: Steps of the solver, at most.
+
+    Attributes:
+        classes_: Names of the classes.
+
+    Source:
+        Frank et al. 2020, sections 3 and 5.
+    """
+
+    def __init__(self, C: float = 1e-3, high_pass: bool = False, max_iter: int = 300) -> None:
+        self.C = C
+        self.high_pass = high_pass
+        self.max_iter = max_iter
+
+    def fit(self, images: np.ndarray, labels: Sequence) -> DCTRegression:
+        """Learn the classes of uint8 images (N, H, W, 3)."""
+        images = check_images(images)
+        check_labels(images, labels)
+        self.size_ = images.shape[1:]
+        self.pipeline_ = Pipeline(
+            [
+                ("flatten", FunctionTransformer(lambda x: x.reshape(len(x), -1))),
+                ("standardise", StandardScaler()),
+                ("regress", LogisticRegression(C=self.C, max_iter=self.max_iter)),
+            ]
+        ).fit(log_dct(images, self.high_pass), np.asarray(labels))
+        self.classes_ = self.pipeline_.classes_
+        return self
+
+    def predict_proba(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities (N, K) of uint8 images (N, H, W, 3)."""
+        check_is_fitted(self)
+        return self.pipeline_.predict_proba(
+            log_dct(check_images(images, self.size_), self.high_pass)
+        )
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Name the class of each uint8 image (N, H, W, 3)."""
+        probabilities = self.predict_proba(images)
+        return self.classes_[probabilities.argmax(axis=1)]
+
+
+class NetworkClassifier(ClassifierMixin, BaseEstimator):
+    """A network trained with cross-entropy; a subclass says which, and what it sees.
+
+    The learning rate falls to zero along a half cosine. With an `eval_set`, the epoch that scores
+    best on it is kept, the first one on ties.
+
+    Args:
+        high_pass: Whether the fixed high-pass front end comes first.
+        epochs: Passes over the images.
+        learning_rate: Of Adam, at the start.
+        batch_size: Images a step.
+        seed: Of weights, order and flips.
+
+    Attributes:
+        classes_: Names of the classes.
+        history_: Mean training loss and, with an `eval_set`, its accuracy, an epoch.
+    """
+
+    betas = (0.9, 0.999)  # of Adam
+    flips = False  # whether half of the training images are mirrored
+
+    def __init__(
+        self,
+        high_pass: bool = False,
+        epochs: int = 10,
+        learning_rate: float = 1e-3,
+        batch_size: int = 64,
+        seed: int = 0,
+    ) -> None:
+        self.high_pass = high_pass
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.seed = seed
+
+    def _build(self, side: int, classes: int) -> nn.Module:
+        """Make the network for images of `side` pixels."""
+        raise NotImplementedError
+
+    def _inputs(self, images: np.ndarray) -> Tensor:
+        """Turn uint8 images (B, H, W, 3) into what the network sees, (B, 3, H, W)."""
+        raise NotImplementedError
+
+    def fit(
+        self, images: np.ndarray, labels: Sequence, eval_set: EvalSet | None = None
+    ) -> NetworkClassifier:
+        """Learn the classes of square uint8 images (N, H, H, 3).
+
+        Args:
+            images: uint8 (N, H, H, 3), H a power of two.
+            labels: (N,) class names or numbers.
+            eval_set: Images and labels that choose the epoch.
+        """
+        images = check_images(images)
+        self.classes_, numbers = check_labels(images, labels)
+        self.size_ = images.shape[1:]
+        self._prepare(images)
+        self.device_ = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.manual_seed(self.seed)
+        self.network_ = self._build(images.shape[1], len(self.classes_)).to(self.device_)
+        optimiser = torch.optim.Adam(self.network_.parameters(), self.learning_rate, self.betas)
+        steps = self.epochs * -(-len(images) // self.batch_size)
+        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+        rng = np.random.default_rng(self.seed)
+        self.history_: list[dict[str, float]] = []
+        best, kept = -1.0, self.network_.state_dict()
+        for _ in range(self.epochs):
+            row = {"loss": self._train_epoch(images, numbers, optimiser, scheduler, rng)}
+            if eval_set is not None:
+                row["accuracy"] = float(self.score(*eval_set))
+                if row["accuracy"] > best:
+                    best, kept = row["accuracy"], copy.deepcopy(self.network_.state_dict())
+            self.history_.append(row)
+        if eval_set is not None:
+            self.network_.load_state_dict(kept)
+        return self
+
+    def _prepare(self, images: np.ndarray) -> None:
+        """Take what is needed of the training images before the first step."""
+
+    def _train_epoch(
+        self,
+        images: np.ndarray,
+        numbers: np.ndarray,
+        optimiser: torch.optim.Optimizer,
+        scheduler: torch.optim.lr_scheduler.LRScheduler,
+        rng: np.random.Generator,
+    ) -> float:
+        """Pass over the images once, in random order; return the mean loss."""
+        self.network_.train()
+        losses = []
+        order = rng.permutation(len(images))
+        for start in range(0, len(order), self.batch_size):
+            index = order[start : start + self.batch_size]
+            batch = images[index]
+            if self.flips:
+                mirrored = rng.random(len(batch)) < 0.5
+                batch[mirrored] = batch[mirrored, :, ::-1]
+            logits = self.network_(self._inputs(batch).to(self.device_))
+            targets = torch.from_numpy(numbers[index]).to(self.device_)
+            loss = F.cross_entropy(logits, targets)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            scheduler.step()
+            losses.append(loss.item())
+        return float(np.mean(losses))
+
+    @torch.no_grad()
+    def predict_proba(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities (N, K) of uint8 images (N, H, W, 3)."""
+        check_is_fitted(self)
+        images = check_images(images, self.size_)
+        self.network_.eval()
+        parts = [
+            self.network_(self._inputs(images[start : start + CHUNK]).to(self.device_))
+            for start in range(0, len(images), CHUNK)
+        ]
+        return torch.cat(parts).softmax(dim=1).cpu().numpy()
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Name the class of each uint8 image (N, H, W, 3)."""
+        probabilities = self.predict_proba(images)
+        return self.classes_[probabilities.argmax(axis=1)]
+
+
+class AttNet(NetworkClassifier):
+    """Two 3x3 convolutions at every resolution down to 4 pixels; no batch norm.
+
+    Args:
+        width: Channels at 128 pixels; they double with every halving.
+
+    Source:
+        Yu et al. 2019, section 3.1, after the critic of Karras et al. 2018.
+    """
+
+    betas = (0.0, 0.99)
+    flips = True
+
+    def __init__(
+        self,
+        high_pass: bool = False,
+        epochs: int = 10,
+        learning_rate: float = 1e-3,
+        batch_size: int = 64,
+        seed: int = 0,
+        width: int = 16,
+    ) -> None:
+        super().__init__(high_pass, epochs, learning_rate, batch_size, seed)
+        self.width = width
+
+    def _build(self, side: int, classes: int) -> nn.Module:
+        return attnet(side, classes, self.width, self.high_pass)
+
+    def _inputs(self, images: np.ndarray) -> Tensor:
+        return normalise(torch.from_numpy(images))
+
+
+def attnet(side: int, classes: int, width: int = 16, high_pass: bool = False) -> nn.Sequential:
+    """Build AttNet for square images.
+
+    Args:
+        side: Of the images, in pixels: 8, 16, 32, ...
+        classes: Number of logits.
+        width: Channels at 128 pixels; they double with every halving.
+        high_pass: Whether the fixed high-pass front end comes first.
+
+    Raises:
+        ValueError: the side is no power of two from 8 to 128 * width.
+    """
+    if side not in [2**power for power in range(3, 12)] or width * 128 % side:
+        raise ValueError(f"images of {side}x{side} pixels: AttNet needs a power of two, 8 or more")
+
+    def convolution(c_in: int, c_out: int, kernel: int = 3) -> list[nn.Module]:
+        padding = 1 if kernel == 3 else 0
+        return [EqualizedConv2d(c_in, c_out, kernel, padding=padding), nn.LeakyReLU(0.2)]
+
+    layers: list[nn.Module] = [HighPass()] if high_pass else []
+    channels, c_in = width * 128 // side, 3
+    while side > 4:
+        layers += [*convolution(c_in, channels), *convolution(channels, 2 * channels)]
+        layers.append(nn.AvgPool2d(2))
+        side, channels, c_in = side // 2, 2 * channels, 2 * channels
+    layers += [*convolution(c_in, c_in), *convolution(c_in, c_in, 4)]
+    return nn.Sequential(*layers, EqualizedConv2d(c_in, classes, 1), nn.Flatten())
+
+
+class DCTCNN(NetworkClassifier):
+    """Standardised log DCT coefficients and a small convolutional network.
+
+    Source:
+        Frank et al. 2020, section 5 and appendix.
+    """
+
+    def _build(self, side: int, classes: int) -> nn.Module:
+        return nn.Sequential(
+            nn.Conv2d(3, 3, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2),
+            nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2),
+            nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.Flatten(),
+            nn.Linear(32 * (side // 4) ** 2, classes),
+        )  # fmt: skip
+
+    def _prepare(self, images: np.ndarray) -> None:
+        scaler = StandardScaler()
+        for start in range(0, len(images), CHUNK):
+            spectra = log_dct(images[start : start + CHUNK], self.high_pass)
+            scaler.partial_fit(spectra.reshape(len(spectra), -1))
+        self.mean_ = scaler.mean_.reshape(images.shape[1:]).astype(np.float32)
+        self.scale_ = scaler.scale_.reshape(images.shape[1:]).astype(np.float32)
+
+    def _inputs(self, images: np.ndarray) -> Tensor:
+        spectra = (log_dct(images, self.high_pass) - self.mean_) / self.scale_
+        return torch.from_numpy(spectra).permute(0, 3, 1, 2)
