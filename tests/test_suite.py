@@ -1,0 +1,152 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from dnadet_lib import suite
+from dnadet_lib.baselines import AttNet, DCTRegression, ResidualCorrelation
+from dnadet_lib.data import read_image
+from dnadet_lib.presets import get_preset
+from dnadet_lib.zoo import CLASSES, load_setup
+
+
+@pytest.fixture
+def counted():
+    """A method that says Real of everything, and counts how often it is trained."""
+    calls = []
+
+    def fit(train, dev, seed, folder):
+        calls.append(seed)
+        return lambda images: np.eye(len(CLASSES))[np.zeros(len(images), int)]
+
+    return suite.Method("always Real", fit), calls
+
+
+def table_of(accuracies, seeds=1):
+    """An accuracy table as `generator_table` gives it: {(method, setup, generator): value}."""
+    index = pd.MultiIndex.from_tuples(accuracies, names=suite.KEY)
+    return pd.DataFrame({seed: list(accuracies.values()) for seed in range(seeds)}, index)
+
+
+def sizes_of(table, each=10):
+    index = table.index.droplevel("method").unique()
+    return pd.Series(each, index)
+
+
+def test_every_image_of_every_setup_is_scored(world, tmp_path, counted):
+    method, _ = counted
+    found = suite.run_suite([method], world.images, tmp_path, seeds=[0], setups=["closed", "seed"])
+    closed = load_setup("closed", root=world.images)
+    rows = found[found["setup"] == "closed"]
+    assert len(rows) == len(closed)
+    assert rows["truth"].tolist() == [closed.classes[k] for k in closed.labels]
+    assert set(rows["predicted"]) == {"Real"}
+    accuracy = suite.generator_table(found)[0]
+    assert accuracy["always Real", "closed", "real/meadow"] == 1
+    assert accuracy["always Real", "seed", "SNGAN_meadow_s2"] == 0
+
+
+def test_what_is_there_is_not_trained_again(world, tmp_path, counted):
+    method, calls = counted
+    run = lambda **changes: suite.run_suite(  # noqa: E731
+        [method], world.images, tmp_path, **{"seeds": [0], "setups": ["seed"], **changes}
+    )
+    first = run()
+    assert calls == [0]
+    pd.testing.assert_frame_equal(run(), first)
+    assert calls == [0]
+    run(seeds=[0, 1])
+    assert calls == [0, 1]
+    run(setups=["seed", "dataset"])
+    assert calls == [0, 1, 0]
+
+
+def test_predictions_of_other_images_are_not_used(world, tmp_path, counted):
+    method, calls = counted
+    suite.run_suite([method], world.images, tmp_path, seeds=[0], setups=["seed"])
+    (file,) = tmp_path.rglob("seed.parquet")
+    old = pd.read_parquet(file)
+    old["image"] = old["image"].str.replace("a", "b")
+    old.to_parquet(file)
+    suite.run_suite([method], world.images, tmp_path, seeds=[0], setups=["seed"])
+    assert calls == [0, 0]
+
+
+def test_an_images_hash_is_of_its_pixels(world):
+    images = load_setup("seed", root=world.images)
+    hashes = suite.pixel_hashes(images)
+    pixels = {read_image(path).tobytes() for path in images.paths}
+    assert len(set(hashes)) == len(pixels)
+    assert all(len(value) == 64 for value in hashes)
+
+
+@pytest.mark.parametrize(
+    "estimator", [ResidualCorrelation("high-pass"), DCTRegression(max_iter=20), AttNet(epochs=1)]
+)
+def test_a_baseline_scores_the_models_classes(world, tmp_path, estimator):
+    method = suite.Method("rival", suite.baseline(estimator))
+    found = suite.run_suite([method], world.images, tmp_path, seeds=[3], setups=["dataset"])
+    scores = found[[f"score {name}" for name in CLASSES]].to_numpy()
+    assert np.isfinite(scores).all()
+    assert (np.array(CLASSES)[scores.argmax(axis=1)] == found["predicted"]).all()
+
+
+def test_a_network_keeps_its_run(world, tmp_path):
+    preset = replace(get_preset("smoke"), epochs=1, steps_per_epoch=2)
+    method = suite.Method("DNA-Det, tiny", suite.network(preset))
+    found = suite.run_suite([method], world.images, tmp_path, seeds=[0], setups=["closed"])
+    np.testing.assert_allclose(found.filter(like="score ").sum(axis=1), 1, atol=1e-5)
+    (model,) = tmp_path.rglob("model.safetensors")
+    assert model.parent.relative_to(tmp_path).parts[1:] == ("dna_det__tiny", "seed_0")
+
+
+def test_mean_of_setups_is_welch_and_satterthwaites():
+    """Two set-ups: half the sum of means, whose interval is that of Welch's test, halved."""
+    first, second = [0.9, 0.8, 0.95, 0.7], [0.5, 0.65, 0.6]
+    mean, low, high = suite.mean_of_setups([first, second])
+    # The sum of two means is the difference to a negated one.
+    welch = stats.ttest_ind(first, [-v for v in second], equal_var=False).confidence_interval()
+    assert mean == pytest.approx((np.mean(first) + np.mean(second)) / 2)
+    assert (low, high) == pytest.approx((welch.low / 2, welch.high / 2))
+
+
+def test_mean_of_setups_without_spread_or_with_one_generator():
+    assert suite.mean_of_setups([[1.0, 1.0], [1.0, 1.0]]) == (1, 1, 1)
+    mean, low, high = suite.mean_of_setups([[0.5], [0.7, 0.9]])
+    assert mean == pytest.approx(0.65)
+    assert np.isnan([low, high]).all()
+
+
+def test_rows_hold_every_generator_every_setup_and_the_mean_of_the_four():
+    values = {
+        ("ours", setup, f"{setup}{k}"): 0.6 + 0.1 * k for setup in suite.SETUPS for k in range(3)
+    }
+    table = table_of(values, seeds=2)
+    table[1] += 0.1  # the second seed
+    rows = {(r.setup, r.metric): r for r in suite.table_rows(table, sizes_of(table))}
+    assert rows["seed", "accuracy seed1"].value == pytest.approx(0.75)
+    low, high = stats.t.interval(0.95, 2, loc=0.75, scale=stats.sem([0.65, 0.75, 0.85]))
+    seed = rows["seed", "accuracy"]
+    assert (seed.value, seed.low, seed.high) == pytest.approx((0.75, low, high))
+    assert (seed.images, seed.generators) == (30, 3)
+    four = rows["mean of the four", "accuracy"]
+    assert (four.value, four.images, four.generators) == (pytest.approx(0.75), 120, 12)
+    assert low < four.low < 0.75 < four.high < high  # four set-ups know more than one
+
+
+def test_differences_are_paired_by_generator():
+    names = [f"g{k}" for k in range(4)]
+    hard = np.array([0.9, 0.5, 0.7, 0.3])
+    table = table_of(
+        {("ours", "seed", n): v for n, v in zip(names, hard, strict=True)}
+        | {("rival", "seed", n): v - 0.1 for n, v in zip(names[::-1], hard[::-1], strict=True)}
+    )
+    lead = suite.differences(table, "ours")
+    assert lead.index.unique("method").tolist() == ["rival"]
+    np.testing.assert_allclose(lead[0], 0.1)
+    (row,) = [r for r in suite.table_rows(lead, sizes_of(table), "lead") if r.metric == "lead"]
+    assert (row.low, row.high) == pytest.approx((0.1, 0.1))  # though generators differ by 60 points
+    with pytest.raises(ValueError, match="no method 'theirs' to compare with: ours, rival"):
+        suite.differences(table, "theirs")
