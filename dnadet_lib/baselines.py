@@ -17,10 +17,10 @@ DNA-Det's own backbone on whole images, the fifth, is a preset of `dnadet_lib.st
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from scipy.fft import dctn
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
@@ -36,7 +36,7 @@ from dnadet_lib.model import HighPass
 from dnadet_lib.patches import normalise
 
 CHUNK = 500  # images that are filtered or transformed at a time
-EvalSet = tuple[np.ndarray, Sequence]
+EvalSet = tuple[np.ndarray, ArrayLike]
 
 
 def check_images(images: np.ndarray, like: tuple[int, ...] | None = None) -> np.ndarray:
@@ -58,7 +58,7 @@ def check_images(images: np.ndarray, like: tuple[int, ...] | None = None) -> np.
     return images
 
 
-def check_labels(images: np.ndarray, labels: Sequence) -> tuple[np.ndarray, np.ndarray]:
+def check_labels(images: np.ndarray, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Return the sorted classes and each label's number (N,).
 
     Raises:
@@ -89,7 +89,7 @@ class ResidualCorrelation(ClassifierMixin, BaseEstimator):
     def __init__(self, denoiser: str | Denoiser = "wavelet") -> None:
         self.denoiser = denoiser
 
-    def fit(self, images: np.ndarray, labels: Sequence) -> ResidualCorrelation:
+    def fit(self, images: np.ndarray, labels: ArrayLike) -> ResidualCorrelation:
         """Average the residuals of uint8 images (N, H, W, 3), class by class."""
         images = check_images(images)
         self.classes_, numbers = check_labels(images, labels)
@@ -168,7 +168,7 @@ class DCTRegression(ClassifierMixin, BaseEstimator):
         self.high_pass = high_pass
         self.max_iter = max_iter
 
-    def fit(self, images: np.ndarray, labels: Sequence) -> DCTRegression:
+    def fit(self, images: np.ndarray, labels: ArrayLike) -> DCTRegression:
         """Learn the classes of uint8 images (N, H, W, 3)."""
         images = check_images(images)
         check_labels(images, labels)
@@ -240,7 +240,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         raise NotImplementedError
 
     def fit(
-        self, images: np.ndarray, labels: Sequence, eval_set: EvalSet | None = None
+        self, images: np.ndarray, labels: ArrayLike, eval_set: EvalSet | None = None
     ) -> NetworkClassifier:
         """Learn the classes of square uint8 images (N, H, H, 3).
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 from sklearn.metrics import confusion_matrix, f1_score, recall_score
 
 from dnadet_lib.data import ImageSet, read_image
 from dnadet_lib.files import atomic_path
+from dnadet_lib.intervals import mean_interval
 from dnadet_lib.model import DNADet
 
 BOOTSTRAPS = 1000
@@ -149,13 +149,13 @@ def setup_accuracy(per_generator: Iterable[Interval]) -> Interval:
     conditional on these generators.
     """
     rows = list(per_generator)
-    values = np.array([row.value for row in rows])
-    mean = float(values.mean())
+    values = [row.value for row in rows]
     if len(values) < 3:
+        mean = float(np.mean(values))
         low, high = (float(np.mean([getattr(r, end) for r in rows])) for end in ("low", "high"))
         return Interval(mean, low, high, "images, conditional on these generators")
-    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return Interval(mean, max(0.0, mean - half), min(1.0, mean + half), "generators")
+    mean, low, high = mean_interval(values)
+    return Interval(mean, max(0.0, low), min(1.0, high), "generators")
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 from sklearn.base import ClassifierMixin, clone
 
 from dnadet_lib.baselines import NetworkClassifier
 from dnadet_lib.data import ImageSet, load_images, read_image
 from dnadet_lib.evaluation import Row, origins, predict
 from dnadet_lib.files import atomic_path
+from dnadet_lib.intervals import mean_interval, mean_of_groups
 from dnadet_lib.model import load_model
 from dnadet_lib.presets import Preset
 from dnadet_lib.stages import run_training, training_data
@@ -156,38 +156,6 @@ def generator_table(predictions: pd.DataFrame) -> pd.DataFrame:
     return correct.groupby([predictions[k] for k in [*KEY, "seed"]], sort=False).mean().unstack()
 
 
-def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean of figures of generators, and the ends of its 95% t-interval; NaN for fewer than 3."""
-    mean, half = float(np.mean(values)), float("nan")
-    if len(values) >= 3:
-        half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
-    return mean, mean - half, mean + half
-
-
-def mean_of_setups(groups: Sequence[Sequence[float]]) -> tuple[float, float, float]:
-    """Mean of the set-ups' means and its 95% interval, each set-up's generators being a sample.
-
-    Args:
-        groups: For each set-up, a figure a generator.
-
-    Returns:
-        Mean and ends; the ends are NaN where a set-up has fewer than two generators.
-
-    Source:
-        Satterthwaite 1946, for the degrees of freedom.
-    """
-    mean = float(np.mean([np.mean(group) for group in groups]))
-    sizes = np.array([len(group) for group in groups])
-    if sizes.min() < 2:
-        return mean, float("nan"), float("nan")
-    parts = np.array([np.var(group, ddof=1) for group in groups]) / sizes / len(groups) ** 2
-    if parts.sum() == 0:
-        return mean, mean, mean
-    freedom = parts.sum() ** 2 / np.sum(parts**2 / (sizes - 1))
-    half = float(stats.t.ppf(0.975, freedom) * np.sqrt(parts.sum()))
-    return mean, mean - half, mean + half
-
-
 def table_rows(accuracy: pd.DataFrame, images: pd.Series, metric: str = "accuracy") -> list[Row]:
     """Make the rows of every method: each generator, each set-up's mean, the mean of the four.
 
@@ -210,7 +178,7 @@ def table_rows(accuracy: pd.DataFrame, images: pd.Series, metric: str = "accurac
             rows.append(Row(method, setup, metric, *figures, count, len(values)))
         if all(setup in by_setup for setup in CROSS):
             groups = [by_setup[setup].to_numpy() for setup in CROSS]
-            figures = clip(mean_of_setups(groups), metric)
+            figures = clip(mean_of_groups(groups), metric)
             counts = int(sum(images[setup].sum() for setup in CROSS)), sum(map(len, groups))
             rows.append(Row(method, "mean of the four", metric, *figures, *counts))
     return rows

@@ -102,23 +102,6 @@ def test_a_network_keeps_its_run(world, tmp_path):
     assert model.parent.relative_to(tmp_path).parts[1:] == ("dna_det__tiny", "seed_0")
 
 
-def test_mean_of_setups_is_welch_and_satterthwaites():
-    """Two set-ups: half the sum of means, whose interval is that of Welch's test, halved."""
-    first, second = [0.9, 0.8, 0.95, 0.7], [0.5, 0.65, 0.6]
-    mean, low, high = suite.mean_of_setups([first, second])
-    # The sum of two means is the difference to a negated one.
-    welch = stats.ttest_ind(first, [-v for v in second], equal_var=False).confidence_interval()
-    assert mean == pytest.approx((np.mean(first) + np.mean(second)) / 2)
-    assert (low, high) == pytest.approx((welch.low / 2, welch.high / 2))
-
-
-def test_mean_of_setups_without_spread_or_with_one_generator():
-    assert suite.mean_of_setups([[1.0, 1.0], [1.0, 1.0]]) == (1, 1, 1)
-    mean, low, high = suite.mean_of_setups([[0.5], [0.7, 0.9]])
-    assert mean == pytest.approx(0.65)
-    assert np.isnan([low, high]).all()
-
-
 def test_rows_hold_every_generator_every_setup_and_the_mean_of_the_four():
     values = {
         ("ours", setup, f"{setup}{k}"): 0.6 + 0.1 * k for setup in suite.SETUPS for k in range(3)

@@ -1,0 +1,146 @@
+"""The position study: is a trace the same in every region of the image?
+
+A network learns to name patches of one cell of a grid and is tested on every cell. Traces of an
+architecture are the same everywhere, so that it names them everywhere; traces of the weights differ
+by region, so that accuracy falls away from the cell that was learned.
+
+Source: Yang et al. 2022, section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dnadet_lib.baselines import NetworkClassifier
+from dnadet_lib.gans import sample_images
+from dnadet_lib.intervals import Figures, mean_interval
+from dnadet_lib.model import ConvolutionBlock, HighPass
+from dnadet_lib.patches import normalise
+from dnadet_lib.zoo import LATENT_SEEDS, Generator, draw_latents
+
+CELLS = 5  # a side
+INNER = tuple((row, column) for row in range(1, CELLS - 1) for column in range(1, CELLS - 1))
+
+
+class PatchNetwork(NetworkClassifier):
+    """Six convolutions for patches of a dozen pixels, with or without the high-pass front end."""
+
+    def _build(self, side: int, classes: int) -> nn.Module:
+        plan = ((3, 32, False), (32, 32, True), (32, 64, False), (64, 64, True), (64, 128, False))
+        return nn.Sequential(
+            HighPass() if self.high_pass else nn.Identity(),
+            *(ConvolutionBlock(*layer) for layer in plan),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(128, classes),
+        )  # fmt: skip
+
+    def _inputs(self, images: np.ndarray) -> Tensor:
+        return normalise(torch.from_numpy(images))
+
+
+def cut_cell(images: np.ndarray, row: int, column: int) -> np.ndarray:
+    """Cut one cell of a 5x5 grid whose cells touch and do not overlap.
+
+    Args:
+        images: uint8 (N, H, W, 3); what 5 does not divide is left over at the right and below.
+        row: 0 to 4 from the top.
+        column: 0 to 4 from the left.
+
+    Returns:
+        uint8 (N, H // 5, W // 5, 3).
+    """
+    height, width = images.shape[1] // CELLS, images.shape[2] // CELLS
+    return images[
+        :, row * height : (row + 1) * height, column * width : (column + 1) * width
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PositionStudy:
+    """What `position_study` measures.
+
+    Attributes:
+        learned: The cells (row, column) that were learned, one network each.
+        accuracy: (P, 5, 5), of each network on each cell of unseen images.
+        chance: Accuracy of guessing.
+    """
+
+    learned: tuple[tuple[int, int], ...]
+    accuracy: np.ndarray
+    chance: float
+
+    @property
+    def own(self) -> np.ndarray:
+        """(P,) accuracy on the cell that was learned."""
+        return np.array([self.accuracy[i, r, c] for i, (r, c) in enumerate(self.learned)])
+
+    @property
+    def elsewhere(self) -> np.ndarray:
+        """(P,) mean accuracy on the inner cells that were not learned; the border is left out."""
+        return np.array(
+            [
+                np.mean([self.accuracy[i, r, c] for r, c in INNER if (r, c) != cell])
+                for i, cell in enumerate(self.learned)
+            ]
+        )
+
+    @property
+    def border(self) -> np.ndarray:
+        """(P,) mean accuracy on the 16 outer cells, where padding leaves traces of its own."""
+        outer = np.ones((CELLS, CELLS), bool)
+        outer[1:-1, 1:-1] = False
+        return self.accuracy[:, outer].mean(axis=1)
+
+    @property
+    def fall_off(self) -> Figures:
+        """Accuracy on the learned cell less that elsewhere inside; interval over learned cells."""
+        return mean_interval((self.own - self.elsewhere).tolist())
+
+    @property
+    def kept(self) -> Figures:
+        """Share of the accuracy above chance that is kept elsewhere inside."""
+        return mean_interval(
+            ((self.elsewhere - self.chance) / (self.own - self.chance)).tolist()
+        )
+
+
+def position_study(
+    train: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+    *,
+    learned: Sequence[tuple[int, int]] = INNER,
+    high_pass: bool = True,
+    epochs: int = 10,
+    seed: int = 0,
+) -> PositionStudy:
+    """Train a network on each of some cells and test it on all 25.
+
+    Args:
+        train: uint8 images (N, H, W, 3) and labels (N,).
+        test: Images of the same generators from other latents, and labels.
+        learned: Cells (row, column) to learn; the nine that do not touch the border by default.
+        high_pass: Whether the high-pass front end is on.
+        epochs: Passes over the training images.
+        seed: Of weights and order.
+    """
+    accuracy = np.empty((len(learned), CELLS, CELLS))
+    for number, cell in enumerate(learned):
+        network = PatchNetwork(high_pass, epochs, batch_size=128, seed=seed)
+        network.fit(cut_cell(train[0], *cell), train[1])
+        for row, column in np.ndindex(CELLS, CELLS):
+            patches = cut_cell(test[0], row, column)
+            accuracy[number, row, column] = network.score(patches, test[1])
+    return PositionStudy(tuple(learned), accuracy, 1 / len(np.unique(train[1])))
+
+
+def generated(
+    generators: Sequence[Generator], count: int, split: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sample `count` images of each generator: uint8 (N, 64, 64, 3), and its name (N,)."""
+    latents = draw_latents(LATENT_SEEDS[split], count)
+    images = [sample_images(generator.load(), latents).numpy() for generator in generators]
+    return np.concatenate(images), np.repeat([g.name for g in generators], count)

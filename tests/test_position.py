@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from dnadet_lib.intervals import mean_interval
+from dnadet_lib.position import CELLS, INNER, PositionStudy, cut_cell, generated, position_study
+from dnadet_lib.zoo import read_manifest
+
+
+def traced(count, seed, local):
+    """Noise with one of two traces: the same in every cell, or turned about in every other cell."""
+    rng = np.random.default_rng(seed)
+    images = rng.normal(128, 12, (2 * count, 60, 60, 3))
+    y, x = np.mgrid[:60, :60]
+    traces = (-1.0) ** (x + y), (-1.0) ** x * np.cos(np.pi * y / 2)
+    turned = local * ((y // 12 + x // 12) % 2)
+    for label in range(2):
+        trace = np.where(turned, traces[1 - label], traces[label])
+        images[label * count : (label + 1) * count] += 15 * trace[..., None]
+    return images.clip(0, 255).astype(np.uint8), np.repeat(["first", "second"], count)
+
+
+def test_cells_touch_and_do_not_overlap():
+    image = np.arange(64 * 64 * 3).reshape(1, 64, 64, 3)
+    cells = [[cut_cell(image, row, column)[0] for column in range(CELLS)] for row in range(CELLS)]
+    whole = np.concatenate([np.concatenate(row, axis=1) for row in cells])
+    np.testing.assert_array_equal(whole, image[0, :60, :60])
+
+
+def test_a_trace_that_is_the_same_everywhere_is_named_everywhere():
+    study = position_study(
+        traced(100, 0, False), traced(40, 1, False), learned=[(2, 2), (1, 3)], epochs=6
+    )
+    assert study.accuracy.shape == (2, 5, 5)
+    assert study.own.min() > 0.95
+    assert study.elsewhere.min() > 0.95
+    assert study.chance == 0.5
+
+
+def test_a_trace_that_differs_by_region_is_named_only_where_it_was_learned():
+    study = position_study(
+        traced(100, 0, True), traced(40, 1, True), learned=[(2, 2), (1, 3)], epochs=6
+    )
+    same = (np.add.outer(range(CELLS), range(CELLS)) % 2 == 0)[None]
+    assert study.own.min() > 0.95
+    assert study.accuracy[:, same[0]].min() > 0.9
+    assert study.accuracy[:, ~same[0]].max() < 0.1
+
+
+def test_the_fall_off_leaves_the_border_out():
+    accuracy = np.full((3, CELLS, CELLS), 0.3)  # the border
+    accuracy[:, 1:-1, 1:-1] = 0.6
+    for number, (row, column) in enumerate(INNER[:3]):
+        accuracy[number, row, column] = 0.8 + 0.05 * number
+    study = PositionStudy(INNER[:3], accuracy, 0.25)
+    np.testing.assert_allclose(study.elsewhere, 0.6)
+    np.testing.assert_allclose(study.border, 0.3)
+    assert study.fall_off == pytest.approx(mean_interval([0.2, 0.25, 0.3]))
+    assert study.kept == pytest.approx(mean_interval([0.35 / 0.55, 0.35 / 0.6, 0.35 / 0.65]))
+
+
+def test_generators_give_the_images_that_are_rendered(world):
+    from dnadet_lib.data import load_images
+    from dnadet_lib.zoo import load_setup
+
+    chosen = [g for g in read_manifest() if g.role == "train"][:2]
+    images, names = generated(chosen, 12, "test")
+    assert names.tolist() == [g.name for g in chosen for _ in range(12)]
+    rendered = load_setup("closed", root=world.images)
+    for generator in chosen:
+        index = np.flatnonzero(np.array(rendered.sources) == generator.name)
+        mine = images[names == generator.name]
+        difference = mine - load_images(rendered.take(index).paths).astype(float)
+        assert np.abs(difference).max() <= 1  # another batch size may round otherwise
