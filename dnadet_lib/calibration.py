@@ -1,0 +1,52 @@
+"""Calibration: is a confidence of 0.9 right nine times in ten?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+BINS = 15
+
+
+def reliability(probabilities: np.ndarray, truth: np.ndarray, bins: int = BINS) -> pd.DataFrame:
+    """Compare confidence and accuracy in bins that hold equally many images.
+
+    Args:
+        probabilities: (N, K).
+        truth: (N,) class numbers.
+        bins: How many; fewer where there are fewer images.
+
+    Returns:
+        Columns confidence, accuracy (means of the bin) and images, by rising confidence.
+
+    Raises:
+        ValueError: no images, or rows do not sum to 1.
+    """
+    if not len(truth) or not np.allclose(probabilities.sum(axis=1), 1, atol=1e-3):
+        raise ValueError(f"{len(truth)} images: need one or more, with probabilities that sum to 1")
+    confidence = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == truth
+    rows = [
+        (confidence[part].mean(), correct[part].mean(), len(part))
+        for part in np.array_split(np.argsort(confidence, kind="stable"), min(bins, len(truth)))
+    ]
+    return pd.DataFrame(rows, columns=["confidence", "accuracy", "images"])
+
+
+def expected_calibration_error(
+    probabilities: np.ndarray, truth: np.ndarray, bins: int = BINS
+) -> float:
+    """Mean distance of confidence and accuracy over equal-mass bins, weighted by images.
+
+    Source:
+        Naeini et al. 2015; equal-mass bins after Nixon et al. 2019.
+    """
+    table = reliability(probabilities, truth, bins)
+    gaps = (table["confidence"] - table["accuracy"]).abs()
+    return float(np.average(gaps, weights=table["images"]))
+
+
+def brier_score(probabilities: np.ndarray, truth: np.ndarray) -> float:
+    """Mean squared distance of probabilities (N, K) to the truth, 0 to 2 (Brier 1950)."""
+    target = np.eye(probabilities.shape[1])[truth]
+    return float(np.mean(np.sum((probabilities - target) ** 2, axis=1)))

@@ -1,0 +1,85 @@
+"""Unknown architectures: scores that say "none of these", and how well they do.
+
+A score is high where an image looks unlike what the model was trained on. The images that it has to
+pass are of *unseen instances* of known architectures: against the training generators it would
+measure a new instance, not a new architecture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.special import logsumexp
+from sklearn.metrics import roc_auc_score
+
+from dnadet_lib.model import DNADet
+
+SCORES = ("maximum logit", "energy", "nearest neighbours")
+TRUE_POSITIVES = 0.95
+
+
+def maximum_logit(logits: np.ndarray) -> np.ndarray:
+    """Minus the largest of the logits (N, K): (N,) (Hendrycks 2022)."""
+    return -logits.max(axis=1)
+
+
+def energy(logits: np.ndarray) -> np.ndarray:
+    """Minus the log of the summed exponentials of the logits (N, K): (N,) (Liu 2020)."""
+    return -logsumexp(logits, axis=1)
+
+
+@torch.no_grad()
+def unknown_scores(model: DNADet, embeddings: np.ndarray) -> dict[str, np.ndarray]:
+    """Score embeddings (N, D) in all three ways; high means unknown. Each is (N,)."""
+    features = torch.from_numpy(embeddings).to(next(model.parameters()).device)
+    logits = model.classification_head(features).cpu().numpy()
+    nearest = model.unknown_score(features).cpu().numpy()
+    return dict(zip(SCORES, (maximum_logit(logits), energy(logits), nearest), strict=True))
+
+
+@dataclass(frozen=True)
+class OpenSetFigures:
+    """How well a score tells unknown architectures from known ones.
+
+    Attributes:
+        auroc: Probability that an unknown image scores above a known one.
+        fpr95: Share of unknown images that pass where 95% of the known ones do.
+        oscr: Area under the share of known images that pass and are named rightly, against the
+            share of unknown images that pass.
+    """
+
+    auroc: float
+    fpr95: float
+    oscr: float
+
+
+def open_set_figures(
+    known: np.ndarray, correct: np.ndarray, unknown: np.ndarray
+) -> OpenSetFigures:
+    """Measure a score.
+
+    Args:
+        known: (N,) scores of images of known architectures.
+        correct: (N,) whether each of them is named rightly.
+        unknown: (M,) scores of images of unknown architectures.
+
+    Raises:
+        ValueError: there are no scores of one kind.
+
+    Source:
+        Dhamija et al. 2018, section 3 (OSCR).
+    """
+    if not len(known) or not len(unknown):
+        raise ValueError(f"{len(known)} known and {len(unknown)} unknown images: both are needed")
+    truth = np.repeat([0, 1], [len(known), len(unknown)])
+    threshold = np.quantile(known, TRUE_POSITIVES)
+    right = np.sort(known[correct])
+    # Of each unknown image: known ones that are right and pass where it just fails; half of ties.
+    below = (np.searchsorted(right, unknown, "left") + np.searchsorted(right, unknown, "right")) / 2
+    return OpenSetFigures(
+        float(roc_auc_score(truth, np.concatenate([known, unknown]))),
+        float(np.mean(unknown <= threshold)),
+        float(np.mean(below) / len(known)),
+    )

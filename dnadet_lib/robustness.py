@@ -1,0 +1,115 @@
+"""Robustness: images degraded at five strengths, mildest first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from dnadet_lib.transforms import gaussian_noise, jpeg
+
+Operation = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """A way to degrade an image.
+
+    Attributes:
+        name: As printed.
+        unit: What a strength says.
+        strengths: Five, mildest first.
+        apply: Maps a uint8 image (H, W, 3), a strength and a random generator to one of that size.
+        pretrained: Whether pre-training has classes of its kind, so that the network has learned
+            to see it.
+    """
+
+    name: str
+    unit: str
+    strengths: tuple[float, ...]
+    apply: Operation
+    pretrained: bool
+
+
+def compress(image: np.ndarray, quality: float, rng: np.random.Generator) -> np.ndarray:
+    """Compress as JPEG of a quality and decompress."""
+    return jpeg(image, rng, quality=int(quality))
+
+
+def blur(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
+    """Blur with a Gaussian of sigma pixels."""
+    return cv2.GaussianBlur(image, (0, 0), sigma)
+
+
+def add_noise(image: np.ndarray, deviation: float, rng: np.random.Generator) -> np.ndarray:
+    """Add normal noise of a standard deviation on the 0 to 255 scale."""
+    return gaussian_noise(image, rng, variance=deviation**2)
+
+
+def resize_back(image: np.ndarray, scale: float, rng: np.random.Generator) -> np.ndarray:
+    """Resize by a factor and back, bilinear; smaller with area averaging."""
+    height, width = image.shape[:2]
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    smaller = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return cv2.resize(cv2.resize(image, size, interpolation=smaller), (width, height))
+
+
+def crop_and_resize(image: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Cut a random window of a share of either side and enlarge it to the image's size."""
+    height, width = image.shape[:2]
+    inner = max(1, round(height * share)), max(1, round(width * share))
+    top = int(rng.integers(0, height - inner[0] + 1))
+    left = int(rng.integers(0, width - inner[1] + 1))
+    window = image[top : top + inner[0], left : left + inner[1]]
+    return cv2.resize(window, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def shift(image: np.ndarray, pixels: float, rng: np.random.Generator) -> np.ndarray:
+    """Move the image right and down by whole pixels; the border is mirrored."""
+    step = int(pixels)
+    padded = np.pad(image, ((step, 0), (step, 0), (0, 0)), mode="symmetric")
+    return padded[: image.shape[0], : image.shape[1]]
+
+
+def jitter_colour(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+    """Scale brightness, contrast and saturation by random factors within 1 +- strength."""
+    brightness, contrast, saturation = rng.uniform(1 - strength, 1 + strength, 3)
+    pixels = image.astype(np.float32) * brightness
+    pixels = (pixels - pixels.mean()) * contrast + pixels.mean()
+    grey = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
+    pixels = (pixels - grey[..., None]) * saturation + grey[..., None]
+    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+
+
+DEGRADATIONS = (
+    Degradation("JPEG", "quality", (95, 90, 80, 65, 50), compress, True),
+    Degradation("blur", "sigma, pixels", (0.3, 0.5, 0.7, 1.0, 1.5), blur, True),
+    Degradation("noise", "standard deviation, of 255", (1, 2, 4, 7, 12), add_noise, True),
+    Degradation("resize", "factor", (1.5, 1.25, 0.9, 0.75, 0.5), resize_back, True),
+    Degradation("crop and resize", "side kept", (0.95, 0.9, 0.8, 0.7, 0.5), crop_and_resize, False),
+    Degradation("shift", "pixels", (1, 2, 3, 4, 8), shift, False),
+    Degradation("colour jitter", "strength", (0.05, 0.1, 0.2, 0.35, 0.5), jitter_colour, False),
+)
+
+
+def degrade(
+    images: np.ndarray, degradation: Degradation, strength: float, seed: int = 0
+) -> np.ndarray:
+    """Degrade uint8 images (N, H, W, 3); image i's randomness follows from the seed and i.
+
+    Raises:
+        ValueError: the strength is none of the degradation's.
+    """
+    if strength not in degradation.strengths:
+        raise ValueError(
+            f"{degradation.name}, {degradation.unit} {strength}: choose one of "
+            f"{', '.join(map(str, degradation.strengths))}"
+        )
+    return np.stack(
+        [
+            degradation.apply(image, strength, np.random.default_rng([seed, number]))
+            for number, image in enumerate(images)
+        ]
+    )

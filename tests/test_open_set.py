@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+import torch
+
+from dnadet_lib.open_set import SCORES, energy, maximum_logit, open_set_figures, unknown_scores
+
+
+def test_scores_by_hand():
+    logits = np.array([[2.0, 0.0], [np.log(3), np.log(5)]])
+    np.testing.assert_allclose(maximum_logit(logits), [-2, -np.log(5)])
+    np.testing.assert_allclose(energy(logits), [-np.log(np.exp(2) + 1), -np.log(8)])
+
+
+def test_a_model_scores_embeddings_in_three_ways(tiny_model):
+    embeddings = torch.randn(7, tiny_model.embedding_size)
+    scores = unknown_scores(tiny_model, embeddings.numpy())
+    assert tuple(scores) == SCORES
+    with torch.no_grad():
+        logits = tiny_model.classification_head(embeddings)
+        near = tiny_model.unknown_score(embeddings)
+    np.testing.assert_allclose(scores["maximum logit"], -logits.max(dim=1).values)
+    np.testing.assert_allclose(scores["nearest neighbours"], near)
+
+
+def test_figures_where_the_score_is_perfect_useless_and_upside_down():
+    known, right = np.linspace(0, 1, 100), np.ones(100, bool)
+    perfect = open_set_figures(known, right, known + 2)
+    assert (perfect.auroc, perfect.fpr95, perfect.oscr) == pytest.approx((1, 0, 1))
+    useless = open_set_figures(known, right, known)
+    assert (useless.auroc, useless.fpr95, useless.oscr) == pytest.approx((0.5, 0.95, 0.5))
+    worst = open_set_figures(known, right, known - 2)
+    assert (worst.auroc, worst.fpr95, worst.oscr) == pytest.approx((0, 1, 0))
+
+
+def test_oscr_counts_only_what_is_named_rightly():
+    """Four known at 0, 1, 2, 3; unknown at 0.5 and 2.5: by hand."""
+    known, unknown = np.arange(4.0), np.array([0.5, 2.5])
+    everything = open_set_figures(known, np.ones(4, bool), unknown)
+    assert everything.oscr == pytest.approx(everything.auroc) == pytest.approx((1 / 4 + 3 / 4) / 2)
+    half = open_set_figures(known, np.array([False, True, True, True]), unknown)
+    assert half.oscr == pytest.approx((0 + 2 / 4) / 2)
+    assert half.auroc == everything.auroc
+
+
+def test_both_kinds_of_images_are_needed():
+    with pytest.raises(ValueError, match="0 known and 2 unknown images"):
+        open_set_figures(np.array([]), np.array([], bool), np.ones(2))

@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+from support import photograph
+
+from dnadet_lib.robustness import DEGRADATIONS, degrade
+
+each = pytest.mark.parametrize("degradation", DEGRADATIONS, ids=lambda d: d.name)
+NAMED = {d.name: d for d in DEGRADATIONS}
+
+
+@pytest.fixture(scope="module")
+def images():
+    rng = np.random.default_rng(0)
+    return np.stack([photograph(rng, 64, 64) for _ in range(6)])
+
+
+@each
+def test_images_keep_their_kind(degradation, images):
+    assert len(degradation.strengths) == 5
+    for strength in degradation.strengths:
+        degraded = degrade(images, degradation, strength)
+        assert (degraded.dtype, degraded.shape) == (np.uint8, images.shape)
+        assert not np.array_equal(degraded, images)
+
+
+@each
+def test_mildest_comes_first(degradation, images):
+    change = [
+        np.abs(degrade(images, degradation, strength) - images.astype(float)).mean()
+        for strength in degradation.strengths
+    ]
+    assert change[0] < change[-1]
+
+
+@each
+def test_an_image_is_degraded_the_same_whatever_stands_beside_it(degradation, images):
+    strength = degradation.strengths[2]
+    together = degrade(images, degradation, strength, seed=3)
+    np.testing.assert_array_equal(together[:2], degrade(images[:2], degradation, strength, seed=3))
+
+
+def test_operations_that_pretraining_has_seen_are_marked():
+    seen = {name for name, degradation in NAMED.items() if degradation.pretrained}
+    assert seen == {"JPEG", "blur", "noise", "resize"}
+
+
+def test_a_shift_moves_pixels_unchanged(images):
+    shifted = degrade(images, NAMED["shift"], 3)
+    np.testing.assert_array_equal(shifted[:, 3:, 3:], images[:, :-3, :-3])
+
+
+def test_noise_has_the_named_deviation():
+    flat = np.full((4, 64, 64, 3), 128, np.uint8)
+    assert degrade(flat, NAMED["noise"], 7).std() == pytest.approx(7, rel=0.03)
+
+
+def test_colour_jitter_changes_colours_and_keeps_edges(images):
+    degraded = degrade(images, NAMED["colour jitter"], 0.2)
+    assert np.abs(degraded.mean(axis=(1, 2)) - images.mean(axis=(1, 2))).max() > 3
+    for before, after in zip(images, degraded, strict=True):
+        assert np.corrcoef(before.mean(axis=2).ravel(), after.mean(axis=2).ravel())[0, 1] > 0.99
+
+
+def test_a_crop_keeps_a_window_of_that_share(images):
+    """Half of a ramp's width, enlarged to all of it, is half as steep."""
+    ramp = np.broadcast_to(np.arange(64, dtype=np.uint8)[None, None, :, None] * 3, images.shape)
+    cropped = degrade(np.ascontiguousarray(ramp), NAMED["crop and resize"], 0.5).astype(float)
+    slope = np.diff(cropped[:, 30, 8:-8, 0], axis=1).mean()
+    assert slope == pytest.approx(1.5, rel=0.1)
+
+
+def test_another_strength_is_refused(images):
+    with pytest.raises(ValueError, match="JPEG, quality 42: choose one of 95, 90, 80, 65, 50"):
+        degrade(images, NAMED["JPEG"], 42)
