@@ -191,22 +191,22 @@ def trivial_rows() -> list[Row]:
     return rows
 
 
-def stage_1_card() -> None:
-    """Write the card of the pre-trained checkpoint, measured on test photographs."""
-    model = load_model("pocket_pretrain")
+def stage_1_card(name: str, step: str, front: str) -> None:
+    """Write the card of a pre-trained checkpoint, measured on test photographs."""
+    model = load_model(name)
     data = stages.transformation_set("test", 64, each=20)
     figures = stages.pretraining_scores(data, stages.predict_transformations(model, data))
     lines = "\n".join(f"| {name} | {value:.3f} |" for name, value in figures.items())
     write(
-        DATA / "checkpoints" / "pocket_pretrain.md",
-        f"""# pocket_pretrain: the 170 transformations
+        DATA / "checkpoints" / f"{name}.md",
+        f"""# {name}: the 170 transformations
 
-Stage 1 of DNA-Det at pocket size. It names which of 170 image transformations a 64-pixel crop
-went through; stage 2 starts from its backbone.
+Stage 1 of DNA-Det at pocket size, {front} the high-pass front end. It names which of 170 image
+transformations a 64-pixel crop went through; stage 2 starts from its backbone.
 
 - Data: crops of meadow's train photographs; epoch chosen on dev photographs.
-- Command: `python data/train_checkpoints.py pretrain` (seed 0).
-- Preset: `{get_preset("pocket_pretrain")}`
+- Command: `python data/train_checkpoints.py {step}` (seed 0).
+- Preset: `{get_preset(name)}`
 
 Measured on {len(data.labels)} transformed crops of meadow's test photographs, none of which was
 seen in training (chance: accuracy {1 / 170:.3f}):
@@ -313,7 +313,7 @@ def main() -> None:
     render()
     readme_figure()
     data_card()
-    stage_1_card()
+    stage_1_card("pocket_pretrain", "pretrain", "with")
     stage_2_cards()
 
 

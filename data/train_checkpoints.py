@@ -1,9 +1,10 @@
 """Train the shipped checkpoints, and the comparison on dev generators that chose the preset.
 
-    python data/train_checkpoints.py pretrain     # data/checkpoints/pocket_pretrain.safetensors
-    python data/train_checkpoints.py compare      # data/checkpoints/comparison.csv, dev only
-    python data/train_checkpoints.py train        # pocket.safetensors and whole_raw.safetensors
-    python data/train_checkpoints.py              # all of it; then data/make_cards.py
+    python data/train_checkpoints.py pretrain      # data/checkpoints/pocket_pretrain.safetensors
+    python data/train_checkpoints.py pretrain_raw  # the same without the high-pass front end
+    python data/train_checkpoints.py compare       # data/checkpoints/comparison.csv, dev only
+    python data/train_checkpoints.py train         # pocket.safetensors and whole_raw.safetensors
+    python data/train_checkpoints.py               # all of it; then data/make_cards.py
 
 Runs resume from `build/checkpoints/NAME/`; the comparison keeps the rows that it has.
 """
@@ -15,6 +16,7 @@ import csv
 import shutil
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -25,14 +27,14 @@ from dnadet_lib.evaluation import generator_accuracies, predict, setup_accuracy
 from dnadet_lib.files import atomic_path
 from dnadet_lib.model import DNADet, load_model
 from dnadet_lib.paths import build_folder
-from dnadet_lib.presets import Preset, pocket, pocket_pretrain, whole_raw
+from dnadet_lib.presets import Preset, pocket, pocket_pretrain, pocket_pretrain_raw, whole_raw
 from dnadet_lib.zoo import render
 
 CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
 PRETRAIN_SEED, TRAIN_SEED = 0, 0
 
 
-def pretrain(preset: Preset = pocket_pretrain) -> None:
+def pretrain(preset: Preset) -> None:
     """Train stage 1 and ship it."""
     folder = build_folder() / "checkpoints" / preset.name
     stages.run_pretraining(preset, seed=PRETRAIN_SEED, folder=folder)
@@ -119,7 +121,12 @@ def train() -> None:
 def main() -> None:
     """Run one step or all."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    steps = {"pretrain": pretrain, "compare": compare, "train": train}
+    steps = {
+        "pretrain": partial(pretrain, pocket_pretrain),
+        "pretrain_raw": partial(pretrain, pocket_pretrain_raw),
+        "compare": compare,
+        "train": train,
+    }
     parser.add_argument("steps", nargs="*", choices=[*steps, []], help="default: all in order")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
     options = parser.parse_args()

@@ -72,6 +72,12 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", action="store_true", help="print the rows as JSON")
     evaluate.add_argument("--out", type=Path, help="folder for results and predictions")
     add_labelled(evaluate, "test")
+    evaluate.add_argument(
+        "--suite", choices=("pocket", "smoke"),
+        help="train and measure every method on the zoo at this profile, instead of one model",
+    )  # fmt: skip
+    evaluate.add_argument("--rows", nargs="+", metavar="NAME", help="of the suite (default: all)")
+    evaluate.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of the suite")
 
     audit = add(audit_command, "audit", "look for leaks and trivial traces in train and test lists")
     add_profile(audit)
@@ -265,11 +271,13 @@ def train_command(options: argparse.Namespace) -> int:
 
 
 def evaluate_command(options: argparse.Namespace) -> int:
-    """Measure a model on the zoo's set-ups or on labelled images."""
+    """Measure a model on the zoo's set-ups or on labelled images, or run the suite."""
     from dnadet_lib import evaluation
     from dnadet_lib.model import load_model
     from dnadet_lib.zoo import available_setups, image_root, load_setup
 
+    if options.suite:
+        return suite_command(options)
     # A released .pth holds no class names: those of the annotation file are its own.
     released = Path(options.model).suffix == ".pth"
     model = load_model(options.model, options.classes if released else None)
@@ -291,6 +299,28 @@ def evaluate_command(options: argparse.Namespace) -> int:
         print(evaluation.results_json(rows))
     else:
         print(evaluation.results_table(rows), end="")
+    return 0
+
+
+def suite_command(options: argparse.Namespace) -> int:
+    """Fill the table: methods by set-ups."""
+    from dnadet_lib.evaluation import results_json
+    from dnadet_lib.methods import REFERENCE, all_methods
+    from dnadet_lib.paths import build_folder
+    from dnadet_lib.suite import run_suite, write_suite
+    from dnadet_lib.zoo import available_setups, image_root
+
+    methods = all_methods()
+    chosen = options.rows or list(methods)
+    if odd := [name for name in chosen if name not in methods]:
+        raise ValueError(f"--rows {odd[0]!r}: choose of {'; '.join(methods)}")
+    folder = options.out or build_folder() / "suite" / options.suite
+    predictions = run_suite(
+        [methods[name] for name in chosen], image_root(options.suite), folder,
+        seeds=options.seeds, setups=options.setups or available_setups(),
+    )  # fmt: skip
+    rows = write_suite(predictions, REFERENCE, folder)
+    print(results_json(rows) if options.json else (folder / "results.md").read_text(), end="")
     return 0
 
 

@@ -229,14 +229,14 @@ def results_json(rows: Sequence[Row]) -> str:
     return json.dumps({"rows": plain}, indent=1, allow_nan=False)
 
 
-def results_table(rows: Sequence[Row]) -> str:
-    """Markdown table of accuracies: a line a method, a column a set-up, 95% intervals."""
-    accuracies = {(r.method, r.setup): r for r in rows if r.metric == "accuracy"}
+def results_table(rows: Sequence[Row], metric: str = "accuracy") -> str:
+    """Markdown table of one figure: a line a method, a column a set-up, 95% intervals."""
+    accuracies = {(r.method, r.setup): r for r in rows if r.metric == metric}
     setups = list(dict.fromkeys(setup for _, setup in accuracies))
     lines = []
     for method in dict.fromkeys(m for m, _ in accuracies):
         found = [accuracies.get((method, setup)) for setup in setups]
-        cells = [f"{r.value:.3f} [{r.low:.3f}, {r.high:.3f}]" if r else "" for r in found]
+        cells = [str(Interval(r.value, r.low, r.high, "")) if r else "" for r in found]
         lines.append([method, *cells])
     return markdown_table(pd.DataFrame(lines, columns=["method", *setups])) + "\n"
 

@@ -27,6 +27,7 @@ class Preset:
         temperature: Of the contrastive loss.
         weight_rate: Learning rate of the automatic loss weights.
         contrast: Whether the contrastive loss is used beside cross-entropy.
+        learned_weights: Whether the weights of the two losses are learned; else both count 1.
         steps_per_epoch: Steps after which dev is scored; None for a pass over the images.
         transform_size: Pre-training: side of the crop that is transformed, in pixels.
         double_softmax: The release's fault: softmax before cross-entropy.
@@ -47,6 +48,7 @@ class Preset:
     temperature: float = 0.07
     weight_rate: float = 0.01
     contrast: bool = True
+    learned_weights: bool = True
     steps_per_epoch: int | None = None
     transform_size: int = 128
     double_softmax: bool = False
@@ -90,6 +92,9 @@ pocket_pretrain = Preset(
     steps_per_epoch=500,
     transform_size=64,
 )
+pocket_pretrain_raw = replace(
+    pocket_pretrain, name="pocket_pretrain_raw", input=replace(_NATIVE, high_pass=False)
+)
 whole_raw = replace(
     pocket,
     name="whole_raw",
@@ -107,7 +112,7 @@ PRESETS = {
     preset.name: preset
     for preset in (
         paper_celeba, paper_lsun, paper_wild, paper_pretrain,
-        pocket, pocket_pretrain, whole_raw, smoke, smoke_pretrain,
+        pocket, pocket_pretrain, pocket_pretrain_raw, whole_raw, smoke, smoke_pretrain,
     )
 }  # fmt: skip
 

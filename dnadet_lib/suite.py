@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from sklearn.base import ClassifierMixin, clone
 
 from dnadet_lib.baselines import NetworkClassifier
 from dnadet_lib.data import ImageSet, load_images, read_image
-from dnadet_lib.evaluation import Row, origins, predict
+from dnadet_lib.evaluation import Row, origins, predict, results_json, results_table
 from dnadet_lib.files import atomic_path
 from dnadet_lib.intervals import mean_interval, mean_of_groups
 from dnadet_lib.model import load_model
@@ -113,7 +114,7 @@ def run_suite(
                 table = read_scores(file, hashes[setup])
                 if table is None:
                     if classify is None:
-                        print(f"{method.name}, seed {seed}", flush=True)
+                        print(f"{method.name}, seed {seed}", file=sys.stderr, flush=True)
                         classify = method.fit(train, dev, seed, work)
                     table = score_table(classify, images.with_classes(train.classes))
                     table["image"] = hashes[setup]
@@ -202,3 +203,34 @@ def differences(accuracy: pd.DataFrame, reference: str) -> pd.DataFrame:
     others = accuracy.drop(index=reference, level="method")
     own = accuracy.loc[reference].reindex(others.index.droplevel("method"))
     return others.rsub(own.to_numpy())
+
+
+def write_suite(predictions: pd.DataFrame, reference: str, folder: Path) -> list[Row]:
+    """Write the table of what `run_suite` returned, and return its rows.
+
+    Args:
+        predictions: One row an image.
+        reference: The method whose lead over each other one is given, paired by generator.
+        folder: Gets `results.json`, `accuracy.csv` (a row a generator, a column a seed)
+            and `results.md`.
+    """
+    accuracy = generator_table(predictions)
+    first = predictions[predictions["seed"] == predictions["seed"].iloc[0]]
+    first = first[first["method"] == first["method"].iloc[0]]
+    images = first.groupby(["setup", "generator"]).size()
+    rows = table_rows(accuracy, images)
+    text = results_table(rows)
+    text += "\nMean over generators and training seeds; 95% interval over generators.\n"
+    if reference in accuracy.index.unique("method"):
+        leads = table_rows(differences(accuracy, reference), images, "lead")
+        if leads:
+            text += f"\nLead of *{reference}* over each, paired by generator:\n\n"
+            text += results_table(leads, "lead")
+        rows += leads
+    with atomic_path(folder / "accuracy.csv") as temporary:
+        accuracy.rename(columns="seed {}".format).round(4).to_csv(temporary)
+    with atomic_path(folder / "results.json") as temporary:
+        temporary.write_text(results_json(rows) + "\n", encoding="utf-8")
+    with atomic_path(folder / "results.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return rows

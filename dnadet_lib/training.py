@@ -177,7 +177,10 @@ def train_step(run: Run, views: np.ndarray, labels: np.ndarray, preset: Preset) 
     if projected is not None:
         contrast = SupConLoss(preset.temperature)(projected.view(batch, count, -1), targets)
         losses["contrast"] = contrast
-        total = run.weights(classification, contrast)
+        if preset.learned_weights:
+            total = run.weights(classification, contrast)
+        else:
+            total = classification + contrast
     run.optimiser.zero_grad(set_to_none=True)
     total.backward()
     run.optimiser.step()

@@ -162,6 +162,20 @@ def test_evaluate_on_the_zoo(world, checkpoint, tmp_path, capsys):
             assert row["value"] == pytest.approx(accuracy[row["metric"][7:]])
 
 
+def test_evaluate_the_suite(world, tmp_path, capsys):
+    arguments = ["evaluate", "--suite", "smoke", "--seeds", "0", "--out", str(tmp_path), "--json"]
+    rows = ["--rows", "residual correlation", "--setups", "closed", "seed"]
+    assert main([*arguments, *rows]) == 0
+    found = strict(capsys.readouterr().out)["rows"]
+    assert {row["method"] for row in found} == {"residual correlation"}
+    assert {row["setup"] for row in found} == {"closed", "seed"}
+    assert (tmp_path / "results.md").is_file()
+    assert main([*arguments, "--rows", "magic"]) == 1
+    assert "--rows 'magic': choose of residual correlation; DCT regression" in (
+        capsys.readouterr().err
+    )
+
+
 def test_evaluate_on_images_of_ones_own(tmp_path, checkpoint, capsys, rng):
     for name in ("Real", "ProGAN", "MMDGAN", "SNGAN", "InfoMaxGAN"):
         write_images(tmp_path / "mine" / name, 2, rng)

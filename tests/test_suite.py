@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -133,3 +134,22 @@ def test_differences_are_paired_by_generator():
     assert (row.low, row.high) == pytest.approx((0.1, 0.1))  # though generators differ by 60 points
     with pytest.raises(ValueError, match="no method 'theirs' to compare with: ours, rival"):
         suite.differences(table, "theirs")
+
+
+def test_the_table_is_written_with_its_leads(world, tmp_path, counted):
+    always, _ = counted
+    rival = suite.Method("never Real", lambda *_: lambda images: np.eye(5)[[1] * len(images)])
+    predictions = suite.run_suite([always, rival], world.images, tmp_path / "work", seeds=[0, 1])
+    rows = suite.write_suite(predictions, "always Real", tmp_path)
+    text = (tmp_path / "results.md").read_text()
+    assert "| method | closed | seed | loss | finetune | dataset | mean of the four |" in text
+    assert "Lead of *always Real* over each" in text
+    found = {(r.method, r.setup, r.metric): r.value for r in rows}
+    assert found["always Real", "closed", "accuracy real/meadow"] == 1
+    assert found["never Real", "seed", "accuracy ProGAN_meadow_s2"] == 1
+    assert found["never Real", "seed", "lead ProGAN_meadow_s2"] == -1
+    written = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert len(written) == len(rows)
+    table = pd.read_csv(tmp_path / "accuracy.csv")
+    assert list(table) == ["method", "setup", "generator", "seed 0", "seed 1"]
+    assert len(table) == sum(r.metric.startswith("accuracy ") for r in rows)

@@ -207,6 +207,18 @@ def test_without_contrast_the_projection_head_stays_as_it_is(images):
     assert torch.equal(run.head[0].weight, before)
 
 
+def test_loss_weights_stay_as_they_are_unless_they_are_learned(images):
+    moved = {}
+    for learned in (True, False):
+        preset = replace(SMALL, learned_weights=learned)
+        run = start_run(new_model(), preset, steps=1)
+        before = [p.clone() for p in run.weights.parameters()]
+        views, labels = next(PatchBatches(*images, preset).epoch(np.random.default_rng(0)))
+        train_step(run, views, labels, preset)
+        moved[learned] = not all(map(torch.equal, before, run.weights.parameters()))
+    assert moved == {True: True, False: False}
+
+
 def test_learning_rate_falls_as_the_preset_says(images):
     run = start_run(new_model(), SMALL_STEPS, steps=4)
     batches = PatchBatches(*images, replace(SMALL_STEPS, steps_per_epoch=4))
