@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from sklearn.metrics import confusion_matrix, f1_score, recall_score
 
-from dnadet_lib.data import ImageSet, read_image
+from dnadet_lib.data import ImageSet
 from dnadet_lib.files import atomic_path
 from dnadet_lib.intervals import mean_interval
 from dnadet_lib.model import DNADet
@@ -51,6 +52,22 @@ class Predictions:
         return self.predicted == self.truth
 
 
+def embed_images(model: DNADet, images: Sequence[Path | np.ndarray]) -> np.ndarray:
+    """Embed images, in batches: (N, D).
+
+    Args:
+        model: Embeds.
+        images: Files, or uint8 arrays (H, W, 3).
+
+    Raises:
+        OSError: a file cannot be read; it is named.
+        ValueError: an image is smaller than a patch; its file is named.
+    """
+    chunks = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+    parts = [model.infer([model.views_of(image) for image in chunk]) for chunk in chunks]
+    return torch.cat(parts).cpu().numpy()
+
+
 def predict(model: DNADet, images: ImageSet) -> Predictions:
     """Run a model over a set-up, in batches.
 
@@ -61,24 +78,15 @@ def predict(model: DNADet, images: ImageSet) -> Predictions:
         ValueError: an image is smaller than a patch, or its class is none of the model's.
     """
     images = images.with_classes(model.classes)
-    embeddings, probabilities, scores = [], [], []
-    for start in range(0, len(images), BATCH):
-        views = []
-        for path in images.paths[start : start + BATCH]:
-            try:
-                views.append(model.prepare(read_image(path)))
-            except ValueError as error:
-                raise ValueError(f"{path}: {error}") from error
-        embedded = model.infer(views)
-        embeddings.append(embedded.cpu().numpy())
-        probabilities.append(model.probabilities(embedded).cpu().numpy())
-        scores.append(model.unknown_score(embedded).cpu().numpy())
+    embeddings = embed_images(model, images.paths)
+    device = next(model.parameters()).device
+    features = torch.from_numpy(embeddings).to(device)
     sources = images.sources or [images.classes[k] for k in images.labels]
     return Predictions(
         images.labels,
-        np.concatenate(probabilities),
-        np.concatenate(embeddings),
-        np.concatenate(scores),
+        model.probabilities(features).cpu().numpy(),
+        embeddings,
+        model.unknown_score(features).cpu().numpy(),
         np.array(sources),
         images.classes,
     )

@@ -206,7 +206,7 @@ class DNADet(nn.Module):
         """
         if len(images) == 0:
             raise ValueError("no images given: attribute needs at least one")
-        embeddings = torch.cat([self.infer([self._views_of(image)]) for image in images])
+        embeddings = torch.cat([self.infer([self.views_of(image)]) for image in images])
         probabilities = self.probabilities(embeddings).cpu().numpy()
         scores = self.unknown_score(embeddings).cpu().numpy()
         return Attribution(
@@ -217,7 +217,8 @@ class DNADet(nn.Module):
             ~(scores > self.threshold),
         )
 
-    def _views_of(self, image: Path | str | Image.Image | np.ndarray) -> np.ndarray:
+    def views_of(self, image: Path | str | Image.Image | np.ndarray) -> np.ndarray:
+        """Prepare an image of any kind: uint8 views (V, h, w, 3); errors name its file."""
         if isinstance(image, Path | str):
             try:
                 return self.prepare(read_image(Path(image)))

@@ -7,9 +7,11 @@ measure a new instance, not a new architecture.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.special import logsumexp
 from sklearn.metrics import roc_auc_score
@@ -82,4 +84,34 @@ def open_set_figures(
         float(roc_auc_score(truth, np.concatenate([known, unknown]))),
         float(np.mean(unknown <= threshold)),
         float(np.mean(below) / len(known)),
+    )
+
+
+def open_set_table(
+    known: Mapping[str, np.ndarray],
+    correct: np.ndarray,
+    unknown: Mapping[str, np.ndarray],
+    generators: np.ndarray,
+) -> pd.DataFrame:
+    """Measure every score on every unknown generator.
+
+    Args:
+        known: (N,) of each score, of unseen instances of known architectures.
+        correct: (N,) whether each of those is named rightly.
+        unknown: (M,) of each score, of unknown architectures.
+        generators: (M,) generator of each of those.
+
+    Returns:
+        Columns score, generator, auroc, fpr95, oscr.
+    """
+    return pd.DataFrame(
+        [
+            {
+                "score": score,
+                "generator": name,
+                **asdict(open_set_figures(known[score], correct, values[generators == name])),
+            }
+            for score, values in unknown.items()
+            for name in np.unique(generators)
+        ]
     )

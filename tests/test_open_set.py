@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from dnadet_lib.open_set import SCORES, energy, maximum_logit, open_set_figures, unknown_scores
+from dnadet_lib.open_set import (
+    SCORES,
+    energy,
+    maximum_logit,
+    open_set_figures,
+    open_set_table,
+    unknown_scores,
+)
 
 
 def test_scores_by_hand():
@@ -45,3 +52,12 @@ def test_oscr_counts_only_what_is_named_rightly():
 def test_both_kinds_of_images_are_needed():
     with pytest.raises(ValueError, match="0 known and 2 unknown images"):
         open_set_figures(np.array([]), np.array([], bool), np.ones(2))
+
+
+def test_the_table_takes_each_generator_alone():
+    known = {"good": np.zeros(10), "bad": np.zeros(10)}
+    unknown = {"good": np.array([1.0, 1, -1, -1]), "bad": np.full(4, -1.0)}
+    table = open_set_table(known, np.ones(10, bool), unknown, np.array(["a", "a", "b", "b"]))
+    assert table.set_index(["score", "generator"])["auroc"].to_dict() == {
+        ("good", "a"): 1, ("good", "b"): 0, ("bad", "a"): 0, ("bad", "b"): 0,
+    }  # fmt: skip

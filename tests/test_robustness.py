@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from support import photograph
 
-from dnadet_lib.robustness import DEGRADATIONS, degrade
+from dnadet_lib.robustness import DEGRADATIONS, accuracy_curves, degrade
 
 each = pytest.mark.parametrize("degradation", DEGRADATIONS, ids=lambda d: d.name)
 NAMED = {d.name: d for d in DEGRADATIONS}
@@ -72,3 +72,21 @@ def test_a_crop_keeps_a_window_of_that_share(images):
 def test_another_strength_is_refused(images):
     with pytest.raises(ValueError, match="JPEG, quality 42: choose one of 95, 90, 80, 65, 50"):
         degrade(images, NAMED["JPEG"], 42)
+
+
+def test_curves_hold_every_degradation_strength_and_generator():
+    """A classifier of brightness: noise cannot fool it, a strong change of colours can."""
+    rng = np.random.default_rng(4)
+    images = rng.integers(0, 20, (40, 16, 16, 3)) + np.where(np.arange(40) < 20, 100, 120)[
+        :, None, None, None
+    ]
+    truth, generators = (np.arange(40) >= 20).astype(int), np.array(["dark", "light"]).repeat(20)
+    curves = accuracy_curves(
+        lambda x: (x.mean(axis=(1, 2, 3)) > 119).astype(int), images.astype(np.uint8), truth,
+        generators, [NAMED["noise"], NAMED["colour jitter"]],
+    )  # fmt: skip
+    table = curves.pivot_table(index=["degradation", "strength"], columns="generator")["accuracy"]
+    assert len(table) == 11
+    assert table.loc["none", 0].tolist() == [1, 1]
+    assert table.loc["noise", 12].tolist() == [1, 1]
+    assert table.loc["colour jitter", 0.5].mean() < 0.9
