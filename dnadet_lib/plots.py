@@ -244,6 +244,92 @@ def generator_dots(rows: Sequence[Row], chance: float | None = None) -> Figure:
     return figure
 
 
+def suite_dots(rows: Sequence[Row]) -> Figure:
+    """Draw the suite's table: a panel a set-up, a line a method, mean accuracy and interval.
+
+    Args:
+        rows: Of `suite.table_rows`; the first method stands on top.
+    """
+    figures = {(r.method, r.setup): r for r in rows if r.metric == "accuracy"}
+    methods = list(dict.fromkeys(method for method, _ in figures))
+    setups = list(dict.fromkeys(setup for _, setup in figures))
+    size = 2.2 * len(setups) + 3, 0.42 * len(methods) + 1.6
+    figure, axes = plt.subplots(1, len(setups), figsize=size, sharey=True, squeeze=False)
+    for axis, setup in zip(axes[0], setups, strict=True):
+        for height, method in enumerate(methods):
+            row = figures[method, setup]
+            axis.plot([row.low, row.high], [height, height], color=LINE_COLOURS[0])
+            axis.plot(row.value, height, "o", color=LINE_COLOURS[0], clip_on=False)
+        axis.set(xlim=(0, 1), xticks=(0, 0.5, 1), xlabel="accuracy", title=setup)
+        axis.grid(axis="y", color="#DDDDDD", linewidth=0.8)
+    axes[0, 0].set_yticks(range(len(methods)), methods)
+    axes[0, 0].invert_yaxis()
+    return figure
+
+
+def position_maps(maps: Mapping[str, np.ndarray], learned: tuple[int, int]) -> Figure:
+    """Draw accuracy by cell of the grid, one heat-map a kind of label; the learned cell is framed.
+
+    Args:
+        maps: Title -> (5, 5) accuracies.
+        learned: Row and column of the learned cell.
+    """
+    figure, axes = plt.subplots(1, len(maps), figsize=(4.6 * len(maps), 4.9), squeeze=False)
+    for axis, (title, accuracy) in zip(axes[0], maps.items(), strict=True):
+        numbers = range(1, accuracy.shape[0] + 1)
+        matrix(axis, pd.DataFrame(accuracy, numbers, numbers), title)
+        axis.tick_params(axis="x", rotation=0)
+        axis.set(xlabel="column of the grid", ylabel="row of the grid", aspect="equal")
+        row, column = learned
+        axis.add_patch(
+            Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="#D55E00", linewidth=4)
+        )
+    return figure
+
+
+def reliability_curve(axis: Axes, table: pd.DataFrame, title: str = "") -> None:
+    """Draw accuracy against confidence, a dot a bin, and the line where both are equal.
+
+    Args:
+        axis: Where.
+        table: Of `calibration.reliability`.
+        title: Of the axis.
+    """
+    axis.plot([0, 1], [0, 1], color="#999999", linestyle=":")
+    axis.plot(table["confidence"], table["accuracy"], "o-", color=LINE_COLOURS[0], clip_on=False)
+    low = min(table["confidence"].min(), table["accuracy"].min()) // 0.1 / 10
+    axis.set(xlim=(low, 1), ylim=(low, 1), aspect="equal", title=title)
+    axis.set(xlabel="confidence", ylabel="accuracy")
+
+
+def degradation_curves(table: pd.DataFrame, marked: Mapping[str, str]) -> Figure:
+    """Draw mean accuracy over generators against the strength of each degradation.
+
+    Args:
+        table: Columns degradation, strength, value, low, high; "none" is drawn as a line across.
+        marked: Degradation -> label of the horizontal axis, in the order of the panels.
+    """
+    columns = 4
+    lines = -(-len(marked) // columns)
+    figure, axes = plt.subplots(
+        lines, columns, figsize=(3.4 * columns, 3.1 * lines), sharey=True, squeeze=False
+    )
+    plain = table.loc[table["degradation"] == "none", "value"].item()
+    for axis, (name, label) in zip(axes.flat, marked.items(), strict=False):
+        part = table[table["degradation"] == name]
+        places = range(1, len(part) + 1)
+        axis.axhline(plain, color="#999999", linestyle=":")
+        axis.fill_between(places, part["low"], part["high"], color=LINE_COLOURS[0], alpha=0.2)
+        axis.plot(places, part["value"], "o-", color=LINE_COLOURS[0])
+        axis.set_xticks(places, [f"{strength:g}" for strength in part["strength"]])
+        axis.set(title=name, xlabel=label, ylim=(0, 1.02))
+    for axis in axes[:, 0]:
+        axis.set_ylabel("accuracy")
+    for axis in axes.flat[len(marked) :]:
+        axis.set_visible(False)
+    return figure
+
+
 def scatter_map(
     axis: Axes, points: np.ndarray, labels: np.ndarray, classes: Sequence[str], title: str = ""
 ) -> None:

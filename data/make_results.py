@@ -1,0 +1,209 @@
+"""Measure the evidence and write `data/RESULTS.md`.
+
+    python data/make_results.py suite         # the table; hours from scratch, resumes row by row
+    python data/make_results.py position      # what one cell of the grid teaches about the others
+    python data/make_results.py unknown       # architectures that the model does not know
+    python data/make_results.py calibration
+    python data/make_results.py robustness
+    python data/make_results.py               # all of it, and the page
+
+Every step leaves its figures in `data/results/` and writes the page anew from what is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from dnadet_lib import plots
+from dnadet_lib.calibration import brier_score, expected_calibration_error, reliability
+from dnadet_lib.data import ImageSet, load_images
+from dnadet_lib.evaluation import Predictions, embed_images, origins, predict
+from dnadet_lib.files import atomic_path
+from dnadet_lib.intervals import mean_interval
+from dnadet_lib.methods import REFERENCE, all_methods
+from dnadet_lib.model import DNADet, load_model
+from dnadet_lib.open_set import open_set_table, unknown_scores
+from dnadet_lib.paths import build_folder
+from dnadet_lib.position import PositionStudy, generated, position_study
+from dnadet_lib.robustness import DEGRADATIONS, accuracy_curves
+from dnadet_lib.suite import run_suite, write_suite
+from dnadet_lib.zoo import CLASSES, image_root, load_setup, read_manifest, render
+
+DATA = Path(__file__).resolve().parent
+RESULTS = DATA / "results"
+MODEL = "pocket"
+CENTRE = (2, 2)
+POSITION_IMAGES = {"train": 1000, "test": 300}  # a generator
+SEEDS = (0, 1, 2, 3)
+ROBUSTNESS_IMAGES = 200  # a generator
+CHANGED = ("seed", "loss", "finetune")  # unseen instances, of the content that was learned
+
+
+def save(figure: Figure, name: str) -> None:
+    """Write a figure as PNG."""
+    with atomic_path(RESULTS / f"{name}.png") as temporary:
+        figure.savefig(temporary, format="png", dpi=100)
+    plt.close(figure)
+
+
+def save_table(table: pd.DataFrame, name: str) -> None:
+    """Write a table as CSV."""
+    with atomic_path(RESULTS / f"{name}.csv") as temporary:
+        table.round(4).to_csv(temporary, index=False)
+
+
+def suite() -> None:
+    """Fill the table."""
+    work = build_folder() / "suite" / "pocket"
+    predictions = run_suite(all_methods().values(), image_root(), work)
+    rows = write_suite(predictions, REFERENCE, RESULTS)
+    save(plots.suite_dots(rows), "results")
+
+
+def position() -> None:
+    """Learn one cell, test all: by architecture and by weights, four sets of generators each."""
+    manifest = read_manifest()
+    own_loss = {g.architecture: g.loss for g in manifest if g.role == "train"}
+    trained = {
+        (g.architecture, g.seed): g
+        for g in manifest
+        if g.loss == own_loss.get(g.architecture)
+        and g.content == "meadow"
+        and not g.finetuned_from
+    }
+    groups = {
+        ("architecture", f"seed {seed}"): [trained[name, seed] for name in CLASSES[1:]]
+        for seed in SEEDS
+    } | {
+        ("weights", name): [trained[name, seed] for seed in SEEDS] for name in CLASSES[1:]
+    }
+    rows, centres = [], {}
+    for (label, name), generators in groups.items():
+        train, test = (generated(generators, n, split) for split, n in POSITION_IMAGES.items())
+        study = position_study(train, test)
+        centres.setdefault(label, []).append(study.accuracy[study.learned.index(CENTRE)])
+        rows.append({"label": label, "generators": name, **position_figures(study)})
+        print(rows[-1], flush=True)
+    save_table(pd.DataFrame(rows), "position")
+    maps = {f"label: {label}": np.mean(parts, axis=0) for label, parts in centres.items()}
+    save(plots.position_maps(maps, CENTRE), "position")
+
+
+def position_figures(study: PositionStudy) -> dict[str, float]:
+    """Mean accuracies of a study's networks, and the fall-off."""
+    return {
+        "learned cell": float(study.own.mean()),
+        "elsewhere inside": float(study.elsewhere.mean()),
+        "border": float(study.border.mean()),
+        "fall-off": study.fall_off[0],
+        "kept above chance": study.kept[0],
+    }
+
+
+def unknown() -> None:
+    """Score unknown architectures against unseen instances of known ones."""
+    model = load_model(MODEL)
+    tables = []
+    for split, setups in {"dev": ("dev",), "test": CHANGED}.items():
+        known = [predict(model, load_setup(setup)) for setup in setups]
+        if split == "test":  # the changed generators bring no photographs
+            closed = load_setup("closed")
+            real = np.flatnonzero(closed.labels == CLASSES.index("Real"))
+            known.append(predict(model, closed.take(real)))
+        images = load_setup("unknown", split)
+        embeddings = np.concatenate([p.embeddings for p in known])
+        correct = np.concatenate([p.correct for p in known])
+        table = open_set_table(
+            unknown_scores(model, embeddings), correct,
+            unknown_scores(model, embed_images(model, images.paths)), np.array(images.sources),
+        )  # fmt: skip
+        tables.append(table.assign(split=split))
+    save_table(pd.concat(tables), "unknown")
+
+
+def at_temperature(model: DNADet, predictions: Predictions, temperature: float) -> np.ndarray:
+    """Probabilities (N, K) of a set-up at a temperature."""
+    with torch.no_grad():
+        logits = model.classification_head(torch.from_numpy(predictions.embeddings))
+    return (logits / temperature).softmax(dim=1).numpy()
+
+
+def calibration() -> None:
+    """Compare confidence with accuracy, before and after temperature scaling on dev."""
+    model = load_model(MODEL)
+    rows, tables = [], {}
+    for setup in ("closed", *CHANGED, "dataset"):
+        predictions = predict(model, load_setup(setup))
+        for scaled, temperature in (("before", 1.0), ("after", model.temperature)):
+            probabilities = at_temperature(model, predictions, temperature)
+            error = expected_calibration_error(probabilities, predictions.truth)
+            score = brier_score(probabilities, predictions.truth)
+            rows.append(
+                {"setup": setup, "scaling": scaled, "temperature": temperature,
+                 "calibration error": error, "Brier score": score}
+            )  # fmt: skip
+        tables[setup] = reliability(probabilities, predictions.truth)
+    save_table(pd.DataFrame(rows), "calibration")
+    figure, axes = plt.subplots(1, len(tables), figsize=(3.6 * len(tables), 4))
+    for axis, (setup, table) in zip(axes, tables.items(), strict=True):
+        plots.reliability_curve(axis, table, setup)
+    save(figure, "calibration")
+
+
+def robustness() -> None:
+    """Measure accuracy on degraded images of the seed, loss and finetune set-ups."""
+    model = load_model(MODEL)
+    sets = [first_of_each(load_setup(setup), ROBUSTNESS_IMAGES) for setup in CHANGED]
+    pixels = np.concatenate([load_images(images.paths) for images in sets])
+
+    def classify(images: np.ndarray) -> np.ndarray:
+        features = torch.from_numpy(embed_images(model, images))
+        return model.probabilities(features).argmax(dim=1).numpy()
+
+    curves = accuracy_curves(
+        classify, pixels, np.concatenate([s.labels for s in sets]),
+        np.concatenate([s.sources for s in sets]),
+    )  # fmt: skip
+    save_table(curves, "robustness")
+    means = [
+        dict(zip(("value", "low", "high"), mean_interval(part["accuracy"].tolist()), strict=True))
+        | {"degradation": name, "strength": strength}
+        for (name, strength), part in curves.groupby(["degradation", "strength"], sort=False)
+    ]
+    marks = {d.name: d.unit + (" *" if d.pretrained else "") for d in DEGRADATIONS}
+    save(plots.degradation_curves(pd.DataFrame(means), marks), "robustness")
+
+
+def first_of_each(images: ImageSet, count: int) -> ImageSet:
+    """Keep the first `count` images of every generator."""
+    names = origins(np.array(images.sources))
+    kept = [np.flatnonzero(names == name)[:count] for name in dict.fromkeys(names.tolist())]
+    return images.take(np.concatenate(kept))
+
+
+STEPS = {
+    "suite": suite, "position": position, "unknown": unknown, "calibration": calibration,
+    "robustness": robustness,
+}  # fmt: skip
+
+
+def main() -> None:
+    """Run the named steps, or all, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("steps", nargs="*", choices=[*STEPS, []], help="default: all in order")
+    options = parser.parse_args()
+    plots.use_style()
+    render()
+    for name in options.steps or STEPS:
+        STEPS[name]()
+
+
+if __name__ == "__main__":
+    main()
