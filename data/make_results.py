@@ -5,9 +5,10 @@
     python data/make_results.py unknown       # architectures that the model does not know
     python data/make_results.py calibration
     python data/make_results.py robustness
-    python data/make_results.py               # all of it, and the page
+    python data/make_results.py page          # RESULTS.md from what the steps before left
+    python data/make_results.py               # all of it
 
-Every step leaves its figures in `data/results/` and writes the page anew from what is there.
+Every step leaves its figures in `data/results/`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from matplotlib.figure import Figure
 from dnadet_lib import plots
 from dnadet_lib.calibration import brier_score, expected_calibration_error, reliability
 from dnadet_lib.data import ImageSet, load_images
-from dnadet_lib.evaluation import Predictions, embed_images, origins, predict
+from dnadet_lib.evaluation import Predictions, embed_images, markdown_table, origins, predict
 from dnadet_lib.files import atomic_path
 from dnadet_lib.intervals import mean_interval
 from dnadet_lib.methods import REFERENCE, all_methods
@@ -188,14 +189,42 @@ def first_of_each(images: ImageSet, count: int) -> ImageSet:
     return images.take(np.concatenate(kept))
 
 
+def figures_of(table: pd.DataFrame, by: list[str], columns: list[str]) -> pd.DataFrame:
+    """Average columns over what is left, as text: mean and 95% interval."""
+
+    def cell(values: pd.Series) -> str:
+        mean, low, high = mean_interval(values.tolist())
+        return f"{mean:.3f}" if np.isnan(low) else f"{mean:.3f} [{low:.3f}, {high:.3f}]"
+
+    return table.groupby(by, sort=False)[columns].agg(cell).reset_index()
+
+
+def page() -> None:
+    """Write `data/RESULTS.md` from the figures that are there."""
+    columns = {
+        "position": (["label"], ["learned cell", "elsewhere inside", "border", "fall-off",
+                                 "kept above chance"]),
+        "unknown": (["split", "score"], ["auroc", "fpr95", "oscr"]),
+        "calibration": (["setup", "scaling"], ["calibration error", "Brier score"]),
+        "robustness": (["degradation", "strength"], ["accuracy"]),
+    }  # fmt: skip
+    parts = {"suite": (RESULTS / "results.md").read_text(encoding="utf-8")}
+    for name, (by, values) in columns.items():
+        table = pd.read_csv(RESULTS / f"{name}.csv")
+        parts[name] = markdown_table(figures_of(table, by, values))
+    text = (DATA / "results_template.md").read_text(encoding="utf-8").format(**parts)
+    with atomic_path(DATA / "RESULTS.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 STEPS = {
     "suite": suite, "position": position, "unknown": unknown, "calibration": calibration,
-    "robustness": robustness,
+    "robustness": robustness, "page": page,
 }  # fmt: skip
 
 
 def main() -> None:
-    """Run the named steps, or all, and write the page."""
+    """Run the named steps, or all."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("steps", nargs="*", choices=[*STEPS, []], help="default: all in order")
     options = parser.parse_args()

@@ -3,8 +3,8 @@
     python data/train_gan.py --name SNGAN_meadow_s0     # one entry of data/zoo/plan.csv
     python data/train_gan.py                            # every entry that has no manifest row yet
 
-A fine-tuned entry starts from the shipped weights of the one it names and learns at half the
-rates; its critic, which is new, learns alone for as many steps first.
+A fine-tuned entry starts from the shipped weights of the one it names; its critic, which is new,
+learns alone for twice as many steps first.
 
 A run resumes from `build/zoo/NAME/state.pt`, draws a sample sheet and prints quality figures as
 it goes, and at the end writes `data/zoo/NAME.safetensors` (fp16, averaged weights) and a row of
@@ -43,7 +43,6 @@ from dnadet_lib.zoo import read_manifest
 ZOO = Path(__file__).resolve().parent / "zoo"
 TRAINING_CROPS = 8000
 DECAY = 0.4  # the last part of the steps, in which the learning rates fall to zero
-FINETUNING = 0.5  # of the rates
 LONGER_ON_GPU = 10
 REPORT_EVERY = 800
 QUICK_LOOK = 300  # photographs that the figures on the way are measured against
@@ -92,7 +91,7 @@ class Trainer:
             "critic": self._adam([(self.recipe.critic_rate, list(self.critic.parameters()))]),
         }
         self.step = 0
-        self.alone = entry.steps if entry.finetuned_from else 0  # steps of the critic before
+        self.alone = 2 * entry.steps if entry.finetuned_from else 0  # steps of the critic before
         photographs = load_photographs(
             entry.content, "finetune" if entry.finetuned_from else "train"
         )
@@ -103,8 +102,7 @@ class Trainer:
         return module.to(self.device, memory_format=torch.channels_last)
 
     def _adam(self, rates: list[tuple[float, list[nn.Parameter]]]) -> torch.optim.Adam:
-        factor = FINETUNING if self.entry.finetuned_from else 1.0
-        groups = [{"params": p, "full_rate": factor * rate} for rate, p in rates]
+        groups = [{"params": p, "full_rate": rate} for rate, p in rates]
         return torch.optim.Adam(groups, betas=self.recipe.betas)
 
     def _real(self) -> Tensor:
