@@ -75,7 +75,10 @@ def mmd_generator(kernel: Kernel, critic: nn.Module, real: Tensor, fake: Tensor)
 
 
 def bounded_energy(x: Tensor, y: Tensor) -> Tensor:
-    """Minus the distances, at least -4: what is that far apart need not go further (Wang 2019)."""
+    """Minus the distances, at least -4: what is that far apart need not go further.
+
+    After the bounds of Wang 2019.
+    """
     return energy(x, y).clamp(min=-4)
 
 

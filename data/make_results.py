@@ -28,7 +28,7 @@ from dnadet_lib.data import ImageSet, load_images
 from dnadet_lib.evaluation import Predictions, embed_images, markdown_table, origins, predict
 from dnadet_lib.files import atomic_path
 from dnadet_lib.intervals import mean_interval
-from dnadet_lib.methods import REFERENCE, all_methods
+from dnadet_lib.methods import REFERENCE, all_methods, make_method
 from dnadet_lib.model import DNADet, load_model
 from dnadet_lib.open_set import open_set_table, unknown_scores
 from dnadet_lib.paths import build_folder
@@ -63,7 +63,8 @@ def save_table(table: pd.DataFrame, name: str) -> None:
 def suite() -> None:
     """Fill the table."""
     work = build_folder() / "suite" / "pocket"
-    predictions = run_suite(all_methods().values(), image_root(), work)
+    methods = [make_method(name) for name in all_methods()]
+    predictions = run_suite(methods, image_root(), work)
     rows = write_suite(predictions, REFERENCE, RESULTS)
     save(plots.suite_dots(rows), "results")
 
@@ -103,8 +104,8 @@ def position_figures(study: PositionStudy) -> dict[str, float]:
         "learned cell": float(study.own.mean()),
         "elsewhere inside": float(study.elsewhere.mean()),
         "border": float(study.border.mean()),
-        "fall-off": study.fall_off[0],
-        "kept above chance": study.kept[0],
+        "fall-off": study.fall_off,
+        "kept above chance": study.kept,
     }
 
 

@@ -4,7 +4,7 @@
     python data/train_gan.py                            # every entry that has no manifest row yet
 
 A fine-tuned entry starts from the shipped weights of the one it names; its critic, which is new,
-learns alone for twice as many steps first.
+learns alone for as many steps first. Its batches are twice as large, and the rates fall throughout.
 
 A run resumes from `build/zoo/NAME/state.pt`, draws a sample sheet and prints quality figures as
 it goes, and at the end writes `data/zoo/NAME.safetensors` (fp16, averaged weights) and a row of
@@ -80,7 +80,10 @@ class Trainer:
 
     def __init__(self, entry: Entry, device: torch.device) -> None:
         self.entry, self.device = entry, device
-        self.recipe = RECIPES[entry.loss]
+        self.recipe, self.decay = RECIPES[entry.loss], DECAY
+        if entry.finetuned_from:
+            self.recipe = replace(self.recipe, batch_size=2 * self.recipe.batch_size)
+            self.decay = 1.0
         torch.manual_seed(entry.seed * 1000 + sum(map(ord, entry.architecture + entry.content)))
         self.generator = self._place(starting_generator(entry))
         normalised = any(isinstance(m, nn.BatchNorm2d) for m in self.generator.modules())
@@ -91,7 +94,7 @@ class Trainer:
             "critic": self._adam([(self.recipe.critic_rate, list(self.critic.parameters()))]),
         }
         self.step = 0
-        self.alone = 2 * entry.steps if entry.finetuned_from else 0  # steps of the critic before
+        self.alone = entry.steps if entry.finetuned_from else 0  # steps of the critic before
         photographs = load_photographs(
             entry.content, "finetune" if entry.finetuned_from else "train"
         )
@@ -145,7 +148,7 @@ class Trainer:
         return torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda")
 
     def _descend(self, name: str, loss: Tensor) -> None:
-        left = (self.entry.steps - self.step) / (DECAY * self.entry.steps)
+        left = (self.entry.steps - self.step) / (self.decay * self.entry.steps)
         for group in self.optimisers[name].param_groups:
             group["lr"] = group["full_rate"] * min(1.0, left)
         self.optimisers[name].zero_grad(set_to_none=True)

@@ -1,31 +1,30 @@
 """Choose the settings of every rival and rung on the dev generators, with one training seed.
 
-    python data/tune.py                # data/results/tuning.csv; rows that are there are kept
-    python data/tune.py AttNet         # settings of the methods that are named
+    python data/tune.py                # data/results/tuning.csv; rows of the same images are kept
+    python data/tune.py AttNet         # the methods that are named
 
-`dnadet_lib/methods.py` holds what did best; a test compares.
+`dnadet_lib/methods.py` takes of every method the settings that did best.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import itertools
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import torch
-from sklearn.base import ClassifierMixin
 
-from dnadet_lib.baselines import DCTCNN, AttNet, DCTRegression, ResidualCorrelation
+from dnadet_lib.data import ImageSet
 from dnadet_lib.files import atomic_path
 from dnadet_lib.fingerprints import DENOISERS
-from dnadet_lib.methods import ladder
+from dnadet_lib.methods import all_methods, make_method, networks
 from dnadet_lib.paths import build_folder
 from dnadet_lib.stages import training_data
-from dnadet_lib.suite import Fit, Method, baseline, network, score_table
+from dnadet_lib.suite import generator_table, images_digest, score_table
 from dnadet_lib.zoo import render
 
 TUNING = Path(__file__).resolve().parent / "results" / "tuning.csv"
@@ -40,59 +39,67 @@ def grid(**options: tuple) -> list[dict[str, object]]:
     return [dict(zip(options, values, strict=True)) for values in combinations]
 
 
-RIVALS: dict[str, tuple[type[ClassifierMixin], list[dict[str, object]]]] = {
-    "residual correlation": (ResidualCorrelation, grid(denoiser=tuple(DENOISERS))),
-    "DCT regression": (DCTRegression, grid(high_pass=FRONT_END, C=(1e-4, 1e-3, 1e-2))),
-    "DCT-CNN": (DCTCNN, grid(high_pass=FRONT_END, learning_rate=RATES)),
-    "AttNet": (AttNet, grid(high_pass=FRONT_END, learning_rate=RATES, width=(8,))),
+GRIDS = {
+    "residual correlation": grid(denoiser=tuple(DENOISERS)),
+    "DCT regression": grid(high_pass=FRONT_END, C=(1e-4, 1e-3, 1e-2)),
+    "DCT-CNN": grid(high_pass=FRONT_END, learning_rate=RATES),
+    "AttNet": grid(high_pass=FRONT_END, learning_rate=RATES, width=(8,)),
+    **{name: grid(learning_rate=RATES) for name in networks()},
 }
 
 
-def candidates() -> dict[tuple[str, str], Fit]:
-    """Name every method and setting, and how it is trained."""
-    found = {
-        (name, json.dumps(setting)): baseline(kind(**setting))
-        for name, (kind, settings) in RIVALS.items()
-        for setting in settings
-    }
-    for high_pass in FRONT_END:
-        for name, (preset, pretrained) in ladder(high_pass).items():
-            for rate in RATES[:2]:
-                setting = json.dumps({"learning_rate": rate})
-                found[name, setting] = network(replace(preset, learning_rate=rate), pretrained)
-    return found
-
-
-def tuning_row(method: str, setting: str, fit: Fit) -> dict[str, object]:
-    """Train once and describe the setting by its accuracy on every dev generator."""
-    train, dev = training_data()
+def tuning_row(
+    name: str, settings: dict, train: ImageSet, dev: ImageSet, images: str
+) -> dict[str, object]:
+    """Train once and describe the settings by the accuracy on every dev generator."""
     started = time.monotonic()
-    folder = build_folder() / "tuning" / Method(f"{method} {setting}", fit).slug
-    scores = score_table(fit(train, dev, SEED, folder), dev.with_classes(train.classes))
-    each = (scores["truth"] == scores["predicted"]).groupby(scores["generator"]).mean().round(4)
+    method = make_method(name, settings)
+    folder = build_folder() / "tuning" / method.folder(images)
+    classify = method.fit(train, dev, SEED, folder)
+    scores = score_table(classify, dev.with_classes(train.classes))
+    table = generator_table(scores.assign(method=name, setup="dev", seed=SEED))
+    each = table.loc[name, "dev"][SEED].round(4)
     minutes = round((time.monotonic() - started) / 60, 1)
     figures = {"dev accuracy": round(each.mean(), 4), **each, "minutes": minutes}
-    return {"method": method, "setting": setting, **figures}
+    return {"method": name, "setting": json.dumps(settings), "images": images, **figures}
+
+
+def known_rows(images: str) -> list[dict[str, object]]:
+    """Read the rows that are there and of these images."""
+    rows = pd.read_csv(TUNING).to_dict("records") if TUNING.is_file() else []
+    return [row for row in rows if row["images"] == images]
+
+
+def add_row(row: dict[str, object]) -> None:
+    """Append a row, and drop those of other images; two tuners may do so."""
+    TUNING.parent.mkdir(exist_ok=True)
+    with (TUNING.parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with atomic_path(TUNING) as temporary:
+            pd.DataFrame([*known_rows(str(row["images"])), row]).to_csv(temporary, index=False)
 
 
 def main() -> None:
-    """Train what has no row yet."""
+    """Train what has no row yet on these images."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("methods", nargs="*", help="default: all")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
     options = parser.parse_args()
+    if odd := [name for name in options.methods if name not in GRIDS]:
+        parser.error(f"{odd[0]!r}: choose of {'; '.join(GRIDS)}")
     if options.threads:
         torch.set_num_threads(options.threads)
     render()
-    rows = pd.read_csv(TUNING).to_dict("records") if TUNING.is_file() else []
-    done = {(row["method"], row["setting"]) for row in rows}
-    for (method, setting), fit in candidates().items():
-        if (method, setting) in done or method not in (options.methods or [method]):
-            continue
-        rows.append(tuning_row(method, setting, fit))
-        print(rows[-1], flush=True)
-        with atomic_path(TUNING) as temporary:
-            pd.DataFrame(rows).to_csv(temporary, index=False)
+    train, dev = training_data()
+    images = images_digest(train, dev)[:8]
+    for name in options.methods or all_methods():
+        for settings in GRIDS[name]:
+            done = {(row["method"], row["setting"]) for row in known_rows(images)}
+            if (name, json.dumps(settings)) in done:
+                continue
+            row = tuning_row(name, settings, train, dev, images)
+            print(row, flush=True)
+            add_row(row)
 
 
 if __name__ == "__main__":

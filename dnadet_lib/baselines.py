@@ -24,8 +24,7 @@ from numpy.typing import ArrayLike
 from scipy.fft import dctn
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -148,6 +147,20 @@ def log_dct(images: np.ndarray, high_pass: bool = False) -> np.ndarray:
     return output
 
 
+def spectrum_scaler(images: np.ndarray, high_pass: bool) -> StandardScaler:
+    """Fit mean and deviation of every log DCT coefficient of uint8 images (N, H, W, 3)."""
+    scaler = StandardScaler(copy=False)
+    for start in range(0, len(images), CHUNK):
+        spectra = log_dct(images[start : start + CHUNK], high_pass)
+        scaler.partial_fit(spectra.reshape(len(spectra), -1))
+    return scaler
+
+
+def scaled_spectra(images: np.ndarray, high_pass: bool, scaler: StandardScaler) -> np.ndarray:
+    """Standardised log DCT coefficients (N, H * W * 3), float32."""
+    return scaler.transform(log_dct(images, high_pass).reshape(len(images), -1))
+
+
 class DCTRegression(ClassifierMixin, BaseEstimator):
     """Standardised log DCT coefficients and L2-regularised logistic regression.
 
@@ -173,21 +186,19 @@ class DCTRegression(ClassifierMixin, BaseEstimator):
         images = check_images(images)
         check_labels(images, labels)
         self.size_ = images.shape[1:]
-        self.pipeline_ = Pipeline(
-            [
-                ("flatten", FunctionTransformer(lambda x: x.reshape(len(x), -1))),
-                ("standardise", StandardScaler()),
-                ("regress", LogisticRegression(C=self.C, max_iter=self.max_iter)),
-            ]
-        ).fit(log_dct(images, self.high_pass), np.asarray(labels))
-        self.classes_ = self.pipeline_.classes_
+        self.scaler_ = spectrum_scaler(images, self.high_pass)
+        spectra = scaled_spectra(images, self.high_pass, self.scaler_)
+        self.regression_ = LogisticRegression(C=self.C, max_iter=self.max_iter)
+        self.regression_.fit(spectra, np.asarray(labels))
+        self.classes_ = self.regression_.classes_
         return self
 
     def predict_proba(self, images: np.ndarray) -> np.ndarray:
         """Probabilities (N, K) of uint8 images (N, H, W, 3)."""
         check_is_fitted(self)
-        return self.pipeline_.predict_proba(
-            log_dct(check_images(images, self.size_), self.high_pass)
+        images = check_images(images, self.size_)
+        return self.regression_.predict_proba(
+            scaled_spectra(images, self.high_pass, self.scaler_)
         )
 
     def predict(self, images: np.ndarray) -> np.ndarray:
@@ -245,11 +256,16 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         """Learn the classes of square uint8 images (N, H, H, 3).
 
         Args:
-            images: uint8 (N, H, H, 3), H a power of two.
+            images: uint8 (N, H, H, 3).
             labels: (N,) class names or numbers.
             eval_set: Images and labels that choose the epoch.
+
+        Raises:
+            ValueError: images or labels are not as described, or of a size the network cannot take.
         """
         images = check_images(images)
+        if images.shape[1] != images.shape[2]:
+            raise ValueError(f"images of {images.shape[2]}x{images.shape[1]} pixels: give squares")
         self.classes_, numbers = check_labels(images, labels)
         self.size_ = images.shape[1:]
         self._prepare(images)
@@ -326,7 +342,7 @@ class AttNet(NetworkClassifier):
     """Two 3x3 convolutions at every resolution down to 4 pixels; no batch norm.
 
     Args:
-        width: Channels at 128 pixels; they double with every halving.
+        width: Channels at 128 pixels, 16 as published; they double with every halving.
 
     Source:
         Yu et al. 2019, section 3.1, after the critic of Karras et al. 2018.
@@ -400,13 +416,8 @@ class DCTCNN(NetworkClassifier):
         )  # fmt: skip
 
     def _prepare(self, images: np.ndarray) -> None:
-        scaler = StandardScaler()
-        for start in range(0, len(images), CHUNK):
-            spectra = log_dct(images[start : start + CHUNK], self.high_pass)
-            scaler.partial_fit(spectra.reshape(len(spectra), -1))
-        self.mean_ = scaler.mean_.reshape(images.shape[1:]).astype(np.float32)
-        self.scale_ = scaler.scale_.reshape(images.shape[1:]).astype(np.float32)
+        self.scaler_ = spectrum_scaler(images, self.high_pass)
 
     def _inputs(self, images: np.ndarray) -> Tensor:
-        spectra = (log_dct(images, self.high_pass) - self.mean_) / self.scale_
+        spectra = scaled_spectra(images, self.high_pass, self.scaler_).reshape(images.shape)
         return torch.from_numpy(spectra).permute(0, 3, 1, 2)

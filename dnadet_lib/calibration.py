@@ -11,10 +11,12 @@ BINS = 15
 def reliability(probabilities: np.ndarray, truth: np.ndarray, bins: int = BINS) -> pd.DataFrame:
     """Compare confidence and accuracy in bins that hold equally many images.
 
+    Equal confidences share a bin.
+
     Args:
         probabilities: (N, K).
         truth: (N,) class numbers.
-        bins: How many; fewer where there are fewer images.
+        bins: How many; fewer where there are fewer confidences.
 
     Returns:
         Columns confidence, accuracy (means of the bin) and images, by rising confidence.
@@ -26,11 +28,12 @@ def reliability(probabilities: np.ndarray, truth: np.ndarray, bins: int = BINS) 
         raise ValueError(f"{len(truth)} images: need one or more, with probabilities that sum to 1")
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == truth
-    rows = [
-        (confidence[part].mean(), correct[part].mean(), len(part))
-        for part in np.array_split(np.argsort(confidence, kind="stable"), min(bins, len(truth)))
-    ]
-    return pd.DataFrame(rows, columns=["confidence", "accuracy", "images"])
+    edges = np.unique(np.quantile(confidence, np.linspace(0, 1, bins + 1)[1:-1], method="lower"))
+    parts = pd.DataFrame({"confidence": confidence, "accuracy": correct, "images": 1}).groupby(
+        np.searchsorted(edges, confidence, side="left")
+    )
+    means = {"confidence": "mean", "accuracy": "mean", "images": "sum"}
+    return parts.agg(means).reset_index(drop=True)
 
 
 def expected_calibration_error(

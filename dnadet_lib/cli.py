@@ -305,18 +305,15 @@ def evaluate_command(options: argparse.Namespace) -> int:
 def suite_command(options: argparse.Namespace) -> int:
     """Fill the table: methods by set-ups."""
     from dnadet_lib.evaluation import results_json
-    from dnadet_lib.methods import REFERENCE, all_methods
+    from dnadet_lib.methods import REFERENCE, all_methods, make_method
     from dnadet_lib.paths import build_folder
     from dnadet_lib.suite import run_suite, write_suite
     from dnadet_lib.zoo import available_setups, image_root
 
-    methods = all_methods()
-    chosen = options.rows or list(methods)
-    if odd := [name for name in chosen if name not in methods]:
-        raise ValueError(f"--rows {odd[0]!r}: choose of {'; '.join(methods)}")
+    methods = [make_method(name) for name in options.rows or all_methods()]
     folder = options.out or build_folder() / "suite" / options.suite
     predictions = run_suite(
-        [methods[name] for name in chosen], image_root(options.suite), folder,
+        methods, image_root(options.suite), folder,
         seeds=options.seeds, setups=options.setups or available_setups(),
     )  # fmt: skip
     rows = write_suite(predictions, REFERENCE, folder)

@@ -8,9 +8,14 @@ WaveletGAN  convolution to four bands, inverse Haar transform       test
 StyleGAN2   modulated transposed convolution 3x3, binomial blur     test
 DeconvGAN   transposed convolution 3x3, convolution 7x7 to RGB     test
 =========== ====================================================== ==================
+
+Their kernels start as plain interpolation: chequers are then something to learn, not to unlearn
+(Aitken et al. 2017).
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -42,10 +47,20 @@ class RearrangingGenerator(nn.Module):
             nn.BatchNorm2d(channels[-1]), nn.ReLU(), nn.Conv2d(channels[-1], 64, 3, padding=1),
             nn.BatchNorm2d(64), nn.ReLU(), nn.Conv2d(64, 12, 3, padding=1), rearrange, nn.Tanh(),
         )  # fmt: skip
+        for before, after in pairwise([*self.blocks, *self.to_rgb]):
+            if after is rearrange:
+                start_as_nearest_neighbour(before, rearrange)
 
     def forward(self, z: Tensor) -> Tensor:
         """Map latents (B, 64) to images (B, 3, 64, 64) in [-1, 1]."""
         return self.to_rgb(self.blocks(self.unflatten(self.first(z))))
+
+
+def start_as_nearest_neighbour(convolution: nn.Conv2d, rearrange: nn.Module) -> None:
+    """Make the four pixels that a channel is rearranged into equal at first."""
+    for parameter in (convolution.weight, convolution.bias):
+        fours = parameter.data.unflatten(0, (-1, 4))  # pixels, or one mean and three details
+        fours[:, 1:] = fours[:, :1] if isinstance(rearrange, nn.PixelShuffle) else 0
 
 
 class StyleGAN2Generator(nn.Module):
@@ -101,13 +116,12 @@ class DeconvGenerator(nn.Module):
         channels = [8 * width, 4 * width, 2 * width, width, width // 2]
         self.first = nn.Linear(LATENT, 16 * channels[0])
         self.unflatten = nn.Unflatten(1, (channels[0], 4, 4))
+        bilinear = torch.outer(*2 * [torch.tensor([1.0, 2.0, 1.0])])
         layers: list[nn.Module] = []
         for c_in, c_out in zip(channels[:-1], channels[1:], strict=True):
-            layers += [
-                nn.ConvTranspose2d(c_in, c_out, 3, 2, 1, output_padding=1),
-                nn.BatchNorm2d(c_out),
-                nn.ReLU(),
-            ]
+            up = nn.ConvTranspose2d(c_in, c_out, 3, 2, 1, output_padding=1)
+            up.weight.data = up.weight.data.mean((2, 3), keepdim=True) * bilinear
+            layers += [up, nn.BatchNorm2d(c_out), nn.ReLU()]
         self.blocks = nn.Sequential(*layers)
         self.to_rgb = nn.Sequential(nn.Conv2d(channels[-1], 3, 7, padding=3), nn.Tanh())
 

@@ -19,25 +19,39 @@ def mean_interval(values: Sequence[float]) -> Figures:
     return mean, mean - half, mean + half
 
 
-def mean_of_groups(groups: Sequence[Sequence[float]]) -> Figures:
-    """Mean of the groups' means and its 95% interval, each group being a sample of its own.
+def mean_of_setups(setups: Sequence[np.ndarray]) -> Figures:
+    """Mean over set-ups, generators and training seeds, and its 95% interval.
+
+    Generators of a set-up, and training seeds, are samples of what might have been drawn. Their
+    variances add up; what is left of a single run is counted with both, which widens the interval
+    a little.
 
     Args:
-        groups: For each group (set-up), a figure a generator.
+        setups: For each set-up, (generators, seeds): a figure of each, the same seeds throughout.
 
     Returns:
-        Mean and ends; the ends are NaN where a group has fewer than two.
+        Mean and ends; the ends are NaN where a set-up has a single generator.
 
     Source:
         Satterthwaite 1946, for the degrees of freedom.
     """
-    mean = float(np.mean([np.mean(group) for group in groups]))
-    sizes = np.array([len(group) for group in groups])
-    if sizes.min() < 2:
+    mean = float(np.mean([values.mean() for values in setups]))
+    sizes = [len(values) for values in setups]
+    if min(sizes) < 2:
         return mean, float("nan"), float("nan")
-    parts = np.array([np.var(group, ddof=1) for group in groups]) / sizes / len(groups) ** 2
-    if parts.sum() == 0:
+    share = 1 / len(setups) ** 2
+    parts = [
+        share * values.mean(axis=1).var(ddof=1) / size
+        for values, size in zip(setups, sizes, strict=True)
+    ]
+    freedoms = [size - 1 for size in sizes]
+    seeds = np.mean([values.mean(axis=0) for values in setups], axis=0)
+    if len(seeds) > 1:
+        parts.append(seeds.var(ddof=1) / len(seeds))
+        freedoms.append(len(seeds) - 1)
+    variance = sum(parts)
+    if variance == 0:
         return mean, mean, mean
-    freedom = parts.sum() ** 2 / np.sum(parts**2 / (sizes - 1))
-    half = float(stats.t.ppf(0.975, freedom) * np.sqrt(parts.sum()))
+    freedom = variance**2 / sum(v**2 / f for v, f in zip(parts, freedoms, strict=True))
+    half = float(stats.t.ppf(0.975, freedom) * np.sqrt(variance))
     return mean, mean - half, mean + half

@@ -2,19 +2,32 @@
 
 The ladder goes from DNA-Det's backbone on whole images up to the whole method, one step a row:
 pre-training on transformations, patches, the contrastive loss, learned loss weights. Every rung is
-trained as the `pocket` preset is, but for what its name says.
+trained as the `pocket` preset is, but for what its name says, and for settings that did best on the
+dev generators (`data/results/tuning.csv`, made by `data/tune.py`).
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 
+import pandas as pd
+from sklearn.base import ClassifierMixin
+
 from dnadet_lib.baselines import DCTCNN, AttNet, DCTRegression, ResidualCorrelation
+from dnadet_lib.paths import data_folder
 from dnadet_lib.presets import Preset, pocket
 from dnadet_lib.suite import Method, baseline, network
 
 REFERENCE = "high-pass, all"  # the row that leads are measured from
 PRETRAINED = {True: "pocket_pretrain", False: "pocket_pretrain_raw"}  # by front end
+RIVALS: dict[str, Callable[..., ClassifierMixin]] = {
+    "residual correlation": ResidualCorrelation,
+    "DCT regression": DCTRegression,
+    "DCT-CNN": DCTCNN,
+    "AttNet": AttNet,
+}
 
 
 def ladder(high_pass: bool) -> dict[str, tuple[Preset, str | None]]:
@@ -36,22 +49,48 @@ def ladder(high_pass: bool) -> dict[str, tuple[Preset, str | None]]:
         f"{front}, + patches": (patches, pretrained),
         f"{front}, + contrast": (contrast, pretrained),
         f"{front}, all": (top, pretrained),
-        f"{front}, all, enlarged 4x": (enlarged, pretrained),
+        f"{front}, all, enlarged 4x after pre-training": (enlarged, pretrained),
     }
 
 
-def all_methods() -> dict[str, Method]:
-    """Name every row of the table."""
-    rivals = {
-        "residual correlation": ResidualCorrelation(),
-        "DCT regression": DCTRegression(),
-        "DCT-CNN": DCTCNN(),
-        "AttNet": AttNet(width=8),
-    }
-    rows = {name: baseline(estimator) for name, estimator in rivals.items()}
-    for high_pass in (False, True):
-        for name, (preset, pretrained) in ladder(high_pass).items():
-            rows[name] = network(preset, pretrained)
-    faulty = replace(pocket, name="double softmax", double_softmax=True)
-    rows["high-pass, all, double softmax"] = network(faulty, PRETRAINED[True])
-    return {name: Method(name, fit) for name, fit in rows.items()}
+def networks() -> dict[str, tuple[Preset, str | None]]:
+    """Name every row that is a network of ours: both ladders, and the release's second softmax."""
+    double = replace(pocket, name="double softmax", double_softmax=True)
+    faults = {"high-pass, all, double softmax": (double, PRETRAINED[True])}
+    return ladder(False) | ladder(True) | faults
+
+
+def make_method(name: str, settings: dict | None = None) -> Method:
+    """Make a row of the table.
+
+    Args:
+        name: Of the row.
+        settings: Of a rival's constructor or a rung's preset; those that did best by default.
+
+    Raises:
+        ValueError: no such row.
+        FileNotFoundError: its pre-trained checkpoint is missing.
+    """
+    settings = best_settings().get(name, {}) if settings is None else settings
+    if name in RIVALS:
+        return baseline(name, RIVALS[name](**settings))
+    rows = networks()
+    if name not in rows:
+        raise ValueError(f"row {name!r}: choose of {'; '.join([*RIVALS, *rows])}")
+    preset, pretrained = rows[name]
+    return network(name, replace(preset, **settings), pretrained)
+
+
+def all_methods() -> list[str]:
+    """Name every row of the table, in order."""
+    return [*RIVALS, *networks()]
+
+
+def best_settings() -> dict[str, dict]:
+    """Read which settings did best on the dev generators, by row; the first one on ties."""
+    path = data_folder() / "results" / "tuning.csv"
+    if not path.is_file():
+        return {}
+    table = pd.read_csv(path)
+    best = table.loc[table.groupby("method")["dev accuracy"].idxmax()]
+    return {row.method: json.loads(row.setting) for row in best.itertuples()}

@@ -165,7 +165,7 @@ class DNADet(nn.Module):
         return grid_patches(image, self.input.patch)
 
     @torch.no_grad()
-    def infer(self, views: Sequence[np.ndarray], batch_size: int = 256) -> Tensor:
+    def infer(self, views: Sequence[np.ndarray], batch_pixels: int = 2**20) -> Tensor:
         """Embed the views of N images, in one stream of batches.
 
         The classifier is linear, so the mean embedding of an image's patches gives the mean of
@@ -173,7 +173,7 @@ class DNADet(nn.Module):
 
         Args:
             views: For each image, uint8 (V, h, w, 3), all of one h and w.
-            batch_size: Views a forward pass.
+            batch_pixels: Pixels a forward pass, about: what bounds the memory.
 
         Returns:
             Mean embedding over the views (N, 8 * width).
@@ -181,6 +181,7 @@ class DNADet(nn.Module):
         self.eval()
         device = next(self.classification_head.parameters()).device
         stacked = np.concatenate(list(views))
+        batch_size = max(1, batch_pixels // (stacked.shape[1] * stacked.shape[2]))
         chunks = [
             self.embed(normalise(torch.from_numpy(part).to(device)))
             for part in np.array_split(stacked, -(-len(stacked) // batch_size))
@@ -283,6 +284,25 @@ def save_model(model: DNADet, path: Path, **notes: object) -> None:
         save_file(tensors, temporary, metadata={"dnadet": json.dumps(config)})
 
 
+def find_checkpoint(path_or_name: str | Path) -> Path:
+    """Return a checkpoint's file.
+
+    Raises:
+        FileNotFoundError: neither a file nor a shipped name.
+    """
+    path = Path(path_or_name)
+    if path.is_file():
+        return path
+    shipped = data_folder() / "checkpoints"
+    path = shipped / f"{path_or_name}.safetensors"
+    if not path.is_file():
+        names = ", ".join(sorted(p.stem for p in shipped.glob("*.safetensors")))
+        raise FileNotFoundError(
+            f"{path_or_name}: neither a checkpoint file nor a shipped name ({names})"
+        )
+    return path
+
+
 def load_model(path_or_name: str | Path, classes: Sequence[str] | None = None) -> DNADet:
     """Load a checkpoint.
 
@@ -299,15 +319,7 @@ def load_model(path_or_name: str | Path, classes: Sequence[str] | None = None) -
         ValueError: the file is not a checkpoint, or a tensor is missing, unexpected or of the
             wrong shape; file and tensor are named.
     """
-    path = Path(path_or_name)
-    if not path.is_file():
-        shipped = data_folder() / "checkpoints"
-        path = shipped / f"{path_or_name}.safetensors"
-        if not path.is_file():
-            names = ", ".join(sorted(p.stem for p in shipped.glob("*.safetensors")))
-            raise FileNotFoundError(
-                f"{path_or_name}: neither a checkpoint file nor a shipped name ({names})"
-            )
+    path = find_checkpoint(path_or_name)
     load = _load_safetensors if path.suffix == ".safetensors" else _load_released
     return load(path, classes).eval()
 

@@ -35,6 +35,7 @@ def energy(logits: np.ndarray) -> np.ndarray:
 @torch.no_grad()
 def unknown_scores(model: DNADet, embeddings: np.ndarray) -> dict[str, np.ndarray]:
     """Score embeddings (N, D) in all three ways; high means unknown. Each is (N,)."""
+    model.eval()
     features = torch.from_numpy(embeddings).to(next(model.parameters()).device)
     logits = model.classification_head(features).cpu().numpy()
     nearest = model.unknown_score(features).cpu().numpy()

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from dnadet_lib.baselines import NetworkClassifier
 from dnadet_lib.gans import sample_images
-from dnadet_lib.intervals import Figures, mean_interval
 from dnadet_lib.model import ConvolutionBlock, HighPass
 from dnadet_lib.patches import normalise
 from dnadet_lib.zoo import LATENT_SEEDS, Generator, draw_latents
@@ -28,7 +27,7 @@ INNER = tuple((row, column) for row in range(1, CELLS - 1) for column in range(1
 
 
 class PatchNetwork(NetworkClassifier):
-    """Six convolutions for patches of a dozen pixels, with or without the high-pass front end."""
+    """Five convolutions for patches of a dozen pixels, with or without the high-pass front end."""
 
     def _build(self, side: int, classes: int) -> nn.Module:
         plan = ((3, 32, False), (32, 32, True), (32, 64, False), (64, 64, True), (64, 128, False))
@@ -46,7 +45,8 @@ def cut_cell(images: np.ndarray, row: int, column: int) -> np.ndarray:
     """Cut one cell of a 5x5 grid whose cells touch and do not overlap.
 
     Args:
-        images: uint8 (N, H, W, 3); what 5 does not divide is left over at the right and below.
+        images: uint8 (N, H, W, 3); what 5 does not divide is left over at the right and below,
+            of 64 pixels four.
         row: 0 to 4 from the top.
         column: 0 to 4 from the left.
 
@@ -54,9 +54,8 @@ def cut_cell(images: np.ndarray, row: int, column: int) -> np.ndarray:
         uint8 (N, H // 5, W // 5, 3).
     """
     height, width = images.shape[1] // CELLS, images.shape[2] // CELLS
-    return images[
-        :, row * height : (row + 1) * height, column * width : (column + 1) * width
-    ]  # fmt: skip
+    top, left = row * height, column * width
+    return images[:, top : top + height, left : left + width]
 
 
 @dataclass(frozen=True)
@@ -90,22 +89,21 @@ class PositionStudy:
 
     @property
     def border(self) -> np.ndarray:
-        """(P,) mean accuracy on the 16 outer cells, where padding leaves traces of its own."""
+        """(P,) mean accuracy on the 16 outer cells, where a generator's padding leaves traces."""
         outer = np.ones((CELLS, CELLS), bool)
         outer[1:-1, 1:-1] = False
         return self.accuracy[:, outer].mean(axis=1)
 
     @property
-    def fall_off(self) -> Figures:
-        """Accuracy on the learned cell less that elsewhere inside; interval over learned cells."""
-        return mean_interval((self.own - self.elsewhere).tolist())
+    def fall_off(self) -> float:
+        """Accuracy on the learned cell less that elsewhere inside, mean over networks."""
+        return float(np.mean(self.own - self.elsewhere))
 
     @property
-    def kept(self) -> Figures:
+    def kept(self) -> float:
         """Share of the accuracy above chance that is kept elsewhere inside."""
-        return mean_interval(
-            ((self.elsewhere - self.chance) / (self.own - self.chance)).tolist()
-        )
+        above = float(np.mean(self.own)) - self.chance
+        return (float(np.mean(self.elsewhere)) - self.chance) / above if above > 0 else float("nan")
 
 
 def position_study(

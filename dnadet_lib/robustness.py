@@ -1,4 +1,4 @@
-"""Robustness: images degraded at five strengths, mildest first."""
+"""Robustness: images degraded at five strengths."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Degradation:
     Attributes:
         name: As printed.
         unit: What a strength says.
-        strengths: Five, mildest first.
+        strengths: Five, the smallest change of the pixels first.
         apply: Maps a uint8 image (H, W, 3), a strength and a random generator to one of that size.
         pretrained: Whether pre-training has classes of its kind, so that the network has learned
             to see it.

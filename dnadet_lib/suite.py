@@ -1,4 +1,4 @@
-"""The table: methods by set-ups, several training seeds a row, with intervals over generators."""
+"""The table: methods by set-ups, several training seeds a row, with intervals."""
 
 from __future__ import annotations
 
@@ -14,17 +14,26 @@ from sklearn.base import ClassifierMixin, clone
 
 from dnadet_lib.baselines import NetworkClassifier
 from dnadet_lib.data import ImageSet, load_images, read_image
-from dnadet_lib.evaluation import Row, origins, predict, results_json, results_table
+from dnadet_lib.evaluation import (
+    Row,
+    bootstrap_accuracy,
+    drawn_together,
+    origins,
+    predict,
+    results_json,
+    results_table,
+    setup_accuracy,
+)
 from dnadet_lib.files import atomic_path
-from dnadet_lib.intervals import mean_interval, mean_of_groups
-from dnadet_lib.model import load_model
+from dnadet_lib.intervals import mean_of_setups
+from dnadet_lib.model import find_checkpoint, load_model
 from dnadet_lib.presets import Preset
 from dnadet_lib.stages import run_training, training_data
 from dnadet_lib.zoo import load_setup
 
 SETUPS = ("closed", "seed", "loss", "finetune", "dataset")
 CROSS = SETUPS[1:]  # something changed against training
-KEY = ["method", "setup", "generator"]
+MEAN = "mean of the four"
 
 Classifier = Callable[[ImageSet], np.ndarray]
 Fit = Callable[[ImageSet, ImageSet, int, Path], Classifier]
@@ -36,31 +45,38 @@ class Method:
 
     Attributes:
         name: As printed.
+        settings: All that the result depends on, beside images and seed.
         fit: Learns from train and dev images, a seed, and a folder to keep its work in; returns a
             function that scores images: (N, K), the highest is the prediction.
     """
 
     name: str
+    settings: str
     fit: Fit
 
-    @property
-    def slug(self) -> str:
-        """The name as a folder."""
-        return "".join(c if c.isalnum() else "_" for c in self.name.lower()).strip("_")
+    def folder(self, images: str) -> str:
+        """Name the folder for results of this method, these settings and training images."""
+        plain = "".join(c if c.isalnum() else "_" for c in self.name.lower())
+        return f"{plain}-{hashlib.sha256(f'{self.settings} {images}'.encode()).hexdigest()[:8]}"
 
 
-def network(preset: Preset, pretrained: str | None = None) -> Fit:
-    """Train DNA-Det's second stage as a preset says, from a pre-trained checkpoint or none."""
+def network(name: str, preset: Preset, pretrained: str | None = None) -> Method:
+    """Train DNA-Det's second stage as a preset says, from a pre-trained checkpoint or none.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint.
+    """
+    start = find_checkpoint(pretrained).read_bytes() if pretrained else b""
 
     def fit(train: ImageSet, dev: ImageSet, seed: int, folder: Path) -> Classifier:
-        start = load_model(pretrained) if pretrained else None
-        model, _ = run_training(preset, train, dev, pretrained=start, seed=seed, folder=folder)
+        warm = load_model(pretrained) if pretrained else None
+        model, _ = run_training(preset, train, dev, pretrained=warm, seed=seed, folder=folder)
         return lambda images: predict(model, images).probabilities
 
-    return fit
+    return Method(name, f"{preset} {hashlib.sha256(start).hexdigest()}", fit)
 
 
-def baseline(estimator: ClassifierMixin) -> Fit:
+def baseline(name: str, estimator: ClassifierMixin) -> Method:
     """Train a scikit-learn estimator; dev images choose the epoch of one that has epochs."""
 
     def fit(train: ImageSet, dev: ImageSet, seed: int, folder: Path) -> Classifier:
@@ -75,7 +91,7 @@ def baseline(estimator: ClassifierMixin) -> Fit:
         scores = own.predict_proba if hasattr(own, "predict_proba") else own.decision_function
         return lambda images: scores(load_images(images.paths))
 
-    return fit
+    return Method(name, repr(estimator), fit)
 
 
 def run_suite(
@@ -91,32 +107,32 @@ def run_suite(
     Args:
         methods: Rows of the table.
         root: The rendered images.
-        folder: `TRAINING_IMAGES/METHOD/seed_S/` gets the training run and `SETUP.parquet`; those
-            that are there, of the same images, are read.
+        folder: `METHOD/seed_S/` gets the training run and `SETUP.parquet`; those that are there,
+            of the same settings and images, are read.
         seeds: Training seeds.
         setups: Names of set-ups.
 
     Returns:
-        Columns method, seed, setup, generator, image (SHA-256 of its pixels), truth, predicted,
-        and a score a class.
+        Columns method, seed, setup, source (generator, or `real/CONTENT/PHOTOGRAPH`), image
+        (SHA-256 of its pixels), truth, predicted, and a score a class.
     """
     train, dev = training_data(root)
-    digest = hashlib.sha256("".join(pixel_hashes(train) + pixel_hashes(dev)).encode()).hexdigest()
+    images = images_digest(train, dev)
     tests = {setup: load_setup(setup, root=root) for setup in setups}
-    hashes = {setup: pixel_hashes(images) for setup, images in tests.items()}
+    hashes = {setup: pixel_hashes(test) for setup, test in tests.items()}
     tables = []
     for method in methods:
         for seed in seeds:
-            work = folder / digest[:8] / method.slug / f"seed_{seed}"
+            work = folder / method.folder(images) / f"seed_{seed}"
             classify = None
-            for setup, images in tests.items():
+            for setup, test in tests.items():
                 file = work / f"{setup}.parquet"
                 table = read_scores(file, hashes[setup])
                 if table is None:
                     if classify is None:
                         print(f"{method.name}, seed {seed}", file=sys.stderr, flush=True)
                         classify = method.fit(train, dev, seed, work)
-                    table = score_table(classify, images.with_classes(train.classes))
+                    table = score_table(classify, test.with_classes(train.classes))
                     table["image"] = hashes[setup]
                     with atomic_path(file) as temporary:
                         table.to_parquet(temporary, index=False)
@@ -129,6 +145,12 @@ def pixel_hashes(images: ImageSet) -> list[str]:
     return [hashlib.sha256(read_image(path).tobytes()).hexdigest() for path in images.paths]
 
 
+def images_digest(*sets: ImageSet) -> str:
+    """One SHA-256 over all pixels of some sets of images."""
+    hashes = "".join(value for images in sets for value in pixel_hashes(images))
+    return hashlib.sha256(hashes.encode()).hexdigest()
+
+
 def read_scores(path: Path, hashes: list[str]) -> pd.DataFrame | None:
     """Read a set-up's scores, or return None if they are not there or of other images."""
     if not path.is_file():
@@ -138,12 +160,12 @@ def read_scores(path: Path, hashes: list[str]) -> pd.DataFrame | None:
 
 
 def score_table(classify: Classifier, images: ImageSet) -> pd.DataFrame:
-    """Score images: columns generator, truth, predicted, and one a class."""
+    """Score images: columns source, truth, predicted, and one a class."""
     scores = classify(images)
     names = np.array(images.classes)
     return pd.DataFrame(
         {
-            "generator": origins(np.array(images.sources)),
+            "source": images.sources,
             "truth": names[images.labels],
             "predicted": names[scores.argmax(axis=1)],
             **{f"score {name}": scores[:, k] for k, name in enumerate(images.classes)},
@@ -152,56 +174,82 @@ def score_table(classify: Classifier, images: ImageSet) -> pd.DataFrame:
 
 
 def generator_table(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy on every generator: a row a method, set-up and generator, a column a seed."""
-    correct = predictions["truth"] == predictions["predicted"]
-    return correct.groupby([predictions[k] for k in [*KEY, "seed"]], sort=False).mean().unstack()
+    """Accuracy by method, set-up and generator (or photographs of a content), a column a seed."""
+    found = predictions.assign(
+        correct=predictions["truth"] == predictions["predicted"],
+        generator=origins(predictions["source"].to_numpy()),
+    )
+    keys = ["method", "setup", "generator", "seed"]
+    return found.groupby(keys, sort=False)["correct"].mean().unstack()
 
 
-def table_rows(accuracy: pd.DataFrame, images: pd.Series, metric: str = "accuracy") -> list[Row]:
-    """Make the rows of every method: each generator, each set-up's mean, the mean of the four.
+def accuracy_rows(predictions: pd.DataFrame) -> list[Row]:
+    """Make every method's rows: each generator, each set-up's mean, the mean of the four.
 
-    Args:
-        accuracy: As `generator_table` returns it, or differences of such.
-        images: Images of each generator, by set-up and generator.
-        metric: Name of the figure.
+    A generator's interval is over its images, conditional on it; a set-up's over generators and
+    training seeds, or, of fewer than three generators, conditional on these.
     """
     rows = []
-    each = accuracy.mean(axis=1)
-    for method in each.index.unique("method"):
-        own = each.loc[method]
-        by_setup = {setup: own.loc[setup] for setup in own.index.unique("setup")}
-        for setup, values in by_setup.items():
-            for generator, value in values.items():
-                count, nan = int(images[setup, generator]), float("nan")
-                rows.append(Row(method, setup, f"{metric} {generator}", value, nan, nan, count, 1))
-            figures = clip(mean_interval(values), metric)
-            count = int(images[setup].sum())
-            rows.append(Row(method, setup, metric, *figures, count, len(values)))
-        if all(setup in by_setup for setup in CROSS):
-            groups = [by_setup[setup].to_numpy() for setup in CROSS]
-            figures = clip(mean_of_groups(groups), metric)
-            counts = int(sum(images[setup].sum() for setup in CROSS)), sum(map(len, groups))
-            rows.append(Row(method, "mean of the four", metric, *figures, *counts))
+    for (method, setup), part in predictions.groupby(["method", "setup"], sort=False):
+        hits = part.assign(correct=part["truth"] == part["predicted"])
+        correct = hits.groupby(["source", "image"])["correct"].mean()
+        sources = correct.index.get_level_values("source").to_numpy()
+        names = origins(sources)
+        each = {}
+        for name in np.unique(names):
+            own = names == name
+            each[name] = bootstrap_accuracy(correct.to_numpy()[own], drawn_together(sources[own]))
+            figures = each[name].value, each[name].low, each[name].high
+            rows.append(Row(method, setup, f"accuracy {name}", *figures, int(own.sum()), 1))
+        if len(each) < 3:
+            overall = setup_accuracy(each.values())
+            figures = overall.value, overall.low, overall.high
+            rows.append(Row(method, setup, "accuracy", *figures, len(sources), len(each)))
+    return rows + mean_rows(generator_table(predictions), "accuracy", image_counts(predictions))
+
+
+def image_counts(predictions: pd.DataFrame) -> pd.Series:
+    """Images of every set-up."""
+    return predictions.groupby("setup")["image"].nunique()
+
+
+def mean_rows(table: pd.DataFrame, metric: str, images: pd.Series) -> list[Row]:
+    """Make the rows of set-ups with three or more generators, and of the four cross set-ups.
+
+    Args:
+        table: As `generator_table` returns it, or differences of such.
+        metric: "accuracy", whose interval is cut to [0, 1], or another name.
+        images: Images of every set-up.
+    """
+    rows = []
+    for method in table.index.unique("method"):
+        groups = {
+            setup: table.loc[method].loc[setup].to_numpy()
+            for setup in table.loc[method].index.unique("setup")
+        }
+        means = {setup: [setup] for setup, values in groups.items() if len(values) >= 3}
+        if all(setup in groups for setup in CROSS):
+            means[MEAN] = list(CROSS)
+        for name, setups in means.items():
+            value, low, high = mean_of_setups([groups[setup] for setup in setups])
+            if metric == "accuracy":
+                low, high = max(0.0, low), min(1.0, high)
+            counts = int(images[setups].sum()), sum(len(groups[setup]) for setup in setups)
+            rows.append(Row(method, name, metric, value, low, high, *counts))
     return rows
 
 
-def clip(figures: tuple[float, float, float], metric: str) -> tuple[float, float, float]:
-    """Keep the ends of an accuracy's interval between 0 and 1; a difference is left as it is."""
-    value, low, high = figures
-    return figures if metric != "accuracy" else (value, float(max(low, 0)), float(min(high, 1)))
-
-
-def differences(accuracy: pd.DataFrame, reference: str) -> pd.DataFrame:
+def differences(table: pd.DataFrame, reference: str) -> pd.DataFrame:
     """Subtract each method's accuracies from a reference's, generator by generator, seed by seed.
 
     Raises:
         ValueError: the reference is not among the methods.
     """
-    methods = accuracy.index.unique("method")
+    methods = table.index.unique("method")
     if reference not in methods:
         raise ValueError(f"no method {reference!r} to compare with: {', '.join(methods)}")
-    others = accuracy.drop(index=reference, level="method")
-    own = accuracy.loc[reference].reindex(others.index.droplevel("method"))
+    others = table.drop(index=reference, level="method")
+    own = table.loc[reference].reindex(others.index.droplevel("method"))
     return others.rsub(own.to_numpy())
 
 
@@ -211,24 +259,20 @@ def write_suite(predictions: pd.DataFrame, reference: str, folder: Path) -> list
     Args:
         predictions: One row an image.
         reference: The method whose lead over each other one is given, paired by generator.
-        folder: Gets `results.json`, `accuracy.csv` (a row a generator, a column a seed)
-            and `results.md`.
+        folder: Gets `results.json`, `accuracy.csv` (a row a generator, a column a seed) and
+            `results.md`.
     """
-    accuracy = generator_table(predictions)
-    first = predictions[predictions["seed"] == predictions["seed"].iloc[0]]
-    first = first[first["method"] == first["method"].iloc[0]]
-    images = first.groupby(["setup", "generator"]).size()
-    rows = table_rows(accuracy, images)
+    table = generator_table(predictions)
+    rows = accuracy_rows(predictions)
     text = results_table(rows)
-    text += "\nMean over generators and training seeds; 95% interval over generators.\n"
-    if reference in accuracy.index.unique("method"):
-        leads = table_rows(differences(accuracy, reference), images, "lead")
-        if leads:
-            text += f"\nLead of *{reference}* over each, paired by generator:\n\n"
-            text += results_table(leads, "lead")
+    text += "\nMean over generators and training seeds; 95% interval over both.\n"
+    if reference in table.index.unique("method") and table.index.unique("method").size > 1:
+        leads = mean_rows(differences(table, reference), "lead", image_counts(predictions))
+        text += f"\nLead of *{reference}* over each, paired by generator and seed:\n\n"
+        text += results_table(leads, "lead")
         rows += leads
     with atomic_path(folder / "accuracy.csv") as temporary:
-        accuracy.rename(columns="seed {}".format).round(4).to_csv(temporary)
+        table.rename(columns="seed {}".format).round(4).to_csv(temporary)
     with atomic_path(folder / "results.json") as temporary:
         temporary.write_text(results_json(rows) + "\n", encoding="utf-8")
     with atomic_path(folder / "results.md") as temporary:

@@ -138,6 +138,11 @@ def test_attnet_has_the_published_widths():
         attnet(100, 5)
 
 
+def test_a_network_needs_squares(train):
+    with pytest.raises(ValueError, match="16x32 pixels: give squares"):
+        DCTCNN().fit(train[0][:, :, :16], train[1])
+
+
 def test_the_best_epoch_on_the_eval_set_is_kept(train, unseen):
     fitted = AttNet(epochs=5, batch_size=16, width=2, learning_rate=1e-2)
     fitted.fit(*train, eval_set=unseen)

@@ -31,6 +31,16 @@ def test_error_is_small_where_confidence_is_right_and_the_gap_where_it_is_not():
     )
 
 
+def test_equal_confidences_share_a_bin_whatever_their_order():
+    """A thousand images at 0.9, nine in ten right: calibrated, though the wrong ones come last."""
+    truth = np.repeat([0, 1], [900, 100])
+    assert expected_calibration_error(confident(np.full(1000, 0.9)), truth) == pytest.approx(0)
+    mixed = confident(np.repeat([0.9, 0.6], [900, 100]))
+    table = reliability(mixed, truth)
+    assert table["images"].tolist() == [100, 900]
+    assert table["accuracy"].tolist() == [0, 1]
+
+
 def test_error_by_hand():
     probabilities = confident([0.6, 0.6, 0.8, 0.8])
     truth = np.array([0, 1, 0, 0])  # right half of the time at 0.6, always at 0.8

@@ -171,9 +171,7 @@ def test_evaluate_the_suite(world, tmp_path, capsys):
     assert {row["setup"] for row in found} == {"closed", "seed"}
     assert (tmp_path / "results.md").is_file()
     assert main([*arguments, "--rows", "magic"]) == 1
-    assert "--rows 'magic': choose of residual correlation; DCT regression" in (
-        capsys.readouterr().err
-    )
+    assert "row 'magic': choose of residual correlation; DCT regress" in capsys.readouterr().err
 
 
 def test_evaluate_on_images_of_ones_own(tmp_path, checkpoint, capsys, rng):

@@ -126,6 +126,24 @@ def test_inverse_haar_undoes_the_transform():
     torch.testing.assert_close(InverseHaar()(packed), image)
 
 
+@pytest.mark.parametrize("name", ("SubPixelGAN", "WaveletGAN"))
+def test_rearranging_generators_start_without_chequers(name):
+    torch.manual_seed(0)
+    with torch.no_grad():
+        images = build_generator(name)(torch.randn(8, LATENT))
+    squares = images.unfold(2, 2, 2).unfold(3, 2, 2).flatten(4)
+    assert images.std() > 0.05
+    torch.testing.assert_close(squares.amax(4), squares.amin(4))
+
+
+def test_transposed_convolutions_of_deconvgan_start_as_bilinear_interpolation():
+    torch.manual_seed(0)
+    first = next(m for m in build_generator("DeconvGAN").modules()
+                 if isinstance(m, nn.ConvTranspose2d))  # fmt: skip
+    flat = first(torch.ones(1, first.in_channels, 4, 4))[0, :, 1:-2, 1:-2]
+    torch.testing.assert_close(flat.amax((1, 2)), flat.amin((1, 2)), rtol=1e-3, atol=1e-4)
+
+
 class Constant(nn.Module):
     """A generator that gives its latent's first value."""
 

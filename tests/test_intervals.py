@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dnadet_lib.intervals import mean_interval, mean_of_groups
+from dnadet_lib.intervals import mean_interval, mean_of_setups
+
+
+def column(*values):
+    """Figures of some generators, one training seed."""
+    return np.array(values)[:, None]
 
 
 def test_interval_of_a_mean_is_students_t():
@@ -10,20 +15,34 @@ def test_interval_of_a_mean_is_students_t():
     low, high = stats.t.interval(0.95, 3, loc=np.mean(values), scale=stats.sem(values))
     assert mean_interval(values) == pytest.approx((np.mean(values), low, high))
     assert np.isnan(mean_interval(values[:2])[1:]).all()
+    assert mean_of_setups([column(*values)]) == pytest.approx((np.mean(values), low, high))
 
 
-def test_mean_of_groups_is_welch_and_satterthwaites():
-    """Two groups: half the sum of means, whose interval is that of Welch's test, halved."""
+def test_mean_of_two_setups_is_welch_and_satterthwaites():
+    """Half the sum of two means; the sum is the difference to a negated one."""
     first, second = [0.9, 0.8, 0.95, 0.7], [0.5, 0.65, 0.6]
-    mean, low, high = mean_of_groups([first, second])
-    # The sum of two means is the difference to a negated one.
+    mean, low, high = mean_of_setups([column(*first), column(*second)])
     welch = stats.ttest_ind(first, [-v for v in second], equal_var=False).confidence_interval()
     assert mean == pytest.approx((np.mean(first) + np.mean(second)) / 2)
     assert (low, high) == pytest.approx((welch.low / 2, welch.high / 2))
 
 
-def test_mean_of_groups_without_spread_or_with_one_generator():
-    assert mean_of_groups([[1.0, 1.0], [1.0, 1.0]]) == (1, 1, 1)
-    mean, low, high = mean_of_groups([[0.5], [0.7, 0.9]])
+def test_interval_covers_the_truth_where_seeds_and_generators_both_vary():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(1000):
+        seeds = rng.normal(0, 0.03, 3)
+        setups = [
+            0.8 + rng.normal(0, 0.03, (n, 1)) + seeds + rng.normal(0, 0.01, (n, 3))
+            for n in (12, 4)
+        ]
+        _, low, high = mean_of_setups(setups)
+        hits += low <= 0.8 <= high
+    assert 0.93 < hits / 1000 < 0.995
+
+
+def test_without_spread_or_with_one_generator():
+    assert mean_of_setups([np.ones((2, 3)), np.ones((4, 3))]) == (1, 1, 1)
+    mean, low, high = mean_of_setups([column(0.5), column(0.7, 0.9)])
     assert mean == pytest.approx(0.65)
     assert np.isnan([low, high]).all()

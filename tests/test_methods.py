@@ -2,7 +2,7 @@ from dataclasses import asdict
 
 import pytest
 
-from dnadet_lib.methods import REFERENCE, all_methods, ladder
+from dnadet_lib.methods import REFERENCE, all_methods, best_settings, ladder, make_method
 from dnadet_lib.presets import pocket
 
 
@@ -44,7 +44,26 @@ def test_the_reference_is_the_pocket_preset():
     assert pretrained == "pocket_pretrain"
 
 
-def test_rows_have_names_and_folders_of_their_own():
-    rows = all_methods()
-    assert all(row.name == name for name, row in rows.items())
-    assert len({row.slug for row in rows.values()}) == len(rows)
+def test_rows_have_names_of_their_own():
+    names = all_methods()
+    assert len(set(names)) == len(names)
+    assert REFERENCE in names
+    with pytest.raises(ValueError, match="row 'magic': choose of residual correlation; DCT"):
+        make_method("magic")
+
+
+def test_a_row_takes_the_settings_that_did_best(tmp_path, monkeypatch):
+    monkeypatch.setenv("DNADET_DATA", str(tmp_path))
+    assert best_settings() == {}
+    plain = make_method("AttNet").settings
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "tuning.csv").write_text(
+        "method,setting,dev accuracy\n"
+        """AttNet,"{""learning_rate"": 0.003}",0.7\n"""
+        """AttNet,"{""high_pass"": true}",0.9\n"""
+        """AttNet,"{""epochs"": 2}",0.9\n"""
+        """"raw, base","{""learning_rate"": 0.001}",0.5\n"""
+    )
+    assert make_method("AttNet").settings == "AttNet(high_pass=True)" != plain
+    assert "learning_rate=0.001" in make_method("raw, base").settings
+    assert make_method("AttNet", {}).settings == plain

@@ -4,11 +4,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from dnadet_lib import suite
 from dnadet_lib.baselines import AttNet, DCTRegression, ResidualCorrelation
-from dnadet_lib.data import read_image
+from dnadet_lib.data import load_images, read_image
+from dnadet_lib.intervals import mean_of_setups
 from dnadet_lib.presets import get_preset
 from dnadet_lib.zoo import CLASSES, load_setup
 
@@ -22,18 +22,13 @@ def counted():
         calls.append(seed)
         return lambda images: np.eye(len(CLASSES))[np.zeros(len(images), int)]
 
-    return suite.Method("always Real", fit), calls
+    return suite.Method("always Real", "none", fit), calls
 
 
 def table_of(accuracies, seeds=1):
     """An accuracy table as `generator_table` gives it: {(method, setup, generator): value}."""
-    index = pd.MultiIndex.from_tuples(accuracies, names=suite.KEY)
+    index = pd.MultiIndex.from_tuples(accuracies, names=["method", "setup", "generator"])
     return pd.DataFrame({seed: list(accuracies.values()) for seed in range(seeds)}, index)
-
-
-def sizes_of(table, each=10):
-    index = table.index.droplevel("method").unique()
-    return pd.Series(each, index)
 
 
 def test_every_image_of_every_setup_is_scored(world, tmp_path, counted):
@@ -75,6 +70,30 @@ def test_predictions_of_other_images_are_not_used(world, tmp_path, counted):
     assert calls == [0, 0]
 
 
+def test_other_settings_are_trained_anew(world, tmp_path, counted):
+    method, calls = counted
+    for settings in ("none", "some"):
+        changed = replace(method, settings=settings)
+        suite.run_suite([changed], world.images, tmp_path, seeds=[0], setups=["seed"])
+    assert calls == [0, 0]
+
+
+def test_settings_tell_presets_checkpoints_and_parameters_apart(checkpoint, tmp_path):
+    preset = get_preset("smoke")
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(checkpoint.read_bytes() + b" ")
+    methods = [
+        suite.network("a", preset), suite.network("a", replace(preset, items=5)),
+        suite.network("a", preset, str(checkpoint)), suite.network("a", preset, str(other)),
+        suite.baseline("a", AttNet()), suite.baseline("a", AttNet(high_pass=True)),
+    ]  # fmt: skip
+    assert len({method.settings for method in methods}) == len(methods)
+    assert len({method.folder("images") for method in methods}) == len(methods)
+    assert methods[0].folder("images") != methods[0].folder("other images")
+    with pytest.raises(FileNotFoundError, match="nowhere: neither a checkpoint file nor"):
+        suite.network("a", preset, "nowhere")
+
+
 def test_an_images_hash_is_of_its_pixels(world):
     images = load_setup("seed", root=world.images)
     hashes = suite.pixel_hashes(images)
@@ -87,7 +106,7 @@ def test_an_images_hash_is_of_its_pixels(world):
     "estimator", [ResidualCorrelation("high-pass"), DCTRegression(max_iter=20), AttNet(epochs=1)]
 )
 def test_a_baseline_scores_the_models_classes(world, tmp_path, estimator):
-    method = suite.Method("rival", suite.baseline(estimator))
+    method = suite.baseline("rival", estimator)
     found = suite.run_suite([method], world.images, tmp_path, seeds=[3], setups=["dataset"])
     scores = found[[f"score {name}" for name in CLASSES]].to_numpy()
     assert np.isfinite(scores).all()
@@ -96,28 +115,64 @@ def test_a_baseline_scores_the_models_classes(world, tmp_path, estimator):
 
 def test_a_network_keeps_its_run(world, tmp_path):
     preset = replace(get_preset("smoke"), epochs=1, steps_per_epoch=2)
-    method = suite.Method("DNA-Det, tiny", suite.network(preset))
+    method = suite.network("DNA-Det, tiny", preset)
     found = suite.run_suite([method], world.images, tmp_path, seeds=[0], setups=["closed"])
     np.testing.assert_allclose(found.filter(like="score ").sum(axis=1), 1, atol=1e-5)
     (model,) = tmp_path.rglob("model.safetensors")
-    assert model.parent.relative_to(tmp_path).parts[1:] == ("dna_det__tiny", "seed_0")
+    assert model.parent.name == "seed_0"
+    assert model.parent.parent.name.startswith("dna_det__tiny-")
 
 
-def test_rows_hold_every_generator_every_setup_and_the_mean_of_the_four():
+def test_a_rival_gets_the_seed_and_the_dev_images(world, tmp_path):
+    seen = []
+
+    class Watched(AttNet):
+        def fit(self, images, labels, eval_set=None):
+            seen.append((self.seed, eval_set))
+            return super().fit(images, labels, eval_set)
+
+    method = suite.baseline("watched", Watched(epochs=1))
+    found = suite.run_suite([method], world.images, tmp_path, seeds=[0, 1], setups=["closed"])
+    dev = load_setup("dev", root=world.images)
+    assert [seed for seed, _ in seen] == [0, 1]
+    for _, (images, labels) in seen:
+        np.testing.assert_array_equal(images, load_images(dev.paths))
+        np.testing.assert_array_equal(labels, dev.labels)
+    first, second = (found[found["seed"] == seed].filter(like="score ") for seed in (0, 1))
+    assert not np.array_equal(first, second)
+
+
+def test_means_are_over_setups_generators_and_seeds():
     values = {
         ("ours", setup, f"{setup}{k}"): 0.6 + 0.1 * k for setup in suite.SETUPS for k in range(3)
     }
     table = table_of(values, seeds=2)
     table[1] += 0.1  # the second seed
-    rows = {(r.setup, r.metric): r for r in suite.table_rows(table, sizes_of(table))}
-    assert rows["seed", "accuracy seed1"].value == pytest.approx(0.75)
-    low, high = stats.t.interval(0.95, 2, loc=0.75, scale=stats.sem([0.65, 0.75, 0.85]))
-    seed = rows["seed", "accuracy"]
-    assert (seed.value, seed.low, seed.high) == pytest.approx((0.75, low, high))
-    assert (seed.images, seed.generators) == (30, 3)
-    four = rows["mean of the four", "accuracy"]
-    assert (four.value, four.images, four.generators) == (pytest.approx(0.75), 120, 12)
-    assert low < four.low < 0.75 < four.high < high  # four set-ups know more than one
+    images = pd.Series(10, suite.SETUPS)
+    rows = {r.setup: r for r in suite.mean_rows(table, "accuracy", images)}
+    assert list(rows) == [*suite.SETUPS, suite.MEAN]
+    seed, four = rows["seed"], rows[suite.MEAN]
+    expected = mean_of_setups([table.loc["ours", "seed"].to_numpy()])
+    assert (seed.value, seed.low, seed.high) == pytest.approx(
+        (0.75, expected[1], min(1, expected[2]))
+    )
+    assert (seed.images, seed.generators) == (10, 3)
+    assert (four.value, four.images, four.generators) == (pytest.approx(0.75), 40, 12)
+    assert seed.low < four.low < 0.75 < four.high  # four set-ups know more than one
+
+
+def test_a_generators_interval_is_over_its_images(world, tmp_path, counted):
+    method, _ = counted
+    found = suite.run_suite([method], world.images, tmp_path, seeds=[0], setups=["loss", "closed"])
+    half = found["truth"] == "MMDGAN"
+    found.loc[half, "predicted"] = np.where(np.arange(half.sum()) % 2, "MMDGAN", "Real")
+    rows = {(r.setup, r.metric): r for r in suite.accuracy_rows(found)}
+    one = rows["loss", "accuracy MMDGAN_meadow_cramer"]
+    assert one.value == 0.5
+    assert 0 < one.low < 0.5 < one.high < 1
+    overall = rows["loss", "accuracy"]  # a single generator: conditional on it
+    assert (overall.value, overall.low, overall.high) == (one.value, one.low, one.high)
+    assert rows["closed", "accuracy"].generators == 5
 
 
 def test_differences_are_paired_by_generator():
@@ -130,7 +185,7 @@ def test_differences_are_paired_by_generator():
     lead = suite.differences(table, "ours")
     assert lead.index.unique("method").tolist() == ["rival"]
     np.testing.assert_allclose(lead[0], 0.1)
-    (row,) = [r for r in suite.table_rows(lead, sizes_of(table), "lead") if r.metric == "lead"]
+    (row,) = suite.mean_rows(lead, "lead", pd.Series({"seed": 40}))
     assert (row.low, row.high) == pytest.approx((0.1, 0.1))  # though generators differ by 60 points
     with pytest.raises(ValueError, match="no method 'theirs' to compare with: ours, rival"):
         suite.differences(table, "theirs")
@@ -138,7 +193,7 @@ def test_differences_are_paired_by_generator():
 
 def test_the_table_is_written_with_its_leads(world, tmp_path, counted):
     always, _ = counted
-    rival = suite.Method("never Real", lambda *_: lambda images: np.eye(5)[[1] * len(images)])
+    rival = suite.Method("never Real", "", lambda *_: lambda images: np.eye(5)[[1] * len(images)])
     predictions = suite.run_suite([always, rival], world.images, tmp_path / "work", seeds=[0, 1])
     rows = suite.write_suite(predictions, "always Real", tmp_path)
     text = (tmp_path / "results.md").read_text()

@@ -109,6 +109,22 @@ def test_critic_step_improves_the_critic_on_a_batch(plan, loss):
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.parametrize("loss", ("mmd", "cramer"))
+def test_repulsive_critic_wants_real_images_apart_and_generated_ones_together(loss):
+    near, far = 0.1 * torch.randn(2, 16, 8), 3 * torch.randn(2, 16, 8)
+    critic_loss = RECIPES[loss].critic_loss
+    assert critic_loss(torch.nn.Identity(), far[0], near[0]) < 0
+    assert critic_loss(torch.nn.Identity(), near[1], far[1]) > 0
+
+
+def test_critic_of_the_energy_distance_lets_go_of_what_is_far_apart():
+    real = torch.tensor([[0.0], [1.0], [20.0]], requires_grad=True)
+    gan_losses.bounded_energy(real, real).sum().backward()
+    assert real.grad[2] == 0
+    assert real.grad[0] != 0
+    assert gan_losses.bounded_energy(real, real).min() == -4
+
+
 def test_resumed_run_goes_on_as_if_it_had_not_stopped(plan):
     entry = plan["SNGAN_meadow_s0"]
     whole = trainer(entry)
