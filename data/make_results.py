@@ -14,6 +14,7 @@ Every step leaves its figures in `data/results/`.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -27,7 +28,7 @@ from dnadet_lib.calibration import brier_score, expected_calibration_error, reli
 from dnadet_lib.data import ImageSet, load_images
 from dnadet_lib.evaluation import Predictions, embed_images, markdown_table, origins, predict
 from dnadet_lib.files import atomic_path
-from dnadet_lib.intervals import mean_interval
+from dnadet_lib.intervals import mean_interval, mean_of_setups
 from dnadet_lib.methods import REFERENCE, all_methods, make_method
 from dnadet_lib.model import DNADet, load_model
 from dnadet_lib.open_set import open_set_table, unknown_scores
@@ -44,6 +45,8 @@ CENTRE = (2, 2)
 POSITION_IMAGES = {"train": 1000, "test": 300}  # a generator
 SEEDS = (0, 1, 2, 3)
 ROBUSTNESS_IMAGES = 200  # a generator
+PANELS = {d.name: d.unit + " (pre-trained)" * d.pretrained for d in DEGRADATIONS}
+GUARD = "nearest neighbours"  # the score that `attribute` refuses images by
 CHANGED = ("seed", "loss", "finetune")  # unseen instances, of the content that was learned
 
 
@@ -105,14 +108,13 @@ def position_figures(study: PositionStudy) -> dict[str, float]:
         "elsewhere inside": float(study.elsewhere.mean()),
         "border": float(study.border.mean()),
         "fall-off": study.fall_off,
-        "kept above chance": study.kept,
     }
 
 
 def unknown() -> None:
     """Score unknown architectures against unseen instances of known ones."""
     model = load_model(MODEL)
-    tables = []
+    tables, refused = [], []
     for split, setups in {"dev": ("dev",), "test": CHANGED}.items():
         known = [predict(model, load_setup(setup)) for setup in setups]
         if split == "test":  # the changed generators bring no photographs
@@ -122,12 +124,16 @@ def unknown() -> None:
         images = load_setup("unknown", split)
         embeddings = np.concatenate([p.embeddings for p in known])
         correct = np.concatenate([p.correct for p in known])
-        table = open_set_table(
-            unknown_scores(model, embeddings), correct,
-            unknown_scores(model, embed_images(model, images.paths)), np.array(images.sources),
-        )  # fmt: skip
-        tables.append(table.assign(split=split))
+        scores = unknown_scores(model, embeddings)
+        others = unknown_scores(model, embed_images(model, images.paths))
+        names = np.array(images.sources)
+        tables.append(open_set_table(scores, correct, others, names).assign(split=split))
+        every = np.concatenate([others[GUARD], scores[GUARD]])
+        whose = np.concatenate([names, *(origins(p.sources) for p in known)])
+        means = pd.Series(every > model.threshold).groupby(whose).mean()
+        refused.append(pd.DataFrame({"split": split, "generator": means.index, "refused": means}))
     save_table(pd.concat(tables), "unknown")
+    save_table(pd.concat(refused), "refused")
 
 
 def at_temperature(model: DNADet, predictions: Predictions, temperature: float) -> np.ndarray:
@@ -145,13 +151,14 @@ def calibration() -> None:
         predictions = predict(model, load_setup(setup))
         for scaled, temperature in (("before", 1.0), ("after", model.temperature)):
             probabilities = at_temperature(model, predictions, temperature)
+            if scaled == "after":
+                tables[setup] = reliability(probabilities, predictions.truth)
             error = expected_calibration_error(probabilities, predictions.truth)
             score = brier_score(probabilities, predictions.truth)
             rows.append(
                 {"setup": setup, "scaling": scaled, "temperature": temperature,
                  "calibration error": error, "Brier score": score}
             )  # fmt: skip
-        tables[setup] = reliability(probabilities, predictions.truth)
     save_table(pd.DataFrame(rows), "calibration")
     figure, axes = plt.subplots(1, len(tables), figsize=(3.6 * len(tables), 4))
     for axis, (setup, table) in zip(axes, tables.items(), strict=True):
@@ -160,27 +167,35 @@ def calibration() -> None:
 
 
 def robustness() -> None:
-    """Measure accuracy on degraded images of the seed, loss and finetune set-ups."""
+    """Measure accuracy on degraded images: set-ups of new generators, and photographs."""
     model = load_model(MODEL)
-    sets = [first_of_each(load_setup(setup), ROBUSTNESS_IMAGES) for setup in CHANGED]
-    pixels = np.concatenate([load_images(images.paths) for images in sets])
+    sets = {setup: first_of_each(load_setup(setup), ROBUSTNESS_IMAGES) for setup in CHANGED}
+    closed = first_of_each(load_setup("closed"), ROBUSTNESS_IMAGES)
+    sets["Real"] = closed.take(np.flatnonzero(closed.labels == CLASSES.index("Real")))
 
     def classify(images: np.ndarray) -> np.ndarray:
         features = torch.from_numpy(embed_images(model, images))
         return model.probabilities(features).argmax(dim=1).numpy()
 
-    curves = accuracy_curves(
-        classify, pixels, np.concatenate([s.labels for s in sets]),
-        np.concatenate([s.sources for s in sets]),
-    )  # fmt: skip
+    curves = pd.concat(
+        accuracy_curves(
+            classify, load_images(images.paths), images.labels, origins(np.array(images.sources))
+        ).assign(setup=setup)
+        for setup, images in sets.items()
+    )
     save_table(curves, "robustness")
-    means = [
-        dict(zip(("value", "low", "high"), mean_interval(part["accuracy"].tolist()), strict=True))
-        | {"degradation": name, "strength": strength}
-        for (name, strength), part in curves.groupby(["degradation", "strength"], sort=False)
-    ]
-    marks = {d.name: d.unit + (" *" if d.pretrained else "") for d in DEGRADATIONS}
-    save(plots.degradation_curves(pd.DataFrame(means), marks), "robustness")
+    save(plots.degradation_curves(robustness_means(curves), PANELS), "robustness")
+
+
+def robustness_means(curves: pd.DataFrame) -> pd.DataFrame:
+    """Mean accuracy over the set-ups of new generators, each counted once, with its interval."""
+    rows = []
+    changed = curves[curves["setup"] != "Real"]
+    for (name, strength), part in changed.groupby(["degradation", "strength"], sort=False):
+        groups = [values.to_numpy()[:, None] for _, values in part.groupby("setup")["accuracy"]]
+        value, low, high = mean_of_setups(groups)
+        rows.append((name, strength, value, max(0.0, low), min(1.0, high)))
+    return pd.DataFrame(rows, columns=["degradation", "strength", "value", "low", "high"])
 
 
 def first_of_each(images: ImageSet, count: int) -> ImageSet:
@@ -190,30 +205,55 @@ def first_of_each(images: ImageSet, count: int) -> ImageSet:
     return images.take(np.concatenate(kept))
 
 
-def figures_of(table: pd.DataFrame, by: list[str], columns: list[str]) -> pd.DataFrame:
-    """Average columns over what is left, as text: mean and 95% interval."""
+def share(values: pd.Series) -> str:
+    """Write mean and 95% interval of shares, one a generator."""
+    mean, low, high = mean_interval(values.tolist())
+    return f"{mean:.3f}" if np.isnan(low) else f"{mean:.3f} [{max(low, 0):.3f}, {min(high, 1):.3f}]"
 
-    def cell(values: pd.Series) -> str:
-        mean, low, high = mean_interval(values.tolist())
-        return f"{mean:.3f}" if np.isnan(low) else f"{mean:.3f} [{low:.3f}, {high:.3f}]"
 
-    return table.groupby(by, sort=False)[columns].agg(cell).reset_index()
+def difference(values: pd.Series) -> str:
+    """Write mean and 95% interval of differences of shares."""
+    mean, low, high = mean_interval(values.tolist())
+    return f"{mean:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def summary(name: str, by: list[str], columns: dict[str, Callable[[pd.Series], str]]) -> str:
+    """Average the columns of a results table over what is left, as Markdown."""
+    table = pd.read_csv(RESULTS / f"{name}.csv")
+    return markdown_table(table.groupby(by, sort=False).agg(columns).reset_index())
+
+
+def robustness_table() -> str:
+    """Write the means of every degradation, and the accuracy on photographs, as Markdown."""
+    curves = pd.read_csv(RESULTS / "robustness.csv")
+    table = robustness_means(curves)
+    real = curves[curves["setup"] == "Real"]
+    rows = [
+        {
+            "degradation": row.degradation, "strength": f"{row.strength:g}",
+            "new generators": f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]",
+            "photographs": f"{photographs:.3f}",
+        }
+        for row, photographs in zip(table.itertuples(), real["accuracy"], strict=True)
+    ]  # fmt: skip
+    return markdown_table(pd.DataFrame(rows))
 
 
 def page() -> None:
-    """Write `data/RESULTS.md` from the figures that are there."""
-    columns = {
-        "position": (["label"], ["learned cell", "elsewhere inside", "border", "fall-off",
-                                 "kept above chance"]),
-        "unknown": (["split", "score"], ["auroc", "fpr95", "oscr"]),
-        "calibration": (["setup", "scaling"], ["calibration error", "Brier score"]),
-        "robustness": (["degradation", "strength"], ["accuracy"]),
-    }  # fmt: skip
-    parts = {"suite": (RESULTS / "results.md").read_text(encoding="utf-8")}
-    for name, (by, values) in columns.items():
-        table = pd.read_csv(RESULTS / f"{name}.csv")
-        parts[name] = markdown_table(figures_of(table, by, values))
-    text = (DATA / "results_template.md").read_text(encoding="utf-8").format(**parts)
+    """Write `data/RESULTS.md` from the figures that the other steps left."""
+    cells = dict.fromkeys(("learned cell", "elsewhere inside", "border"), share)
+    text = (DATA / "results_template.md").read_text(encoding="utf-8").format(
+        suite=(RESULTS / "results.md").read_text(encoding="utf-8"),
+        position=summary("position", ["label"], {**cells, "fall-off": difference}),
+        unknown=summary(
+            "unknown", ["split", "score"], dict.fromkeys(("auroc", "fpr95", "oscr"), share)
+        ),
+        refused=summary("refused", ["split", "generator"], {"refused": share}),
+        calibration=summary(
+            "calibration", ["setup", "scaling"], {"calibration error": share, "Brier score": share}
+        ),
+        robustness=robustness_table(),
+    )  # fmt: skip
     with atomic_path(DATA / "RESULTS.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
 

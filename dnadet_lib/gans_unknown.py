@@ -58,7 +58,7 @@ class RearrangingGenerator(nn.Module):
 
 def start_as_nearest_neighbour(convolution: nn.Conv2d, rearrange: nn.Module) -> None:
     """Make the four pixels that a channel is rearranged into equal at first."""
-    for parameter in (convolution.weight, convolution.bias):
+    for parameter in convolution.parameters():  # weight and bias
         fours = parameter.data.unflatten(0, (-1, 4))  # pixels, or one mean and three details
         fours[:, 1:] = fours[:, :1] if isinstance(rearrange, nn.PixelShuffle) else 0
 

@@ -99,12 +99,6 @@ class PositionStudy:
         """Accuracy on the learned cell less that elsewhere inside, mean over networks."""
         return float(np.mean(self.own - self.elsewhere))
 
-    @property
-    def kept(self) -> float:
-        """Share of the accuracy above chance that is kept elsewhere inside."""
-        above = float(np.mean(self.own)) - self.chance
-        return (float(np.mean(self.elsewhere)) - self.chance) / above if above > 0 else float("nan")
-
 
 def position_study(
     train: tuple[np.ndarray, np.ndarray],

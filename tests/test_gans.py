@@ -29,7 +29,7 @@ TRACES = {
     "SubPixelGAN": ({"PixelShuffle"}, True, False, True),
     "WaveletGAN": ({"InverseHaar"}, True, False, True),
     "StyleGAN2": ({"modulated, blurred"}, False, True, False),
-    "DeconvGAN": ({"transposed 3x3"}, False, False, True),
+    "DeconvGAN": ({"transposed 3x3"}, True, False, True),
 }
 
 

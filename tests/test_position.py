@@ -54,7 +54,6 @@ def test_the_fall_off_leaves_the_border_out():
     np.testing.assert_allclose(study.elsewhere, 0.6)
     np.testing.assert_allclose(study.border, 0.3)
     assert study.fall_off == pytest.approx(0.25)
-    assert study.kept == pytest.approx(0.35 / 0.6)
 
 
 def test_generators_give_the_images_that_are_rendered(world):

@@ -1,0 +1,71 @@
+import make_results
+import numpy as np
+import pandas as pd
+import pytest
+
+from dnadet_lib.data import ImageSet
+from dnadet_lib.zoo import CLASSES, load_setup
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """A folder of small results, and a template that shows them all."""
+    monkeypatch.setattr(make_results, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(make_results, "DATA", tmp_path)
+    (tmp_path / "results").mkdir()
+    names = ("suite", "position", "unknown", "refused", "calibration", "robustness")
+    (tmp_path / "results_template.md").write_text(
+        "\n".join(f"## {name}\n\n{{{name}}}\n" for name in names)
+    )
+    (tmp_path / "results" / "results.md").write_text("| method | closed |\n")
+
+    def save(name, rows):
+        pd.DataFrame(rows).to_csv(tmp_path / "results" / f"{name}.csv", index=False)
+
+    cells = {"learned cell": 0.9, "elsewhere inside": 0.8, "border": 0.7}
+    save("position", [
+        {"label": label, **cells, "fall-off": fall + 0.1 * k}
+        for label, fall in (("architecture", -0.1), ("weights", 0.3)) for k in range(3)
+    ])  # fmt: skip
+    save("unknown", [
+        {"split": "test", "score": "energy", "auroc": a, "fpr95": 0.2, "oscr": 0.9}
+        for a in (0.9, 0.95, 1.0)
+    ])  # fmt: skip
+    save("refused", [{"split": "dev", "generator": "SubPixelGAN_meadow_s0", "refused": 0.625}])
+    save("calibration", [
+        {"setup": "closed", "scaling": "after", "calibration error": 0.01, "Brier score": 0.02}
+    ])  # fmt: skip
+    save("robustness", [
+        {"setup": setup, "degradation": "JPEG", "strength": 90, "generator": f"{setup}{k}",
+         "accuracy": value + 0.1 * k}
+        for setup, value, count in (("seed", 0.5, 3), ("loss", 0.7, 2), ("Real", 0.25, 1))
+        for k in range(count)
+    ])  # fmt: skip
+    return tmp_path
+
+
+def test_the_page_shows_every_table(results):
+    make_results.page()
+    page = (results / "RESULTS.md").read_text()
+    assert "| method | closed |" in page
+    assert "| architecture | 0.900 [0.900, 0.900] | " in page
+    assert "| 0.000 [-0.248, 0.248] |" in page  # a fall-off may be negative
+    assert "| test | energy | 0.950 [0.826, 1.000] |" in page  # a share ends at 1
+    assert "| dev | SubPixelGAN_meadow_s0 | 0.625 |" in page
+    assert "| closed | after | 0.010 | 0.020 |" in page
+
+
+def test_every_setup_counts_once_in_robustness_and_photographs_stand_apart(results):
+    curves = pd.read_csv(results / "results" / "robustness.csv")
+    (row,) = make_results.robustness_means(curves).itertuples()
+    assert row.value == pytest.approx((0.6 + 0.75) / 2)
+    assert "| JPEG | 90 | 0.675 [" in make_results.robustness_table()
+    assert make_results.robustness_table().endswith("| 0.250 |")
+
+
+def test_the_first_images_of_each_generator_are_kept(world):
+    images = load_setup("closed", root=world.images)
+    kept = make_results.first_of_each(images, 3)
+    assert isinstance(kept, ImageSet)
+    assert np.bincount(kept.labels).tolist() == [3] * len(CLASSES)
+    assert set(kept.paths) <= set(images.paths)
