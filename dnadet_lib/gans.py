@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dnadet_lib.gan_layers import LATENT, EqualizedConv2d, InverseHaar, PixelNorm
-from dnadet_lib.gans_unknown import DeconvGenerator, RearrangingGenerator, StyleGAN2Generator
+from dnadet_lib.gans_unknown import RearrangingGenerator, StyleGAN2Generator
 
 
 class ProGANGenerator(nn.Module):
@@ -115,7 +115,7 @@ class ResidualUpBlock(nn.Module):
 
 
 class ResNetGenerator(nn.Module):
-    """Residual generator of SNGAN (nearest) and InfoMaxGAN (bilinear upsampling).
+    """Residual generator of SNGAN (nearest), InfoMaxGAN (bilinear) and BicubicGAN (bicubic).
 
     Sources: Miyato et al. 2018; Lee et al. 2021.
     """
@@ -153,7 +153,7 @@ UNKNOWN_ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
     "SubPixelGAN": lambda: RearrangingGenerator(nn.PixelShuffle(2)),
     "WaveletGAN": lambda: RearrangingGenerator(InverseHaar()),
     "StyleGAN2": StyleGAN2Generator,
-    "DeconvGAN": DeconvGenerator,
+    "BicubicGAN": lambda: ResNetGenerator("bicubic"),
 }
 
 

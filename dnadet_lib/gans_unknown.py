@@ -6,11 +6,8 @@ class       upsampling                                             role
 SubPixelGAN convolution to four times the channels, pixel shuffle   dev
 WaveletGAN  convolution to four bands, inverse Haar transform       test
 StyleGAN2   modulated transposed convolution 3x3, binomial blur     test
-DeconvGAN   transposed convolution 3x3, convolution 7x7 to RGB     test
+BicubicGAN  bicubic in residual blocks (`gans.ResNetGenerator`)    test
 =========== ====================================================== ==================
-
-Their kernels start as plain interpolation: chequers are then something to learn, not to unlearn
-(Aitken et al. 2017).
 """
 
 from __future__ import annotations
@@ -57,7 +54,10 @@ class RearrangingGenerator(nn.Module):
 
 
 def start_as_nearest_neighbour(convolution: nn.Conv2d, rearrange: nn.Module) -> None:
-    """Make the four pixels that a channel is rearranged into equal at first."""
+    """Make the four pixels that channels are rearranged into equal at first (Aitken et al. 2017).
+
+    Chequers are then something to learn, not something to unlearn.
+    """
     for parameter in convolution.parameters():  # weight and bias
         fours = parameter.data.unflatten(0, (-1, 4))  # pixels, or one mean and three details
         fours[:, 1:] = fours[:, :1] if isinstance(rearrange, nn.PixelShuffle) else 0
@@ -102,29 +102,3 @@ def upsample_blurred(x: Tensor) -> Tensor:
     spaced = x.new_zeros(*x.shape[:2], 2 * x.shape[2] + 1, 2 * x.shape[3] + 1)
     spaced[:, :, :-1:2, :-1:2] = 4 * x
     return blur(spaced)
-
-
-class DeconvGenerator(nn.Module):
-    """DeconvGAN: transposed convolutions 3x3 with stride 2, then a convolution 7x7 to RGB.
-
-    Source: the decoder of CycleGAN (Zhu et al. 2017), driven by a latent. Batch norm stands in for
-    its instance norm, under which a generator hides dark blobs in every image.
-    """
-
-    def __init__(self, width: int = 32) -> None:
-        super().__init__()
-        channels = [8 * width, 4 * width, 2 * width, width, width // 2]
-        self.first = nn.Linear(LATENT, 16 * channels[0])
-        self.unflatten = nn.Unflatten(1, (channels[0], 4, 4))
-        bilinear = torch.outer(*2 * [torch.tensor([1.0, 2.0, 1.0])])
-        layers: list[nn.Module] = []
-        for c_in, c_out in zip(channels[:-1], channels[1:], strict=True):
-            up = nn.ConvTranspose2d(c_in, c_out, 3, 2, 1, output_padding=1)
-            up.weight.data = up.weight.data.mean((2, 3), keepdim=True) * bilinear
-            layers += [up, nn.BatchNorm2d(c_out), nn.ReLU()]
-        self.blocks = nn.Sequential(*layers)
-        self.to_rgb = nn.Sequential(nn.Conv2d(channels[-1], 3, 7, padding=3), nn.Tanh())
-
-    def forward(self, z: Tensor) -> Tensor:
-        """Map latents (B, 64) to images (B, 3, 64, 64) in [-1, 1]."""
-        return self.to_rgb(self.blocks(self.unflatten(self.first(z))))
