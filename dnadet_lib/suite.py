@@ -25,7 +25,7 @@ from dnadet_lib.evaluation import (
     setup_accuracy,
 )
 from dnadet_lib.files import atomic_path
-from dnadet_lib.intervals import mean_of_setups
+from dnadet_lib.intervals import mean_interval, mean_of_setups
 from dnadet_lib.model import find_checkpoint, load_model
 from dnadet_lib.presets import Preset
 from dnadet_lib.stages import run_training, training_data
@@ -174,13 +174,17 @@ def score_table(classify: Classifier, images: ImageSet) -> pd.DataFrame:
 
 
 def generator_table(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy by method, set-up and generator (or photographs of a content), a column a seed."""
+    """Accuracy by method, set-up and generator (or photographs of a content), a column a seed.
+
+    Rows keep the order of the predictions.
+    """
     found = predictions.assign(
         correct=predictions["truth"] == predictions["predicted"],
         generator=origins(predictions["source"].to_numpy()),
     )
-    keys = ["method", "setup", "generator", "seed"]
-    return found.groupby(keys, sort=False)["correct"].mean().unstack()
+    keys = ["method", "setup", "generator"]
+    means = found.groupby([*keys, "seed"])["correct"].mean().unstack()
+    return means.reindex(pd.MultiIndex.from_frame(found[keys].drop_duplicates()))
 
 
 def accuracy_rows(predictions: pd.DataFrame) -> list[Row]:
@@ -205,7 +209,9 @@ def accuracy_rows(predictions: pd.DataFrame) -> list[Row]:
             overall = setup_accuracy(each.values())
             figures = overall.value, overall.low, overall.high
             rows.append(Row(method, setup, "accuracy", *figures, len(sources), len(each)))
-    return rows + mean_rows(generator_table(predictions), "accuracy", image_counts(predictions))
+    rows += mean_rows(generator_table(predictions), "accuracy", image_counts(predictions))
+    methods, setups = (list(dict.fromkeys(predictions[k])) for k in ("method", "setup"))
+    return sorted(rows, key=lambda r: (methods.index(r.method), [*setups, MEAN].index(r.setup)))
 
 
 def image_counts(predictions: pd.DataFrame) -> pd.Series:
@@ -253,6 +259,16 @@ def differences(table: pd.DataFrame, reference: str) -> pd.DataFrame:
     return others.rsub(own.to_numpy())
 
 
+def each_lead(leads: pd.DataFrame, predictions: pd.DataFrame) -> list[Row]:
+    """Make a row of every generator's lead: mean over training seeds, t-interval over them."""
+    names = pd.Series(origins(predictions["source"].to_numpy()), predictions.index)
+    images = predictions.groupby(["setup", names])["image"].nunique()
+    return [
+        Row(method, setup, f"lead {name}", *mean_interval(values), int(images[setup, name]), 1)
+        for (method, setup, name), values in zip(leads.index, leads.to_numpy(), strict=True)
+    ]
+
+
 def write_suite(predictions: pd.DataFrame, reference: str, folder: Path) -> list[Row]:
     """Write the table of what `run_suite` returned, and return its rows.
 
@@ -267,10 +283,11 @@ def write_suite(predictions: pd.DataFrame, reference: str, folder: Path) -> list
     text = results_table(rows)
     text += "\nMean over generators and training seeds; 95% interval over both.\n"
     if reference in table.index.unique("method") and table.index.unique("method").size > 1:
-        leads = mean_rows(differences(table, reference), "lead", image_counts(predictions))
+        leads = differences(table, reference)
+        means = mean_rows(leads, "lead", image_counts(predictions))
         text += f"\nLead of *{reference}* over each, paired by generator and seed:\n\n"
-        text += results_table(leads, "lead")
-        rows += leads
+        text += results_table(means, "lead")
+        rows += [*each_lead(leads, predictions), *means]
     with atomic_path(folder / "accuracy.csv") as temporary:
         table.rename(columns="seed {}".format).round(4).to_csv(temporary)
     with atomic_path(folder / "results.json") as temporary:

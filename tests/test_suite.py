@@ -147,18 +147,18 @@ def test_means_are_over_setups_generators_and_seeds():
         ("ours", setup, f"{setup}{k}"): 0.6 + 0.1 * k for setup in suite.SETUPS for k in range(3)
     }
     table = table_of(values, seeds=2)
-    table[1] += 0.1  # the second seed
+    table[1] += 0.02  # the second seed: they differ less than generators do
     images = pd.Series(10, suite.SETUPS)
     rows = {r.setup: r for r in suite.mean_rows(table, "accuracy", images)}
     assert list(rows) == [*suite.SETUPS, suite.MEAN]
     seed, four = rows["seed"], rows[suite.MEAN]
     expected = mean_of_setups([table.loc["ours", "seed"].to_numpy()])
     assert (seed.value, seed.low, seed.high) == pytest.approx(
-        (0.75, expected[1], min(1, expected[2]))
+        (0.71, expected[1], min(1, expected[2]))
     )
     assert (seed.images, seed.generators) == (10, 3)
-    assert (four.value, four.images, four.generators) == (pytest.approx(0.75), 40, 12)
-    assert seed.low < four.low < 0.75 < four.high  # four set-ups know more than one
+    assert (four.value, four.images, four.generators) == (pytest.approx(0.71), 40, 12)
+    assert seed.low < four.low < 0.71 < four.high  # four set-ups know more than one
 
 
 def test_a_generators_interval_is_over_its_images(world, tmp_path, counted):
