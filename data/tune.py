@@ -3,7 +3,9 @@
     python data/tune.py                # data/results/tuning.csv; rows of the same images are kept
     python data/tune.py AttNet         # the methods that are named
 
-`dnadet_lib/methods.py` takes of every method the settings that did best.
+What is trained lies where `dnadet evaluate --suite pocket` looks for it.
+`dnadet_lib/methods.py` takes of every method the settings that did best; the rungs with patches
+share those of the top one.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import torch
 from dnadet_lib.data import ImageSet
 from dnadet_lib.files import atomic_path
 from dnadet_lib.fingerprints import DENOISERS
-from dnadet_lib.methods import all_methods, make_method, networks
+from dnadet_lib.methods import make_method, networks, tuned_as
 from dnadet_lib.paths import build_folder
 from dnadet_lib.stages import training_data
 from dnadet_lib.suite import generator_table, images_digest, score_table
@@ -29,7 +31,7 @@ from dnadet_lib.zoo import render
 
 TUNING = Path(__file__).resolve().parent / "results" / "tuning.csv"
 SEED = 0
-RATES = (3e-4, 1e-3, 3e-3)
+RATES = (3e-4, 1e-3)
 FRONT_END = (False, True)
 
 
@@ -41,10 +43,10 @@ def grid(**options: tuple) -> list[dict[str, object]]:
 
 GRIDS = {
     "residual correlation": grid(denoiser=tuple(DENOISERS)),
-    "DCT regression": grid(high_pass=FRONT_END, C=(1e-4, 1e-3, 1e-2)),
+    "DCT regression": grid(high_pass=FRONT_END, C=(1e-4, 1e-3)),
     "DCT-CNN": grid(high_pass=FRONT_END, learning_rate=RATES),
-    "AttNet": grid(high_pass=FRONT_END, learning_rate=RATES, width=(8,)),
-    **{name: grid(learning_rate=RATES) for name in networks()},
+    "AttNet": grid(high_pass=FRONT_END, learning_rate=RATES, width=(8,), epochs=(4,)),
+    **{name: grid(learning_rate=RATES) for name in networks() if tuned_as(name) == name},
 }
 
 
@@ -54,20 +56,20 @@ def tuning_row(
     """Train once and describe the settings by the accuracy on every dev generator."""
     started = time.monotonic()
     method = make_method(name, settings)
-    folder = build_folder() / "tuning" / method.folder(images)
+    folder = build_folder() / "suite" / "pocket" / method.folder(images) / f"seed_{SEED}"
     classify = method.fit(train, dev, SEED, folder)
     scores = score_table(classify, dev.with_classes(train.classes))
     table = generator_table(scores.assign(method=name, setup="dev", seed=SEED))
     each = table.loc[name, "dev"][SEED].round(4)
     minutes = round((time.monotonic() - started) / 60, 1)
     figures = {"dev accuracy": round(each.mean(), 4), **each, "minutes": minutes}
-    return {"method": name, "setting": json.dumps(settings), "images": images, **figures}
+    return {"method": name, "setting": json.dumps(settings), "images": images[:8], **figures}
 
 
 def known_rows(images: str) -> list[dict[str, object]]:
     """Read the rows that are there and of these images."""
     rows = pd.read_csv(TUNING).to_dict("records") if TUNING.is_file() else []
-    return [row for row in rows if row["images"] == images]
+    return [row for row in rows if row["images"] == images[:8]]
 
 
 def add_row(row: dict[str, object]) -> None:
@@ -91,8 +93,8 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     render()
     train, dev = training_data()
-    images = images_digest(train, dev)[:8]
-    for name in options.methods or all_methods():
+    images = images_digest(train, dev)
+    for name in options.methods or GRIDS:
         for settings in GRIDS[name]:
             done = {(row["method"], row["setting"]) for row in known_rows(images)}
             if (name, json.dumps(settings)) in done:

@@ -33,6 +33,7 @@ from dnadet_lib.fingerprints import Denoiser, residuals
 from dnadet_lib.gan_layers import EqualizedConv2d
 from dnadet_lib.model import HighPass
 from dnadet_lib.patches import normalise
+from dnadet_lib.training import fast_bf16
 
 CHUNK = 500  # images that are filtered or transformed at a time
 EvalSet = tuple[np.ndarray, ArrayLike]
@@ -271,7 +272,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         self._prepare(images)
         self.device_ = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(self.seed)
-        self.network_ = self._build(images.shape[1], len(self.classes_)).to(self.device_)
+        network = self._build(images.shape[1], len(self.classes_))
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network_ = network.to(self.device_)
         optimiser = torch.optim.Adam(self.network_.parameters(), self.learning_rate, self.betas)
         steps = self.epochs * -(-len(images) // self.batch_size)
         scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
@@ -302,7 +305,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
     ) -> float:
         """Pass over the images once, in random order; return the mean loss."""
         self.network_.train()
-        losses = []
+        losses, bf16 = [], fast_bf16(self.device_)
         order = rng.permutation(len(images))
         for start in range(0, len(order), self.batch_size):
             index = order[start : start + self.batch_size]
@@ -310,9 +313,11 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             if self.flips:
                 mirrored = rng.random(len(batch)) < 0.5
                 batch[mirrored] = batch[mirrored, :, ::-1]
-            logits = self.network_(self._inputs(batch).to(self.device_))
+            inputs = self._inputs(batch).to(self.device_)
+            with torch.autocast(inputs.device.type, torch.bfloat16, enabled=bf16):
+                logits = self.network_(inputs)
             targets = torch.from_numpy(numbers[index]).to(self.device_)
-            loss = F.cross_entropy(logits, targets)
+            loss = F.cross_entropy(logits.float(), targets)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()

@@ -2,7 +2,7 @@
 
 The ladder goes from DNA-Det's backbone on whole images up to the whole method, one step a row:
 pre-training on transformations, patches, the contrastive loss, learned loss weights. Every rung is
-trained as the `pocket` preset is, but for what its name says, and for settings that did best on the
+trained as the `rung` preset says, but for what its name says, and for settings that did best on the
 dev generators (`data/results/tuning.csv`, made by `data/tune.py`).
 """
 
@@ -17,7 +17,7 @@ from sklearn.base import ClassifierMixin
 
 from dnadet_lib.baselines import DCTCNN, AttNet, DCTRegression, ResidualCorrelation
 from dnadet_lib.paths import data_folder
-from dnadet_lib.presets import Preset, pocket
+from dnadet_lib.presets import Preset, rung
 from dnadet_lib.suite import Method, baseline, network
 
 REFERENCE = "high-pass, all"  # the row that leads are measured from
@@ -33,15 +33,14 @@ RIVALS: dict[str, Callable[..., ClassifierMixin]] = {
 def ladder(high_pass: bool) -> dict[str, tuple[Preset, str | None]]:
     """Name the rungs with or without the front end: preset and pre-trained checkpoint."""
     front = "high-pass" if high_pass else "raw"
-    top = replace(pocket, name=f"{front} all", input=replace(pocket.input, high_pass=high_pass))
+    top = replace(rung, name=f"{front} all", input=replace(rung.input, high_pass=high_pass))
     contrast = replace(top, name=f"{front} contrast", learned_weights=False)
     patches = replace(contrast, name=f"{front} patches", contrast=False)
     whole = replace(
         patches, name=f"{front} whole", patches=0, input=replace(top.input, vote="whole")
     )
-    enlarged = replace(
-        top, name=f"{front} enlarged", input=replace(top.input, resize=256, patch=64, vote="whole")
-    )
+    spec = replace(top.input, resize=128, patch=64, vote="whole")
+    enlarged = replace(top, name=f"{front} enlarged", patches=1, input=spec)  # as many pixels
     pretrained = PRETRAINED[high_pass]
     return {
         f"{front}, base": (whole, None),
@@ -49,13 +48,13 @@ def ladder(high_pass: bool) -> dict[str, tuple[Preset, str | None]]:
         f"{front}, + patches": (patches, pretrained),
         f"{front}, + contrast": (contrast, pretrained),
         f"{front}, all": (top, pretrained),
-        f"{front}, all, enlarged 4x after pre-training": (enlarged, pretrained),
+        f"{front}, all, enlarged 2x": (enlarged, pretrained),
     }
 
 
 def networks() -> dict[str, tuple[Preset, str | None]]:
     """Name every row that is a network of ours: both ladders, and the release's second softmax."""
-    double = replace(pocket, name="double softmax", double_softmax=True)
+    double = replace(rung, name="double softmax", double_softmax=True)
     faults = {"high-pass, all, double softmax": (double, PRETRAINED[True])}
     return ladder(False) | ladder(True) | faults
 
@@ -71,7 +70,7 @@ def make_method(name: str, settings: dict | None = None) -> Method:
         ValueError: no such row.
         FileNotFoundError: its pre-trained checkpoint is missing.
     """
-    settings = best_settings().get(name, {}) if settings is None else settings
+    settings = best_settings().get(tuned_as(name), {}) if settings is None else settings
     if name in RIVALS:
         return baseline(name, RIVALS[name](**settings))
     rows = networks()
@@ -79,6 +78,16 @@ def make_method(name: str, settings: dict | None = None) -> Method:
         raise ValueError(f"row {name!r}: choose of {'; '.join([*RIVALS, *rows])}")
     preset, pretrained = rows[name]
     return network(name, replace(preset, **settings), pretrained)
+
+
+def tuned_as(name: str) -> str:
+    """Name the row whose settings a row takes: its own, or for rungs with patches the top one's.
+
+    What stands between two such rungs is then their difference, not another learning rate.
+    """
+    front, _, step = name.partition(", ")
+    borrowing = "+ patches", "+ contrast", "all, enlarged 2x", "all, double softmax"
+    return f"{front}, all" if step in borrowing else name
 
 
 def all_methods() -> list[str]:

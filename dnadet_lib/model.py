@@ -165,7 +165,7 @@ class DNADet(nn.Module):
         return grid_patches(image, self.input.patch)
 
     @torch.no_grad()
-    def infer(self, views: Sequence[np.ndarray], batch_pixels: int = 2**20) -> Tensor:
+    def infer(self, views: Sequence[np.ndarray], batch_pixels: int = 2**18) -> Tensor:
         """Embed the views of N images, in one stream of batches.
 
         The classifier is linear, so the mean embedding of an image's patches gives the mean of

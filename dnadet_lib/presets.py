@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from dnadet_lib.model import InputSpec
 
@@ -53,6 +53,11 @@ class Preset:
     transform_size: int = 128
     double_softmax: bool = False
 
+    def settings(self) -> str:
+        """Write the fields that are not the defaults, so that a new field leaves it as it is."""
+        changed = [f for f in fields(self) if getattr(self, f.name) != f.default]
+        return ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in changed)
+
 
 paper_celeba = Preset("paper_celeba")
 paper_lsun = Preset("paper_lsun", learning_rate=1e-3, decay_every=2500)
@@ -78,6 +83,7 @@ pocket = Preset(
     epochs=3,
     patience=3,
 )
+rung = replace(pocket, name="rung", epochs=2, patience=2)  # what the rows of the ablation change
 pocket_pretrain = Preset(
     "pocket_pretrain",
     width=32,
@@ -112,7 +118,7 @@ PRESETS = {
     preset.name: preset
     for preset in (
         paper_celeba, paper_lsun, paper_wild, paper_pretrain,
-        pocket, pocket_pretrain, pocket_pretrain_raw, whole_raw, smoke, smoke_pretrain,
+        pocket, pocket_pretrain, pocket_pretrain_raw, rung, whole_raw, smoke, smoke_pretrain,
     )
 }  # fmt: skip
 

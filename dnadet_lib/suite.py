@@ -53,6 +53,7 @@ class Method:
     name: str
     settings: str
     fit: Fit
+    seeded: bool = True
 
     def folder(self, images: str) -> str:
         """Name the folder for results of this method, these settings and training images."""
@@ -73,7 +74,7 @@ def network(name: str, preset: Preset, pretrained: str | None = None) -> Method:
         model, _ = run_training(preset, train, dev, pretrained=warm, seed=seed, folder=folder)
         return lambda images: predict(model, images).probabilities
 
-    return Method(name, f"{preset} {hashlib.sha256(start).hexdigest()}", fit)
+    return Method(name, f"{preset.settings()} {hashlib.sha256(start).hexdigest()}", fit)
 
 
 def baseline(name: str, estimator: ClassifierMixin) -> Method:
@@ -91,7 +92,7 @@ def baseline(name: str, estimator: ClassifierMixin) -> Method:
         scores = own.predict_proba if hasattr(own, "predict_proba") else own.decision_function
         return lambda images: scores(load_images(images.paths))
 
-    return Method(name, repr(estimator), fit)
+    return Method(name, repr(estimator), fit, seeded=isinstance(estimator, NetworkClassifier))
 
 
 def run_suite(
@@ -123,7 +124,7 @@ def run_suite(
     tables = []
     for method in methods:
         for seed in seeds:
-            work = folder / method.folder(images) / f"seed_{seed}"
+            work = folder / method.folder(images) / f"seed_{seed if method.seeded else 0}"
             classify = None
             for setup, test in tests.items():
                 file = work / f"{setup}.parquet"

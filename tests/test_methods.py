@@ -2,8 +2,9 @@ from dataclasses import asdict
 
 import pytest
 
-from dnadet_lib.methods import REFERENCE, all_methods, best_settings, ladder, make_method
-from dnadet_lib.presets import pocket
+from dnadet_lib import methods
+from dnadet_lib.methods import REFERENCE, all_methods, best_settings, ladder, make_method, networks
+from dnadet_lib.presets import rung
 
 
 def flat(preset):
@@ -29,7 +30,7 @@ def test_each_rung_adds_what_its_name_says(high_pass):
         {"patches", "vote"},
         {"contrast"},
         {"learned_weights"},
-        {"resize", "patch", "vote"},
+        {"patches", "resize", "patch", "vote"},
     ]
 
 
@@ -38,9 +39,9 @@ def test_both_ladders_differ_in_the_front_end_alone():
         assert changed(raw, filtered) <= {"high_pass", "pretrained"}
 
 
-def test_the_reference_is_the_pocket_preset():
-    preset, pretrained = ladder(True)[REFERENCE]
-    assert flat(preset) == flat(pocket)
+def test_the_top_of_the_ladder_is_the_rung_preset():
+    preset, pretrained = ladder(True)["high-pass, all"]
+    assert flat(preset) == flat(rung)
     assert pretrained == "pocket_pretrain"
 
 
@@ -67,3 +68,11 @@ def test_a_row_takes_the_settings_that_did_best(tmp_path, monkeypatch):
     assert make_method("AttNet").settings == "AttNet(high_pass=True)" != plain
     assert "learning_rate=0.001" in make_method("raw, base").settings
     assert make_method("AttNet", {}).settings == plain
+
+
+def test_rungs_with_patches_share_a_learning_rate(monkeypatch):
+    chosen = {"high-pass, all": {"learning_rate": 0.002}}
+    monkeypatch.setattr(methods, "best_settings", lambda: chosen)
+    for name, (preset, _) in networks().items():
+        shared = name.startswith("high-pass") and preset.patches > 0
+        assert ("learning_rate=0.002" in make_method(name).settings) == shared, name

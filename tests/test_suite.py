@@ -142,6 +142,18 @@ def test_a_rival_gets_the_seed_and_the_dev_images(world, tmp_path):
     assert not np.array_equal(first, second)
 
 
+def test_what_no_seed_changes_is_trained_once(world, tmp_path, counted):
+    method, calls = counted
+    found = suite.run_suite(
+        [replace(method, seeded=False)], world.images, tmp_path, seeds=[0, 1], setups=["seed"]
+    )
+    assert calls == [0]
+    assert found.groupby("seed").size().nunique() == 1
+    assert set(found["seed"]) == {0, 1}
+    estimators = ResidualCorrelation(), DCTRegression(), AttNet()
+    assert [suite.baseline("", e).seeded for e in estimators] == [False, False, True]
+
+
 def test_means_are_over_setups_generators_and_seeds():
     values = {
         ("ours", setup, f"{setup}{k}"): 0.6 + 0.1 * k for setup in suite.SETUPS for k in range(3)
