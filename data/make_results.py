@@ -21,7 +21,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 
 from dnadet_lib import plots
 from dnadet_lib.calibration import brier_score, expected_calibration_error, reliability
@@ -50,13 +49,6 @@ GUARD = "nearest neighbours"  # the score that `attribute` refuses images by
 CHANGED = ("seed", "loss", "finetune")  # unseen instances, of the content that was learned
 
 
-def save(figure: Figure, name: str) -> None:
-    """Write a figure as PNG."""
-    with atomic_path(RESULTS / f"{name}.png") as temporary:
-        figure.savefig(temporary, format="png", dpi=100)
-    plt.close(figure)
-
-
 def save_table(table: pd.DataFrame, name: str) -> None:
     """Write a table as CSV."""
     with atomic_path(RESULTS / f"{name}.csv") as temporary:
@@ -69,7 +61,7 @@ def suite() -> None:
     methods = [make_method(name) for name in all_methods()]
     predictions = run_suite(methods, image_root(), work)
     rows = write_suite(predictions, REFERENCE, RESULTS)
-    save(plots.suite_dots(rows), "results")
+    plots.save(plots.suite_dots(rows), RESULTS / "results.png")
 
 
 def position() -> None:
@@ -98,7 +90,7 @@ def position() -> None:
         print(rows[-1], flush=True)
     save_table(pd.DataFrame(rows), "position")
     maps = {f"label: {label}": np.mean(parts, axis=0) for label, parts in centres.items()}
-    save(plots.position_maps(maps, CENTRE), "position")
+    plots.save(plots.position_maps(maps, CENTRE), RESULTS / "position.png")
 
 
 def position_figures(study: PositionStudy) -> dict[str, float]:
@@ -163,7 +155,7 @@ def calibration() -> None:
     figure, axes = plt.subplots(1, len(tables), figsize=(3.6 * len(tables), 4))
     for axis, (setup, table) in zip(axes, tables.items(), strict=True):
         plots.reliability_curve(axis, table, setup)
-    save(figure, "calibration")
+    plots.save(figure, RESULTS / "calibration.png")
 
 
 def robustness() -> None:
@@ -184,7 +176,8 @@ def robustness() -> None:
         for setup, images in sets.items()
     )
     save_table(curves, "robustness")
-    save(plots.degradation_curves(robustness_means(curves), PANELS), "robustness")
+    figure = plots.degradation_curves(robustness_means(curves), PANELS)
+    plots.save(figure, RESULTS / "robustness.png")
 
 
 def robustness_means(curves: pd.DataFrame) -> pd.DataFrame:

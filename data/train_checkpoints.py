@@ -109,8 +109,8 @@ def dev_row(model: DNADet, dev: ImageSet, name: str, seconds: float) -> dict[str
 def train() -> None:
     """Train stage 2 and the baseline, unless the comparison did, and ship both."""
     render()
-    train_set, dev = stages.training_data()
     for preset, pretrained in ((pocket, load_model("pocket_pretrain")), (whole_raw, None)):
+        train_set, dev = stages.training_data(jittered=preset.jittered)
         folder = build_folder() / "checkpoints" / preset.name
         stages.run_training(
             preset, train_set, dev, pretrained=pretrained, seed=TRAIN_SEED, folder=folder

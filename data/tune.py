@@ -56,6 +56,8 @@ def tuning_row(
     """Train once and describe the settings by the accuracy on every dev generator."""
     started = time.monotonic()
     method = make_method(name, settings)
+    if method.jittered:
+        train, _ = training_data(jittered=True)
     folder = build_folder() / "suite" / "pocket" / method.folder(images) / f"seed_{SEED}"
     classify = method.fit(train, dev, SEED, folder)
     scores = score_table(classify, dev.with_classes(train.classes))

@@ -256,16 +256,16 @@ def train_command(options: argparse.Namespace) -> int:
 
     if (options.train is None) != (options.dev is None):
         raise ValueError("--train and --dev go together: give both, or neither for the zoo")
+    preset = get_preset(options.preset)
     if options.train is None:
-        train, dev = training_data(image_root(options.profile))
+        train, dev = training_data(image_root(options.profile), jittered=preset.jittered)
     else:
         train = labelled_images(options.train, options.classes)
         dev = labelled_images(options.dev, options.classes)
     pretrained = load_model(options.pretrained) if options.pretrained else None
     run_training(
-        get_preset(options.preset), train, dev,
-        pretrained=pretrained, seed=options.seed, folder=options.out,
-    )  # fmt: skip
+        preset, train, dev, pretrained=pretrained, seed=options.seed, folder=options.out
+    )
     print(options.out / "model.safetensors")
     return 0
 
@@ -303,7 +303,8 @@ def evaluate_command(options: argparse.Namespace) -> int:
 
 
 def suite_command(options: argparse.Namespace) -> int:
-    """Fill the table: methods by set-ups."""
+    """Fill the table, methods by set-ups: JSON, CSV, Markdown and a figure."""
+    from dnadet_lib import plots
     from dnadet_lib.evaluation import results_json
     from dnadet_lib.methods import REFERENCE, all_methods, make_method
     from dnadet_lib.paths import build_folder
@@ -317,6 +318,8 @@ def suite_command(options: argparse.Namespace) -> int:
         seeds=options.seeds, setups=options.setups or available_setups(),
     )  # fmt: skip
     rows = write_suite(predictions, REFERENCE, folder)
+    plots.use_style()
+    plots.save(plots.suite_dots(rows), folder / "results.png")
     print(results_json(rows) if options.json else (folder / "results.md").read_text(), end="")
     return 0
 

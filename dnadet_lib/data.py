@@ -139,6 +139,13 @@ class ImageSet:
         paths = [self.paths[i] for i in index]
         return ImageSet(paths, self.labels[index], self.classes, sources)
 
+    def joined(self, other: ImageSet) -> ImageSet:
+        """Return these images and then those of another set, whose classes are matched by name."""
+        other = other.with_classes(self.classes)
+        labels = np.concatenate([self.labels, other.labels])
+        sources = self.sources + other.sources
+        return ImageSet(self.paths + other.paths, labels, self.classes, sources)
+
     def with_classes(self, classes: Sequence[str]) -> ImageSet:
         """Return the same images with labels that number `classes`, matched by name.
 

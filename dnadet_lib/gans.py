@@ -14,6 +14,7 @@ InfoMaxGAN bilinear in residual blocks                  batch norm      3x3, tan
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import torch
@@ -169,6 +170,32 @@ def build_generator(architecture: str) -> nn.Module:
             f"unknown generator architecture {architecture!r}: choose one of {', '.join(builders)}"
         )
     return builders[architecture]()
+
+
+@torch.no_grad()
+def jittered_copy(generator: nn.Module, strength: float, seed: int) -> nn.Module:
+    """Copy a generator with noise on its weights: another instance of the same architecture.
+
+    Every weight tensor gets normal noise of `strength` times its own standard deviation; biases
+    and norms stay. Batch norm takes its statistics anew, so that the images do not fade.
+
+    Args:
+        generator: Of the pocket zoo.
+        strength: 0 for a plain copy; at 1 there is as much noise as weight.
+        seed: Of the noise.
+    """
+    copied = copy.deepcopy(generator)
+    noise = torch.Generator().manual_seed(seed)
+    for parameter in copied.parameters():
+        if parameter.ndim > 1:
+            draw = torch.randn(parameter.shape, generator=noise)
+            parameter.add_(strength * parameter.std() * draw)
+    for module in copied.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None  # a plain mean over all batches
+    copied.train()(torch.randn(100, LATENT, generator=noise))
+    return copied.eval()
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from dnadet_lib import presets, stages, zoo
-from dnadet_lib.data import ImageSet
+from dnadet_lib.data import ImageSet, load_images
 from dnadet_lib.model import DNADet, load_model, save_model
 from dnadet_lib.paths import build_folder, data_folder
 from dnadet_lib.presets import Preset
@@ -271,7 +271,7 @@ def _tiny(
     file = lesson.folder / f"{name}.safetensors"
     if not file.is_file():
         print(f"Training a tiny {name}, which profile smoke needs ...", flush=True)
-        train, dev = stages.training_data(lesson.root)
+        train, dev = stages.training_data(lesson.root, jittered=preset.jittered)
         model, _ = stages.run_training(
             preset, train, dev, pretrained=pretrained, seed=lesson.seed
         )
@@ -298,6 +298,31 @@ def pick(images: ImageSet, each: int, seed: int = 0) -> ImageSet:
     order = rng.permutation(len(images))
     chosen = [order[images.labels[order] == k][:each] for k in np.unique(images.labels)]
     return images.take(rng.permutation(np.concatenate(chosen)))
+
+
+def images_by_seed(lesson: Lesson, each: int) -> dict[tuple[str, int], np.ndarray]:
+    """Load images that no model was trained on, of generators that differ in their seed alone.
+
+    Returns:
+        (class, seed) -> uint8 (N, H, W, 3), N at most `each`, in the order of the classes. The test
+        photographs of the training generators' content stand under ("Real", 0).
+    """
+    generators = zoo.read_manifest()
+    trained = {g.architecture: g for g in generators if g.role == "train"}
+    content = next(iter(trained.values())).content
+    folders = {("Real", 0): lesson.root / "real" / content / "test"}
+    for name in zoo.CLASSES[1:]:
+        like = (name, trained[name].loss, content, "")
+        for g in sorted(generators, key=lambda g: g.seed):
+            if (g.architecture, g.loss, g.content, g.finetuned_from) == like:
+                split = "test" if g.role == "train" else g.role
+                folders[name, g.seed] = lesson.root / "GANs" / name / g.name / split
+    images = {}
+    for key, folder in folders.items():
+        paths = zoo.rendered_images(folder)
+        step = max(1, len(paths) // each)  # the crops of one photograph stand side by side
+        images[key] = load_images(paths[::step][:each])
+    return images
 
 
 # Running all of them -----------------------------------------------------------------------------
@@ -386,7 +411,7 @@ def execute(file: Path, copy: Path, parameters: dict[str, object], build: Path) 
     except ModuleNotFoundError as error:
         raise LessonError(f"papermill, which runs the lessons, is missing. {INSTALL}") from error
     copy.parent.mkdir(parents=True, exist_ok=True)
-    with variables(DNADET_BUILD=str(build), TQDM_DISABLE="1"):
+    with variables(DNADET_BUILD=str(build), TQDM_DISABLE="1", DNADET_WIDGETS="off"):
         papermill.execute_notebook(
             str(file), str(copy), parameters=parameters, kernel_name="python3",
             cwd=str(CLONE), progress_bar=False,

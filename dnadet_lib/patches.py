@@ -59,14 +59,44 @@ def random_patches(
     return images[item, top + offset[:, None], left + offset]
 
 
+def random_turns(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Mirror and turn each image (B, H, H, 3) at random, in one of the eight ways of a square."""
+    turned = [np.rot90(image, int(rng.integers(4))) for image in images]
+    return np.stack([image[:, ::-1] if rng.random() < 0.5 else image for image in turned])
+
+
+def grid_corners(
+    height: int, width: int, patch: int, max_per_side: int = 8, density: int = 2
+) -> list[tuple[int, int]]:
+    """List the top left corners of a regular grid of patches that covers an image, row by row.
+
+    Args:
+        height: Of the image, in pixels.
+        width: Of the image, in pixels.
+        patch: Side in pixels.
+        max_per_side: At most this many rows and columns; on large images they are spread evenly
+            and leave gaps.
+        density: Patches that begin within one patch's side, or more; 2 overlap by half.
+
+    Raises:
+        ValueError: the image is smaller than a patch.
+    """
+    check_patch_fits(height, width, patch)
+    sides = height - patch, width - patch
+    numbers = [min(max_per_side, 1 + -(-density * free // patch)) for free in sides]
+    tops, lefts = (
+        np.linspace(0, free, number) for free, number in zip(sides, numbers, strict=True)
+    )
+    return [(int(top), int(left)) for top in tops for left in lefts]
+
+
 def grid_patches(image: np.ndarray, patch: int, max_per_side: int = 8) -> np.ndarray:
     """Cut a regular grid of patches that covers one image, overlapping by half or more.
 
     Args:
         image: uint8 (H, W, 3).
         patch: Side in pixels.
-        max_per_side: At most this many rows and columns; on large images they are spread evenly
-            and leave gaps.
+        max_per_side: As in `grid_corners`.
 
     Returns:
         uint8 (V, patch, patch, 3), row by row.
@@ -75,13 +105,8 @@ def grid_patches(image: np.ndarray, patch: int, max_per_side: int = 8) -> np.nda
         ValueError: the image is smaller than a patch.
     """
     height, width = image.shape[:2]
-    check_patch_fits(height, width, patch)
-    counts = (min(max_per_side, 1 + -(-2 * (side - patch) // patch)) for side in (height, width))
-    tops, lefts = (
-        np.linspace(0, side - patch, count).astype(int)
-        for side, count in zip((height, width), counts, strict=True)
-    )
-    return np.stack([image[t : t + patch, x : x + patch] for t in tops for x in lefts])
+    corners = grid_corners(height, width, patch, max_per_side)
+    return np.stack([image[top : top + patch, left : left + patch] for top, left in corners])
 
 
 def normalise(images: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from dnadet_lib.evaluation import Row
+from dnadet_lib.files import atomic_path
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; markers say the same again.
 CLASS_COLOURS = {
@@ -52,6 +53,13 @@ def show(figure: Figure, caption: str) -> None:
     display(figure)
     plt.close(figure)
     display(Markdown(f"*{caption}*"))
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, atomically."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=100)
+    plt.close(figure)
 
 
 def class_legend(figure: Figure, classes: Sequence[str], marker: str | None = None) -> None:

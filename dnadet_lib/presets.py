@@ -31,6 +31,9 @@ class Preset:
         steps_per_epoch: Steps after which dev is scored; None for a pass over the images.
         transform_size: Pre-training: side of the crop that is transformed, in pixels.
         double_softmax: The release's fault: softmax before cross-entropy.
+        flips: Whether images are mirrored and turned at random before patches are cut.
+        jittered: Whether the zoo's training images are joined by those of generators with noise on
+            their weights.
     """
 
     name: str
@@ -52,6 +55,8 @@ class Preset:
     steps_per_epoch: int | None = None
     transform_size: int = 128
     double_softmax: bool = False
+    flips: bool = False
+    jittered: bool = False
 
     def settings(self) -> str:
         """Write the fields that are not the defaults, so that a new field leaves it as it is."""
@@ -73,17 +78,25 @@ paper_pretrain = Preset("paper_pretrain", items=128, epochs=50, select_by="macro
 
 _NATIVE = InputSpec(resize=None, patch=32, vote="patches", high_pass=True)
 
-pocket = Preset(
-    "pocket",
+rung = Preset(  # what the rows of the ablation change
+    "rung",
     width=32,
     input=_NATIVE,
     patches=4,
     learning_rate=3e-4,
     schedule="one-cycle",
-    epochs=3,
-    patience=3,
+    epochs=2,
+    patience=2,
 )
-rung = replace(pocket, name="rung", epochs=2, patience=2)  # what the rows of the ablation change
+pocket = replace(
+    rung,
+    name="pocket",
+    input=replace(_NATIVE, patch=16),
+    patches=8,
+    steps_per_epoch=94,
+    flips=True,
+    jittered=True,
+)
 pocket_pretrain = Preset(
     "pocket_pretrain",
     width=32,
@@ -102,12 +115,14 @@ pocket_pretrain_raw = replace(
     pocket_pretrain, name="pocket_pretrain_raw", input=replace(_NATIVE, high_pass=False)
 )
 whole_raw = replace(
-    pocket,
+    rung,
     name="whole_raw",
     input=InputSpec(resize=None, vote="whole"),
     patches=0,
     contrast=False,
     learning_rate=1e-3,
+    epochs=3,
+    patience=3,
 )
 smoke = replace(pocket, name="smoke", width=8, items=4, epochs=2, patches=2, steps_per_epoch=4)
 smoke_pretrain = replace(

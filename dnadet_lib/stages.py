@@ -24,7 +24,7 @@ from dnadet_lib.training import (
     fit,
 )
 from dnadet_lib.transforms import image_transformations
-from dnadet_lib.zoo import load_setup
+from dnadet_lib.zoo import load_jittered, load_setup
 
 PRETRAINING_CROPS = {"pocket": 6000, "smoke": 60}
 IMAGES_A_TRANSFORMATION = {"pocket": 10, "smoke": 1}
@@ -200,9 +200,19 @@ def fit_temperature(model: DNADet, predictions: Predictions) -> float:
     return float(candidates[int(np.argmin(losses))])
 
 
-def training_data(root: Path | None = None) -> tuple[ImageSet, ImageSet]:
-    """Return the pocket zoo's training images (closed set) and its dev set-up."""
-    return load_setup("closed", "train", root), load_setup("dev", root=root)
+def training_data(
+    root: Path | None = None, *, jittered: bool = False
+) -> tuple[ImageSet, ImageSet]:
+    """Return the pocket zoo's training images (closed set) and its dev set-up.
+
+    Args:
+        root: Rendered tree; the pocket profile's by default.
+        jittered: Whether images of jittered copies of the training generators are added.
+    """
+    train = load_setup("closed", "train", root)
+    if jittered:
+        train = train.joined(load_jittered(root))
+    return train, load_setup("dev", root=root)
 
 
 def history_frame(history: list[dict[str, float]]) -> pd.DataFrame:

@@ -54,6 +54,7 @@ class Method:
     settings: str
     fit: Fit
     seeded: bool = True
+    jittered: bool = False
 
     def folder(self, images: str) -> str:
         """Name the folder for results of this method, these settings and training images."""
@@ -74,7 +75,8 @@ def network(name: str, preset: Preset, pretrained: str | None = None) -> Method:
         model, _ = run_training(preset, train, dev, pretrained=warm, seed=seed, folder=folder)
         return lambda images: predict(model, images).probabilities
 
-    return Method(name, f"{preset.settings()} {hashlib.sha256(start).hexdigest()}", fit)
+    settings = f"{preset.settings()} {hashlib.sha256(start).hexdigest()}"
+    return Method(name, settings, fit, jittered=preset.jittered)
 
 
 def baseline(name: str, estimator: ClassifierMixin) -> Method:
@@ -132,7 +134,8 @@ def run_suite(
                 if table is None:
                     if classify is None:
                         print(f"{method.name}, seed {seed}", file=sys.stderr, flush=True)
-                        classify = method.fit(train, dev, seed, work)
+                        own = training_data(root, jittered=True)[0] if method.jittered else train
+                        classify = method.fit(own, dev, seed, work)
                     table = score_table(classify, test.with_classes(train.classes))
                     table["image"] = hashes[setup]
                     with atomic_path(file) as temporary:

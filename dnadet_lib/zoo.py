@@ -21,7 +21,13 @@ from torch import nn
 from dnadet_lib.data import ImageSet
 from dnadet_lib.files import atomic_path
 from dnadet_lib.gan_layers import LATENT
-from dnadet_lib.gans import ARCHITECTURES, UNKNOWN_ARCHITECTURES, build_generator, sample_images
+from dnadet_lib.gans import (
+    ARCHITECTURES,
+    UNKNOWN_ARCHITECTURES,
+    build_generator,
+    jittered_copy,
+    sample_images,
+)
 from dnadet_lib.model import load_weights
 from dnadet_lib.paths import build_folder, data_folder
 from dnadet_lib.photos import CONTENTS, cut_crops, load_photographs
@@ -29,7 +35,9 @@ from dnadet_lib.photos import CONTENTS, cut_crops, load_photographs
 CLASSES = ("Real", *ARCHITECTURES)
 LOSSES = ("wgan-gp", "mmd", "hinge", "infomax", "cramer", "ssgan", "non-saturating")
 ROLES = ("train", "dev", "test")
-LATENT_SEEDS = {"train": 0, "dev": 1_000_000, "test": 2_000_000}  # first seed of each split
+JITTERED = "jittered"  # images of copies of the training generators with noise on their weights
+JITTER = (0.05, 0.6)  # least and most noise, in standard deviations of a weight tensor
+LATENT_SEEDS = {"train": 0, "dev": 1_000_000, "test": 2_000_000, JITTERED: 3_000_000}  # the first
 FIELDS = (
     "name", "architecture", "loss", "content", "seed", "finetuned_from", "role", "steps", "file",
     "sha256",
@@ -188,10 +196,11 @@ class RenderCounts:
     closed_test: int = 1000
     test: int = 500
     photos: tuple[int, int, int, int] = (3000, 600, 1500, 600)  # train, dev, test, finetune
+    jittered: int = 3000
 
 
 POCKET = RenderCounts()
-SMOKE = RenderCounts(24, 12, 12, 12, (24, 12, 12, 12))
+SMOKE = RenderCounts(24, 12, 12, 12, (24, 12, 12, 12), 24)
 PROFILES = {"pocket": POCKET, "smoke": SMOKE}
 
 
@@ -212,6 +221,7 @@ def jobs_of(generators: list[Generator], counts: RenderCounts) -> list[tuple[Gen
     for generator in generators:
         if generator.role == "train":
             splits = {"train": counts.train, "dev": counts.dev, "test": counts.closed_test}
+            splits[JITTERED] = counts.jittered
         else:
             splits = {generator.role: getattr(counts, generator.role)}
         jobs += [(generator, split, count) for split, count in splits.items()]
@@ -239,7 +249,8 @@ def render(
         workers: Processes; as many as the machine has cores by default.
         count: Images of every generator, and crops of every content, a split; by default the
             profile's numbers.
-        splits: "train", "dev", "test"; the photographs for fine-tuning go with "train".
+        splits: "train", "dev", "test"; the photographs for fine-tuning and the images of jittered
+            copies go with "train".
 
     Returns:
         The root folder.
@@ -254,7 +265,7 @@ def render(
         raise ValueError(f"count {count}: give 1 to {LATENT_SEEDS['dev']} images")
     counts = PROFILES[profile]
     if count is not None:
-        counts = RenderCounts(count, count, count, count, (count,) * 4)
+        counts = RenderCounts(count, count, count, count, (count,) * 4, count)
         root = root or build_folder() / "images" / f"{count}_each"
     root = root or image_root(profile)
     groups = zip(("train", "dev", "test", "finetune"), counts.photos, strict=True)
@@ -264,7 +275,8 @@ def render(
         for content in CONTENTS
         if {"finetune": "train"}.get(group, group) in splits
     ]
-    jobs = [job for job in jobs_of(read_manifest(), counts) if job[1] in splits]
+    every = jobs_of(read_manifest(), counts)
+    jobs = [job for job in every if {JITTERED: "train"}.get(job[1], job[1]) in splits]
     tasks += [(render_split, (*job, root)) for job in jobs]
     tasks.sort(key=lambda task: -task[1][2])  # long ones first
     with ProcessPoolExecutor(
@@ -289,7 +301,10 @@ def render_photos(content: str, group: str, count: int, root: Path) -> None:
 
 
 def render_split(generator: Generator, split: str, count: int, root: Path) -> None:
-    """Render one split of one generator into `GANs/CLASS/NAME/SPLIT/`."""
+    """Render one split of one generator into `GANs/CLASS/NAME/SPLIT/`.
+
+    Jittered, every 50 images come from another copy, whose seed and strength follow from theirs.
+    """
     folder = root / "GANs" / generator.architecture / generator.name / split
     folder = _fresh_folder(folder, generator.sha256)
     network = None
@@ -299,7 +314,11 @@ def render_split(generator: Generator, split: str, count: int, root: Path) -> No
             continue
         network = network or generator.load()
         first = LATENT_SEEDS[split] + start
-        images = sample_images(network, draw_latents(first, CHUNK), CHUNK).numpy()
+        copied = network
+        if split == JITTERED:
+            strength = float(np.random.default_rng(first).uniform(*JITTER))
+            copied = jittered_copy(network, strength, first)
+        images = sample_images(copied, draw_latents(first, CHUNK), CHUNK).numpy()
         for image, path in zip(images, paths, strict=False):
             _write_png(image, path)
 
@@ -368,6 +387,28 @@ def load_setup(setup: str, split: str = "test", root: Path | None = None) -> Ima
     if setup in REAL_SETUPS:
         contents = sorted({g.content for g in members})
         groups += [("Real", f"real/{c}", root / "real" / c / split) for c in contents]
+    return _listed(groups, classes)
+
+
+def load_jittered(root: Path | None = None) -> ImageSet:
+    """List the images of jittered copies of the training generators: more instances to learn from.
+
+    Args:
+        root: Rendered tree; the pocket profile's by default.
+
+    Raises:
+        FileNotFoundError: a folder is missing.
+    """
+    root = root or image_root()
+    trained = [g for g in read_manifest() if g.role == "train"]
+    folders = [root / "GANs" / g.architecture / g.name / JITTERED for g in trained]
+    return _listed(
+        [(g.architecture, g.name, f) for g, f in zip(trained, folders, strict=True)], CLASSES
+    )
+
+
+def _listed(groups: list[tuple[str, str, Path]], classes: tuple[str, ...]) -> ImageSet:
+    """Join folders of rendered images, each given as class, source and folder."""
     paths: list[Path] = []
     labels: list[int] = []
     sources: list[str] = []

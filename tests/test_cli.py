@@ -169,7 +169,8 @@ def test_evaluate_the_suite(world, tmp_path, capsys):
     found = strict(capsys.readouterr().out)["rows"]
     assert {row["method"] for row in found} == {"residual correlation"}
     assert {row["setup"] for row in found} == {"closed", "seed"}
-    assert (tmp_path / "results.md").is_file()
+    for file in ("results.json", "results.md", "accuracy.csv", "results.png"):
+        assert (tmp_path / file).stat().st_size > 0
     assert main([*arguments, "--rows", "magic"]) == 1
     assert "row 'magic': choose of residual correlation; DCT regress" in capsys.readouterr().err
 

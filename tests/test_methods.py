@@ -3,8 +3,16 @@ from dataclasses import asdict
 import pytest
 
 from dnadet_lib import methods
-from dnadet_lib.methods import REFERENCE, all_methods, best_settings, ladder, make_method, networks
-from dnadet_lib.presets import rung
+from dnadet_lib.methods import (
+    JITTERED_RIVAL,
+    REFERENCE,
+    all_methods,
+    best_settings,
+    ladder,
+    make_method,
+    networks,
+)
+from dnadet_lib.presets import pocket, rung
 
 
 def flat(preset):
@@ -76,3 +84,11 @@ def test_rungs_with_patches_share_a_learning_rate(monkeypatch):
     for name, (preset, _) in networks().items():
         shared = name.startswith("high-pass") and preset.patches > 0
         assert ("learning_rate=0.002" in make_method(name).settings) == shared, name
+
+
+def test_what_improves_is_the_pocket_preset_and_a_rival_gets_the_same_images():
+    rows = networks()
+    assert rows[REFERENCE] == (pocket, "pocket_pretrain")
+    assert changed(rows["improved, no jittered generators"], rows[REFERENCE]) == {"jittered"}
+    learning = {name for name in all_methods() if make_method(name).jittered}
+    assert learning == {REFERENCE, JITTERED_RIVAL}

@@ -17,6 +17,7 @@ from support import write_zoo, zoo_rows
 from dnadet_lib import zoo
 from dnadet_lib.gans import ARCHITECTURES, UNKNOWN_ARCHITECTURES, sample_images
 from dnadet_lib.photos import CONTENTS
+from dnadet_lib.stages import training_data
 from dnadet_lib.zoo import Generator, load_setup, setup_of
 
 TRAINED = Generator(
@@ -92,13 +93,14 @@ def test_latents_of_the_splits_do_not_overlap():
             ("train", counts.train),
             ("dev", counts.dev),
             ("test", max(counts.test, counts.closed_test)),
+            (zoo.JITTERED, counts.jittered),
         ):
             chunks = -(-number // zoo.CHUNK)
             taken.append((starts[split], starts[split] + chunks * zoo.CHUNK))
         taken.sort()
         assert all(a[1] <= b[0] for a, b in zip(taken[:-1], taken[1:], strict=True))
     every = np.concatenate([zoo.draw_latents(first, 20) for first in starts.values()])
-    assert len({row.tobytes() for row in every}) == 60
+    assert len({row.tobytes() for row in every}) == 20 * len(starts)
 
 
 def test_latent_i_does_not_depend_on_where_a_draw_starts():
@@ -119,6 +121,7 @@ def test_rendered_tree(world):
     for name in ARCHITECTURES:
         trained = f"GANs/{name}/{name}_meadow_s0"
         expected |= {f"{trained}/train": 24, f"{trained}/dev": 12, f"{trained}/test": 12}
+        expected[f"{trained}/jittered"] = 24
         expected[f"GANs/{name}/{name}_meadow_s1/dev"] = 12
         expected[f"GANs/{name}/{name}_meadow_s2/test"] = 12
         expected[f"GANs/{name}/{name}_stamps_s0/test"] = 12
@@ -137,6 +140,24 @@ def test_rendered_image_is_the_generators(world):
     folder = world.images / "GANs" / generator.architecture / generator.name / "test"
     for i in (0, 11):
         assert np.array_equal(np.asarray(Image.open(folder / f"{i:05d}.png")), images[i])
+
+
+def test_jittered_images_come_from_copies_with_other_weights(world, tmp_path):
+    images = zoo.load_jittered(world.images)
+    generators = [g for g in zoo.read_manifest() if g.role == "train"]
+    assert images.classes == zoo.CLASSES
+    assert images.sources == [g.name for g in generators for _ in range(24)]
+    zoo.render_split(generators[0], zoo.JITTERED, zoo.CHUNK + 1, tmp_path)
+    folder = world.images / images.paths[0].parent.relative_to(world.images)
+    again = tmp_path / folder.relative_to(world.images)
+    assert all((again / p.name).read_bytes() == p.read_bytes() for p in folder.glob("*.png"))
+    first = zoo.LATENT_SEEDS[zoo.JITTERED]
+    plain = sample_images(generators[0].load(), zoo.draw_latents(first, zoo.CHUNK + 1)).numpy()
+    jittered = np.stack([np.asarray(Image.open(p)) for p in zoo.rendered_images(again)])
+    shifts = np.abs(jittered.astype(int) - plain.astype(int)).mean(axis=(1, 2, 3))
+    assert shifts.min() > 0.5
+    train, _ = training_data(world.images, jittered=True)
+    assert len(train) == len(load_setup("closed", "train", world.images)) + len(images)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
