@@ -23,9 +23,22 @@ import pandas as pd
 import torch
 
 from dnadet_lib import plots
-from dnadet_lib.calibration import brier_score, expected_calibration_error, reliability
+from dnadet_lib.calibration import (
+    brier_score,
+    calibration_interval,
+    expected_calibration_error,
+    reliability,
+)
 from dnadet_lib.data import ImageSet, load_images
-from dnadet_lib.evaluation import Predictions, embed_images, markdown_table, origins, predict
+from dnadet_lib.evaluation import (
+    Predictions,
+    drawn_together,
+    embed_images,
+    markdown_table,
+    origins,
+    predict,
+    results_table,
+)
 from dnadet_lib.files import atomic_path
 from dnadet_lib.intervals import mean_interval, mean_of_setups
 from dnadet_lib.methods import REFERENCE, all_methods, make_method
@@ -34,7 +47,14 @@ from dnadet_lib.open_set import open_set_table, unknown_scores
 from dnadet_lib.paths import build_folder
 from dnadet_lib.position import PositionStudy, generated, position_study
 from dnadet_lib.robustness import DEGRADATIONS, accuracy_curves
-from dnadet_lib.suite import run_suite, write_suite
+from dnadet_lib.suite import (
+    generator_table,
+    image_counts,
+    mean_rows,
+    run_suite,
+    with_repeated_seed,
+    write_suite,
+)
 from dnadet_lib.zoo import CLASSES, image_root, load_setup, read_manifest, render
 
 DATA = Path(__file__).resolve().parent
@@ -62,6 +82,12 @@ def suite() -> None:
     predictions = run_suite(methods, image_root(), work)
     rows = write_suite(predictions, REFERENCE, RESULTS)
     plots.save(plots.suite_dots(rows), RESULTS / "results.png")
+    table = generator_table(predictions).loc[[REFERENCE, "high-pass, all"], ["seed"], :]
+    counts = image_counts(predictions)
+    faulty = with_repeated_seed(table).rename("{}, first seed repeated".format, level="method")
+    repeated = [mean_rows(part, "accuracy", counts) for part in (table, faulty)]
+    with atomic_path(RESULTS / "fault_a.md") as temporary:
+        temporary.write_text(results_table(sum(repeated, [])), encoding="utf-8")
 
 
 def position() -> None:
@@ -147,9 +173,11 @@ def calibration() -> None:
                 tables[setup] = reliability(probabilities, predictions.truth)
             error = expected_calibration_error(probabilities, predictions.truth)
             score = brier_score(probabilities, predictions.truth)
+            groups = drawn_together(predictions.sources)
+            low, high = calibration_interval(probabilities, predictions.truth, groups)
             rows.append(
                 {"setup": setup, "scaling": scaled, "temperature": temperature,
-                 "calibration error": error, "Brier score": score}
+                 "calibration error": error, "low": low, "high": high, "Brier score": score}
             )  # fmt: skip
     save_table(pd.DataFrame(rows), "calibration")
     figure, axes = plt.subplots(1, len(tables), figsize=(3.6 * len(tables), 4))
@@ -232,19 +260,36 @@ def robustness_table() -> str:
     return markdown_table(pd.DataFrame(rows))
 
 
+def calibration_table() -> str:
+    """Write the calibration errors with their intervals, as Markdown."""
+    table = pd.read_csv(RESULTS / "calibration.csv")
+    ends = zip(table.pop("low"), table.pop("high"), strict=True)
+    table["calibration error"] = [
+        f"{value:.3f} [{low:.3f}, {high:.3f}]"
+        for value, (low, high) in zip(table["calibration error"], ends, strict=True)
+    ]
+    return markdown_table(table.round(3))
+
+
+def tuning_table() -> str:
+    """Write what was tried on the dev generators, the best setting of each row, as Markdown."""
+    table = pd.read_csv(RESULTS / "tuning.csv").drop(columns=["images", "minutes"])
+    return markdown_table(table.round(3))
+
+
 def page() -> None:
     """Write `data/RESULTS.md` from the figures that the other steps left."""
     cells = dict.fromkeys(("learned cell", "elsewhere inside", "border"), share)
     text = (DATA / "results_template.md").read_text(encoding="utf-8").format(
         suite=(RESULTS / "results.md").read_text(encoding="utf-8"),
+        fault_a=(RESULTS / "fault_a.md").read_text(encoding="utf-8"),
+        tuning=tuning_table(),
         position=summary("position", ["label"], {**cells, "fall-off": difference}),
         unknown=summary(
             "unknown", ["split", "score"], dict.fromkeys(("auroc", "fpr95", "oscr"), share)
         ),
         refused=summary("refused", ["split", "generator"], {"refused": share}),
-        calibration=summary(
-            "calibration", ["setup", "scaling"], {"calibration error": share, "Brier score": share}
-        ),
+        calibration=calibration_table(),
         robustness=robustness_table(),
     )  # fmt: skip
     with atomic_path(DATA / "RESULTS.md") as temporary:

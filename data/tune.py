@@ -4,7 +4,7 @@
     python data/tune.py AttNet         # the methods that are named
 
 What is trained lies where `dnadet evaluate --suite pocket` looks for it.
-`dnadet_lib/methods.py` takes of every method the settings that did best; the rungs with patches
+`dnadet_lib/methods.py` takes of every method the settings that did best; the pre-trained rungs
 share those of the top one.
 """
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 BINS = 15
+DRAWS = 200  # of the bootstrap
 
 
 def reliability(probabilities: np.ndarray, truth: np.ndarray, bins: int = BINS) -> pd.DataFrame:
@@ -53,3 +54,31 @@ def brier_score(probabilities: np.ndarray, truth: np.ndarray) -> float:
     """Mean squared distance of probabilities (N, K) to the truth, 0 to 2 (Brier 1950)."""
     target = np.eye(probabilities.shape[1])[truth]
     return float(np.mean(np.sum((probabilities - target) ** 2, axis=1)))
+
+
+def calibration_interval(
+    probabilities: np.ndarray, truth: np.ndarray, groups: np.ndarray, seed: int = 0
+) -> tuple[float, float]:
+    """95% interval of the expected calibration error, from its spread in bootstrap draws.
+
+    The draws' mean is of no use: images drawn twice add noise, and so distance, to every bin.
+
+    Args:
+        probabilities: (N, K).
+        truth: (N,) class numbers.
+        groups: (N,) what is drawn together: the photograph for crops, the image itself else.
+        seed: Of the bootstrap.
+
+    Returns:
+        Lower and upper end, error -+ 1.96 standard errors, cut at zero.
+    """
+    rng = np.random.default_rng(seed)
+    order = np.argsort(groups, kind="stable")
+    members = np.split(order, np.unique(groups[order], return_index=True)[1][1:])
+    errors = []
+    for _ in range(DRAWS):
+        drawn = np.concatenate([members[k] for k in rng.integers(0, len(members), len(members))])
+        errors.append(expected_calibration_error(probabilities[drawn], truth[drawn]))
+    error = expected_calibration_error(probabilities, truth)
+    half = 1.96 * float(np.std(errors, ddof=1))
+    return max(0.0, error - half), error + half

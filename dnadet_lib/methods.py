@@ -90,12 +90,12 @@ def make_method(name: str, settings: dict | None = None) -> Method:
 
 
 def tuned_as(name: str) -> str:
-    """Name the row whose settings a row takes: its own, or for rungs with patches the top one's.
+    """Name the row whose settings a row takes: its own, or for pre-trained rungs the top one's.
 
     What stands between two such rows is then their difference, not another learning rate.
     """
     front, _, step = name.partition(", ")
-    if step in ("+ patches", "+ contrast", "all, enlarged 2x", "all, double softmax"):
+    if step in ("all, enlarged 2x", "all, double softmax") or step.startswith("+ "):
         return f"{front}, all"
     return front if step in ("jittered generators", "no jittered generators") else name
 

@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from dnadet_lib.calibration import brier_score, expected_calibration_error, reliability
+from dnadet_lib.calibration import (
+    brier_score,
+    calibration_interval,
+    expected_calibration_error,
+    reliability,
+)
 
 
 def confident(confidences, classes=2):
@@ -57,3 +62,17 @@ def test_brier_score_by_hand():
 def test_logits_are_refused():
     with pytest.raises(ValueError, match="probabilities that sum to 1"):
         reliability(np.array([[2.0, 1.0]]), np.array([0]))
+
+
+def test_interval_of_the_error_is_wider_where_images_hang_together():
+    rng = np.random.default_rng(2)
+    wrong = rng.random(40) < 0.2  # of 40 photographs, whole ones are named wrongly
+    truth = np.repeat(wrong, 25).astype(int)
+    probabilities = confident(np.full(1000, 0.95))
+    each = calibration_interval(probabilities, truth, np.arange(1000))
+    together = calibration_interval(probabilities, truth, np.repeat(np.arange(40), 25))
+    error = expected_calibration_error(probabilities, truth)
+    deviation = np.sqrt(wrong.mean() * (1 - wrong.mean()))
+    for (low, high), size in ((each, 1000), (together, 40)):
+        assert low < error < high
+        assert high - error == pytest.approx(1.96 * deviation / np.sqrt(size), rel=0.2)

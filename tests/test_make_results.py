@@ -13,11 +13,14 @@ def results(tmp_path, monkeypatch):
     monkeypatch.setattr(make_results, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(make_results, "DATA", tmp_path)
     (tmp_path / "results").mkdir()
-    names = ("suite", "position", "unknown", "refused", "calibration", "robustness")
+    names = (
+        "suite", "fault_a", "tuning", "position", "unknown", "refused", "calibration", "robustness",
+    )  # fmt: skip
     (tmp_path / "results_template.md").write_text(
         "\n".join(f"## {name}\n\n{{{name}}}\n" for name in names)
     )
     (tmp_path / "results" / "results.md").write_text("| method | closed |\n")
+    (tmp_path / "results" / "fault_a.md").write_text("| improved, first seed repeated | 0.5 |\n")
 
     def save(name, rows):
         pd.DataFrame(rows).to_csv(tmp_path / "results" / f"{name}.csv", index=False)
@@ -33,7 +36,11 @@ def results(tmp_path, monkeypatch):
     ])  # fmt: skip
     save("refused", [{"split": "dev", "generator": "SubPixelGAN_meadow_s0", "refused": 0.625}])
     save("calibration", [
-        {"setup": "closed", "scaling": "after", "calibration error": 0.01, "Brier score": 0.02}
+        {"setup": "closed", "scaling": "after", "temperature": 0.7, "calibration error": 0.01,
+         "low": 0, "high": 0.022, "Brier score": 0.02}
+    ])  # fmt: skip
+    save("tuning", [
+        {"method": "AttNet", "setting": "{}", "images": "abc", "dev accuracy": 0.4567, "minutes": 3}
     ])  # fmt: skip
     save("robustness", [
         {"setup": setup, "degradation": "JPEG", "strength": 90, "generator": f"{setup}{k}",
@@ -52,7 +59,9 @@ def test_the_page_shows_every_table(results):
     assert "| 0.000 [-0.248, 0.248] |" in page  # a fall-off may be negative
     assert "| test | energy | 0.950 [0.826, 1.000] |" in page  # a share ends at 1
     assert "| dev | SubPixelGAN_meadow_s0 | 0.625 |" in page
-    assert "| closed | after | 0.010 | 0.020 |" in page
+    assert "| closed | after | 0.7 | 0.010 [0.000, 0.022] | 0.02 |" in page
+    assert "| AttNet | {} | 0.457 |" in page
+    assert "| improved, first seed repeated | 0.5 |" in page
 
 
 def test_every_setup_counts_once_in_robustness_and_photographs_stand_apart(results):

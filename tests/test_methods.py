@@ -78,11 +78,11 @@ def test_a_row_takes_the_settings_that_did_best(tmp_path, monkeypatch):
     assert make_method("AttNet", {}).settings == plain
 
 
-def test_rungs_with_patches_share_a_learning_rate(monkeypatch):
+def test_pretrained_rungs_share_a_learning_rate(monkeypatch):
     chosen = {"high-pass, all": {"learning_rate": 0.002}}
     monkeypatch.setattr(methods, "best_settings", lambda: chosen)
-    for name, (preset, _) in networks().items():
-        shared = name.startswith("high-pass") and preset.patches > 0
+    for name, (_, pretrained) in networks().items():
+        shared = name.startswith("high-pass") and pretrained is not None
         assert ("learning_rate=0.002" in make_method(name).settings) == shared, name
 
 

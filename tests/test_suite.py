@@ -203,6 +203,17 @@ def test_differences_are_paired_by_generator():
         suite.differences(table, "theirs")
 
 
+def test_fault_a_repeats_each_classs_first_seed():
+    values = {("ours", "seed", f"{c}_meadow_s{k}"): k + v for k in (2, 3) for c, v in
+              (("ProGAN", 0.1), ("SNGAN", 0.2))}  # fmt: skip
+    table = table_of(values | {("ours", "loss", "ProGAN_meadow_mmd"): 0.5,
+                               ("ours", "loss", "ProGAN_meadow_hinge"): 0.7}, seeds=2)  # fmt: skip
+    found = suite.with_repeated_seed(table)
+    assert found.index.equals(table.index)
+    assert found.loc["ours", "seed"][0].tolist() == [2.1, 2.2, 2.1, 2.2]
+    pd.testing.assert_frame_equal(found.loc[["ours"], ["loss"], :], table.loc[["ours"], ["loss"], :])
+
+
 def test_the_table_is_written_with_its_leads(world, tmp_path, counted):
     always, _ = counted
     rival = suite.Method("never Real", "", lambda *_: lambda images: np.eye(5)[[1] * len(images)])
