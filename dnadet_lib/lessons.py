@@ -172,8 +172,8 @@ def pretraining_preset(profile: str) -> Preset:
 
 
 def training_preset(profile: str) -> Preset:
-    """Return the preset of stage 2."""
-    return presets.smoke if profile == "smoke" else presets.pocket
+    """Return the preset of stage 2 as the paper has it: patches and the contrastive loss."""
+    return presets.smoke if profile == "smoke" else presets.rung
 
 
 def baseline_preset(profile: str) -> Preset:

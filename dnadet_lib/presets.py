@@ -88,11 +88,11 @@ rung = Preset(  # what the rows of the ablation change
     epochs=2,
     patience=2,
 )
-pocket = replace(
+pocket = replace(  # a patch of 64 is the whole of the zoo's images; larger ones get a grid of them
     rung,
     name="pocket",
-    input=replace(_NATIVE, patch=16),
-    patches=8,
+    input=replace(_NATIVE, patch=64),
+    patches=1,
     steps_per_epoch=94,
     flips=True,
     jittered=True,
@@ -121,10 +121,8 @@ whole_raw = replace(
     patches=0,
     contrast=False,
     learning_rate=1e-3,
-    epochs=3,
-    patience=3,
 )
-smoke = replace(pocket, name="smoke", width=8, items=4, epochs=2, patches=2, steps_per_epoch=4)
+smoke = replace(rung, name="smoke", width=8, items=4, epochs=2, patches=2, steps_per_epoch=4)
 smoke_pretrain = replace(
     pocket_pretrain, name="smoke_pretrain", width=8, items=16, epochs=2, steps_per_epoch=4
 )

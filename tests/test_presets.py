@@ -1,11 +1,14 @@
-"""The numbers of METHOD.md's table, written out a second time."""
+"""The numbers of the paper's settings, written out a second time."""
 
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from dnadet_lib.model import DNADet
 from dnadet_lib.presets import PRESETS, Preset, get_preset
 
 PAPER = {
@@ -35,20 +38,30 @@ def test_paper_presets_have_the_papers_numbers(name):
     assert preset.transform_size == 128
 
 
-def test_pocket_and_its_baseline_differ_in_what_the_table_compares():
-    pocket, baseline = get_preset("pocket"), get_preset("whole_raw")
-    assert pocket.width == baseline.width == 32
-    assert 4 <= pocket.patches <= 8
+def test_rung_and_its_baseline_differ_in_what_the_table_compares():
+    rung, baseline = get_preset("rung"), get_preset("whole_raw")
+    assert rung.width == baseline.width == 32
+    assert 4 <= rung.patches <= 8
     assert baseline.patches == 0
     assert not baseline.contrast
     assert not baseline.input.high_pass
     assert baseline.input.vote == "whole"
-    assert (baseline.epochs, baseline.items) == (pocket.epochs, pocket.items)
+    assert (baseline.epochs, baseline.items) == (rung.epochs, rung.items)
 
 
 def test_both_pocket_stages_share_a_backbone_and_a_front_end():
-    first, second = get_preset("pocket_pretrain"), get_preset("pocket")
-    assert (first.width, first.input) == (second.width, second.input)
+    first = get_preset("pocket_pretrain")
+    for second in (get_preset("rung"), get_preset("pocket")):
+        assert first.width == second.width
+        assert first.input == replace(second.input, patch=first.input.patch)
+
+
+def test_pocket_sees_whole_images_of_the_zoo_and_a_grid_of_larger_ones():
+    spec = get_preset("pocket").input
+    model = DNADet(5, 8, input=spec)
+    small, large = (np.zeros((side, side, 3), np.uint8) for side in (64, 128))
+    assert model.prepare(small).shape == (1, 64, 64, 3)
+    assert model.prepare(large).shape == (9, 64, 64, 3)
 
 
 def test_presets_are_frozen_and_found_by_name():
