@@ -45,7 +45,7 @@ from dnadet_lib.methods import REFERENCE, all_methods, make_method
 from dnadet_lib.model import DNADet, load_model
 from dnadet_lib.open_set import open_set_table, unknown_scores
 from dnadet_lib.paths import build_folder
-from dnadet_lib.position import PositionStudy, generated, position_study
+from dnadet_lib.position import INNER, compare_labels, generated, mean_maps, study_table
 from dnadet_lib.robustness import DEGRADATIONS, accuracy_curves
 from dnadet_lib.suite import (
     generator_table,
@@ -94,39 +94,19 @@ def position() -> None:
     """Learn one cell, test all: by architecture and by weights, four sets of generators each."""
     manifest = read_manifest()
     own_loss = {g.architecture: g.loss for g in manifest if g.role == "train"}
-    trained = {
-        (g.architecture, g.seed): g
+    total = POSITION_IMAGES["train"] + POSITION_IMAGES["test"]
+    images = {
+        (g.architecture, g.seed): generated([g], total, "test")[0]
         for g in manifest
         if g.loss == own_loss.get(g.architecture)
-        and g.content == "meadow"
-        and not g.finetuned_from
+        and (g.content, g.finetuned_from) == ("meadow", "")
+        and g.seed in SEEDS
     }
-    groups = {
-        ("architecture", f"seed {seed}"): [trained[name, seed] for name in CLASSES[1:]]
-        for seed in SEEDS
-    } | {
-        ("weights", name): [trained[name, seed] for seed in SEEDS] for name in CLASSES[1:]
-    }
-    rows, centres = [], {}
-    for (label, name), generators in groups.items():
-        train, test = (generated(generators, n, split) for split, n in POSITION_IMAGES.items())
-        study = position_study(train, test)
-        centres.setdefault(label, []).append(study.accuracy[study.learned.index(CENTRE)])
-        rows.append({"label": label, "generators": name, **position_figures(study)})
-        print(rows[-1], flush=True)
-    save_table(pd.DataFrame(rows), "position")
-    maps = {f"label: {label}": np.mean(parts, axis=0) for label, parts in centres.items()}
+    learned = [CENTRE, *(cell for cell in INNER if cell != CENTRE)]
+    studies = compare_labels(images, POSITION_IMAGES["train"], len(SEEDS), learned=learned)
+    save_table(study_table(studies), "position")
+    maps = {f"label: {label}": accuracy for label, accuracy in mean_maps(studies).items()}
     plots.save(plots.position_maps(maps, CENTRE), RESULTS / "position.png")
-
-
-def position_figures(study: PositionStudy) -> dict[str, float]:
-    """Mean accuracies of a study's networks, and the fall-off."""
-    return {
-        "learned cell": float(study.own.mean()),
-        "elsewhere inside": float(study.elsewhere.mean()),
-        "border": float(study.border.mean()),
-        "fall-off": study.fall_off,
-    }
 
 
 def unknown() -> None:

@@ -15,6 +15,7 @@ import fcntl
 import itertools
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -23,10 +24,11 @@ import torch
 from dnadet_lib.data import ImageSet
 from dnadet_lib.files import atomic_path
 from dnadet_lib.fingerprints import DENOISERS
-from dnadet_lib.methods import make_method, networks, tuned_as
+from dnadet_lib.methods import PRETRAINED, make_method, networks, tuned_as
 from dnadet_lib.paths import build_folder
+from dnadet_lib.presets import Preset, pocket
 from dnadet_lib.stages import training_data
-from dnadet_lib.suite import generator_table, images_digest, score_table
+from dnadet_lib.suite import Method, generator_table, images_digest, network, score_table
 from dnadet_lib.zoo import render
 
 TUNING = Path(__file__).resolve().parent / "results" / "tuning.csv"
@@ -50,12 +52,34 @@ GRIDS = {
 }
 
 
+def other_views(side: int, count: int) -> Preset:
+    """The pocket preset with smaller patches, more of them."""
+    return replace(pocket, patches=count, input=replace(pocket.input, patch=side))
+
+
+CANDIDATES = {  # what else might have become the pocket preset
+    "improved, patches of 16": other_views(16, 8),
+    "improved, patches of 32": other_views(32, 4),
+    "improved, patches of 48": other_views(48, 2),
+    "improved, no contrast": replace(pocket, contrast=False),
+    "improved, no turns": replace(pocket, flips=False),
+    "improved, no jittered generators": replace(pocket, jittered=False),
+}
+
+
+def tuned_method(name: str, settings: dict) -> Method:
+    """Make a row of the table, or a candidate, with some settings."""
+    if name in CANDIDATES:
+        return network(name, CANDIDATES[name], PRETRAINED[True])
+    return make_method(name, settings)
+
+
 def tuning_row(
     name: str, settings: dict, train: ImageSet, dev: ImageSet, images: str
 ) -> dict[str, object]:
     """Train once and describe the settings by the accuracy on every dev generator."""
     started = time.monotonic()
-    method = make_method(name, settings)
+    method = tuned_method(name, settings)
     if method.jittered:
         train, _ = training_data(jittered=True)
     folder = build_folder() / "suite" / "pocket" / method.folder(images) / f"seed_{SEED}"
@@ -89,15 +113,16 @@ def main() -> None:
     parser.add_argument("methods", nargs="*", help="default: all")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
     options = parser.parse_args()
-    if odd := [name for name in options.methods if name not in GRIDS]:
-        parser.error(f"{odd[0]!r}: choose of {'; '.join(GRIDS)}")
+    grids = GRIDS | dict.fromkeys(CANDIDATES, [{}])
+    if odd := [name for name in options.methods if name not in grids]:
+        parser.error(f"{odd[0]!r}: choose of {'; '.join(grids)}")
     if options.threads:
         torch.set_num_threads(options.threads)
     render()
     train, dev = training_data()
     images = images_digest(train, dev)
-    for name in options.methods or GRIDS:
-        for settings in GRIDS[name]:
+    for name in options.methods or grids:
+        for settings in grids[name]:
             done = {(row["method"], row["setting"]) for row in known_rows(images)}
             if (name, json.dumps(settings)) in done:
                 continue

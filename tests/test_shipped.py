@@ -21,7 +21,7 @@ from dnadet_lib.quality import below_the_line
 from dnadet_lib.transforms import image_transformations
 
 DATA = Path(__file__).parents[1] / "data"
-CHECKPOINTS = ("pocket_pretrain", "pocket", "whole_raw")
+CHECKPOINTS = ("pocket_pretrain", "pocket_pretrain_raw", "pocket", "whole_raw")
 
 
 @pytest.fixture(autouse=True)
@@ -168,7 +168,7 @@ def test_every_photograph_has_a_licence():
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_checkpoint_is_sound_and_has_a_card(name):
     model = load_model(name)
-    if name == "pocket_pretrain":
+    if name.startswith("pocket_pretrain"):
         assert model.classes == tuple(t.name for t in image_transformations(64))
     else:
         assert model.classes == zoo.CLASSES
