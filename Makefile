@@ -11,17 +11,19 @@ BIN := .venv/bin
 STAMP := .venv/installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lab lint bench zoo checkpoints render setup clean
+.PHONY: help run test lab site lint bench zoo checkpoints evidence render setup clean
 
 help:
 	@echo "make run          execute the lessons in order; results in build/results.md"
 	@echo "make test         linter and all tests"
 	@echo "make lab          open JupyterLab on the lessons"
+	@echo "make site         the executed lessons as web pages in build/site"
 	@echo "make render       turn the pocket zoo into image folders under build/images"
 	@echo "make lint         ruff and mypy"
 	@echo "make bench        speed, side by side in one run"
 	@echo "make zoo          train the generators that are planned and not there (NAME=... for one)"
 	@echo "make checkpoints  train the shipped checkpoints again"
+	@echo "make evidence     choose settings on dev and measure all of data/RESULTS.md again (hours)"
 	@echo "make clean        remove build/ and caches (.venv stays)"
 
 setup: $(STAMP)
@@ -53,6 +55,9 @@ test: $(STAMP)
 lab: $(STAMP)
 	$(BIN)/jupyter lab notebooks
 
+site: $(STAMP)
+	$(BIN)/dnadet site
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -65,6 +70,10 @@ zoo: $(STAMP)
 
 checkpoints: $(STAMP)
 	$(BIN)/python data/train_checkpoints.py
+
+evidence: $(STAMP)
+	$(BIN)/python data/tune.py
+	$(BIN)/python data/make_results.py
 
 render: $(STAMP)
 	$(BIN)/dnadet render

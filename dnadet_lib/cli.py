@@ -40,6 +40,8 @@ def build_parser() -> argparse.ArgumentParser:
     add_profile(run)
     run.add_argument("lessons", nargs="*", help="names such as 02_pretraining (default: all)")
 
+    add(site_command, "site", "make build/site, the executed lessons as web pages")
+
     attribute = add(attribute_command, "attribute", "say which architecture made each image")
     add_inputs(attribute)
     attribute.add_argument("--json", action="store_true", help="print one JSON object")
@@ -140,10 +142,24 @@ def labelled_images(source: Path, classes: Sequence[str] | None) -> ImageSet:
 
 
 def run_command(options: argparse.Namespace) -> int:
-    """Execute the lessons."""
+    """Execute the lessons, and make the site of them."""
     from dnadet_lib.lessons import run_lessons
 
-    return run_lessons(options.profile, options.lessons or None)
+    failed = run_lessons(options.profile, options.lessons or None)
+    return site_command(options) or failed
+
+
+def site_command(options: argparse.Namespace) -> int:
+    """Make the site of the lessons that were executed."""
+    from dnadet_lib.lessons import LessonError
+    from dnadet_lib.site import build_site
+
+    try:
+        print(f"Site: {build_site()}")
+    except LessonError as error:
+        print(f"dnadet: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def gather(sources: Sequence[str]) -> tuple[list[Path], list[dict[str, str]]]:
