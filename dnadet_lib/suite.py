@@ -104,6 +104,7 @@ def run_suite(
     *,
     seeds: Sequence[int] = (0, 1, 2),
     setups: Sequence[str] = SETUPS,
+    only_there: bool = False,
 ) -> pd.DataFrame:
     """Train and predict what is not there yet, and return one row an image.
 
@@ -114,6 +115,7 @@ def run_suite(
             of the same settings and images, are read.
         seeds: Training seeds.
         setups: Names of set-ups.
+        only_there: Train nothing, and leave out what is not there in full.
 
     Returns:
         Columns method, seed, setup, source (generator, or `real/CONTENT/PHOTOGRAPH`), image
@@ -127,6 +129,8 @@ def run_suite(
     for method in methods:
         for seed in seeds:
             work = folder / method.folder(images) / f"seed_{seed if method.seeded else 0}"
+            if only_there and not all((work / f"{setup}.parquet").is_file() for setup in setups):
+                continue
             classify = None
             for setup, test in tests.items():
                 file = work / f"{setup}.parquet"
@@ -233,10 +237,8 @@ def mean_rows(table: pd.DataFrame, metric: str, images: pd.Series) -> list[Row]:
     """
     rows = []
     for method in table.index.unique("method"):
-        groups = {
-            setup: table.loc[method].loc[setup].to_numpy()
-            for setup in table.loc[method].index.unique("setup")
-        }
+        own = table.loc[method].dropna(axis=1)  # the seeds it was trained with
+        groups = {setup: own.loc[setup].to_numpy() for setup in own.index.unique("setup")}
         means = {setup: [setup] for setup, values in groups.items() if len(values) >= 3}
         if all(setup in groups for setup in CROSS):
             means[MEAN] = list(CROSS)
@@ -282,10 +284,11 @@ def each_lead(leads: pd.DataFrame, predictions: pd.DataFrame) -> list[Row]:
     """Make a row of every generator's lead: mean over training seeds, t-interval over them."""
     names = pd.Series(origins(predictions["source"].to_numpy()), predictions.index)
     images = predictions.groupby(["setup", names])["image"].nunique()
-    return [
-        Row(method, setup, f"lead {name}", *mean_interval(values), int(images[setup, name]), 1)
-        for (method, setup, name), values in zip(leads.index, leads.to_numpy(), strict=True)
-    ]
+    rows = []
+    for (method, setup, name), values in zip(leads.index, leads.to_numpy(), strict=True):
+        figures = mean_interval(values[~np.isnan(values)])
+        rows.append(Row(method, setup, f"lead {name}", *figures, int(images[setup, name]), 1))
+    return rows
 
 
 def write_suite(predictions: pd.DataFrame, reference: str, folder: Path) -> list[Row]:
@@ -300,7 +303,11 @@ def write_suite(predictions: pd.DataFrame, reference: str, folder: Path) -> list
     table = generator_table(predictions)
     rows = accuracy_rows(predictions)
     text = results_table(rows)
-    text += "\nMean over generators and training seeds; 95% interval over both.\n"
+    text += "\nMean over generators and training seeds; 95% interval over both."
+    seeds = {name: table.loc[name].dropna(axis=1).shape[1] for name in table.index.unique("method")}
+    most = max(seeds.values())
+    fewer = [f"{count} for *{name}*" for name, count in seeds.items() if count < most]
+    text += f" Seeds: {', '.join([str(most), *fewer])}.\n"
     if reference in table.index.unique("method") and table.index.unique("method").size > 1:
         leads = differences(table, reference)
         means = mean_rows(leads, "lead", image_counts(predictions))

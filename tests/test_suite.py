@@ -203,6 +203,25 @@ def test_differences_are_paired_by_generator():
         suite.differences(table, "theirs")
 
 
+def test_rows_may_have_fewer_seeds_and_nothing_need_be_trained(world, tmp_path, counted):
+    method, calls = counted
+    rival = replace(method, name="rival")
+    run = lambda methods, **options: suite.run_suite(  # noqa: E731
+        methods, world.images, tmp_path / "work", **options
+    )
+    run([method], seeds=[0, 1])
+    run([rival], seeds=[0])
+    run([rival], seeds=[1], setups=["closed"])
+    found = run([method, rival], seeds=[0, 1], only_there=True)
+    assert calls == [0, 1, 0, 1]
+    assert found.groupby(["method", "seed"]).ngroups == 3
+    rows = suite.write_suite(found, "always Real", tmp_path)
+    assert "Seeds: 2, 1 for *rival*." in (tmp_path / "results.md").read_text()
+    figures = {(r.method, r.setup, r.metric): r.value for r in rows}
+    assert figures["rival", "seed", "lead"] == 0
+    assert figures["rival", "closed", "lead real/meadow"] == 0
+
+
 def test_fault_a_repeats_each_classs_first_seed():
     values = {("ours", "seed", f"{c}_meadow_s{k}"): k + v for k in (2, 3) for c, v in
               (("ProGAN", 0.1), ("SNGAN", 0.2))}  # fmt: skip
