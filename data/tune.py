@@ -101,7 +101,7 @@ def known_rows(images: str) -> list[dict[str, object]]:
 def add_row(row: dict[str, object]) -> None:
     """Append a row, and drop those of other images; two tuners may do so."""
     TUNING.parent.mkdir(exist_ok=True)
-    with (TUNING.parent / ".lock").open("w") as lock:
+    with (build_folder() / "tuning.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with atomic_path(TUNING) as temporary:
             pd.DataFrame([*known_rows(str(row["images"])), row]).to_csv(temporary, index=False)
