@@ -303,9 +303,13 @@ def pick(images: ImageSet, each: int, seed: int = 0) -> ImageSet:
 def images_by_seed(lesson: Lesson, each: int) -> dict[tuple[str, int], np.ndarray]:
     """Load images that no model was trained on, of generators that differ in their seed alone.
 
+    Args:
+        lesson: Says where the rendered images are.
+        each: Images of a generator, at most.
+
     Returns:
-        (class, seed) -> uint8 (N, H, W, 3), N at most `each`, in the order of the classes. The test
-        photographs of the training generators' content stand under ("Real", 0).
+        (class, seed) -> uint8 (N, H, W, 3), in the order of the classes. The test photographs of
+        the training generators' content stand under ("Real", 0).
     """
     generators = zoo.read_manifest()
     trained = {g.architecture: g for g in generators if g.role == "train"}

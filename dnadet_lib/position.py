@@ -9,10 +9,12 @@ Source: Yang et al. 2022, section 3.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -127,6 +129,64 @@ def position_study(
             patches = cut_cell(test[0], row, column)
             accuracy[number, row, column] = network.score(patches, test[1])
     return PositionStudy(tuple(learned), accuracy, 1 / len(np.unique(train[1])))
+
+
+def compare_labels(
+    images: Mapping[tuple[str, int], np.ndarray], train: int, sets: int = 4, **options: Any
+) -> dict[tuple[str, str], PositionStudy]:
+    """Do the study by architecture and by weights, on several sets of generators each.
+
+    Args:
+        images: (class, seed) -> uint8 (N, H, W, 3): of generators that differ in these alone.
+        train: How many images of each are learned; the others are tested.
+        sets: Of either label: by architecture all classes with one seed, by weights one class with
+            this many seeds.
+        options: Of `position_study`.
+
+    Returns:
+        (label, generators) -> study; the label is "architecture" or "weights".
+    """
+    names = list(dict.fromkeys(name for name, _ in images))
+    seeds = sorted({seed for _, seed in images})[:sets]
+    groups = {("architecture", f"seed {s}"): [(name, s) for name in names] for s in seeds}
+    groups |= {("weights", name): [(name, s) for s in seeds] for name in names[:sets]}
+    studies = {}
+    for key, members in groups.items():
+        labels = [f"{name} {seed}" for name, seed in members]
+        learned, tested = (
+            _joined([images[member][part] for member in members], labels)
+            for part in (slice(train), slice(train, None))
+        )
+        studies[key] = position_study(learned, tested, **options)
+    return studies
+
+
+def _joined(parts: Sequence[np.ndarray], labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    return np.concatenate(parts), np.repeat(labels, [len(part) for part in parts])
+
+
+def study_table(studies: Mapping[tuple[str, str], PositionStudy]) -> pd.DataFrame:
+    """Tabulate studies: a row each, with the mean accuracies of its networks, and the fall-off."""
+    return pd.DataFrame(
+        {
+            "label": label,
+            "generators": name,
+            "learned cell": study.own.mean(),
+            "elsewhere inside": study.elsewhere.mean(),
+            "border": study.border.mean(),
+            "fall-off": study.fall_off,
+        }
+        for (label, name), study in studies.items()
+    )
+
+
+def mean_maps(studies: Mapping[tuple[str, str], PositionStudy]) -> dict[str, np.ndarray]:
+    """Average the first network's accuracy by cell over the sets of each label: (5, 5) each."""
+    labels = dict.fromkeys(label for label, _ in studies)
+    return {
+        label: np.mean([s.accuracy[0] for (own, _), s in studies.items() if own == label], axis=0)
+        for label in labels
+    }
 
 
 def generated(

@@ -1,7 +1,17 @@
 import numpy as np
 import pytest
 
-from dnadet_lib.position import CELLS, INNER, PositionStudy, cut_cell, generated, position_study
+from dnadet_lib.position import (
+    CELLS,
+    INNER,
+    PositionStudy,
+    compare_labels,
+    cut_cell,
+    generated,
+    mean_maps,
+    position_study,
+    study_table,
+)
 from dnadet_lib.zoo import read_manifest
 
 
@@ -54,6 +64,27 @@ def test_the_fall_off_leaves_the_border_out():
     np.testing.assert_allclose(study.elsewhere, 0.6)
     np.testing.assert_allclose(study.border, 0.3)
     assert study.fall_off == pytest.approx(0.25)
+
+
+def test_labels_are_compared_on_sets_of_the_same_generators():
+    """Two classes with a trace each; seeds that differ in nothing cannot be told apart."""
+    images = {}
+    for seed in range(3):
+        pixels, labels = traced(40, seed, False)
+        images |= {(name, seed): pixels[labels == name] for name in ("first", "second")}
+    studies = compare_labels(images, 30, sets=3, learned=[(2, 2)], epochs=8)
+    by_architecture = [("architecture", f"seed {seed}") for seed in range(3)]
+    assert list(studies) == [*by_architecture, ("weights", "first"), ("weights", "second")]
+    table = study_table(studies).set_index(["label", "generators"])
+    assert table.loc["architecture", "elsewhere inside"].min() > 0.9
+    assert table.loc["weights", "learned cell"].max() < 0.7
+    for key, study in studies.items():
+        assert study.chance == pytest.approx(1 / 2 if key[0] == "architecture" else 1 / 3)
+        assert table.loc[key, "fall-off"] == study.fall_off
+    maps = mean_maps(studies)
+    assert list(maps) == ["architecture", "weights"]
+    expected = np.mean([studies[key].accuracy[0] for key in by_architecture], axis=0)
+    np.testing.assert_allclose(maps["architecture"], expected)
 
 
 def test_generators_give_the_images_that_are_rendered(world):

@@ -1,0 +1,196 @@
+"""Spectra of residuals: which traces a generator leaves at the same place, and which anywhere.
+
+All maps are centred: frequency zero stands at [H // 2, W // 2], and column k belongs to the
+frequency (k - W // 2) / W in cycles per pixel. Power is in squared grey levels and scaled so that
+white noise has its variance at every frequency.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import fft
+
+CORNER = math.sqrt(0.5)  # the highest frequency of a square grid, along the diagonal
+
+
+@dataclass(frozen=True)
+class Spectra:
+    """What `spectra_of` measures on the residuals of one generator.
+
+    Attributes:
+        mean_residual: (H, W, C), grey levels.
+        locked_power: (H, W), power of the mean of the complex spectra, which is the power spectrum
+            of the mean residual: of traces that sit at the same pixels in every image.
+        power: (H, W), mean of the power spectra: also of traces whose place changes from image to
+            image.
+        count: Residuals that were averaged.
+    """
+
+    mean_residual: np.ndarray
+    locked_power: np.ndarray
+    power: np.ndarray
+    count: int
+
+    @property
+    def locked_share(self) -> float:
+        """Share of the power that is locked in position; about 0 if nothing is, 1 if all is.
+
+        Of N residuals without anything in common, the mean still has 1/N of their power, by
+        chance. That part is taken off.
+        """
+        if self.count < 2 or not self.power.any():
+            return math.nan
+        ratio = float(self.locked_power.sum() / self.power.sum())
+        return (self.count * ratio - 1) / (self.count - 1)
+
+
+def spectra_of(residuals: np.ndarray) -> Spectra:
+    """Average the spectra of residuals in two ways: as complex numbers, and as powers.
+
+    Args:
+        residuals: float (N, H, W, C), grey levels.
+
+    Returns:
+        The two mean spectra, averaged over channels, and the mean residual.
+
+    Raises:
+        ValueError: the array has not four dimensions, or no residual is there.
+
+    Source:
+        Marra et al. 2019, section 2 (the mean residual); Zhang et al. 2019, section 3 (spectra).
+    """
+    if residuals.ndim != 4 or not len(residuals):
+        raise ValueError(f"residuals are {residuals.shape}: expected (N, H, W, C), N above 0")
+    mean = residuals.mean(axis=0, dtype=np.float64)
+    height, width = mean.shape[:2]
+    spectra = fft.fft2(residuals, axes=(1, 2))
+    power = (spectra.real**2 + spectra.imag**2).mean(axis=(0, 3), dtype=np.float64)
+    locked = (np.abs(fft.fft2(mean, axes=(0, 1))) ** 2).mean(axis=2)
+    locked, power = (fft.fftshift(p) / (height * width) for p in (locked, power))
+    return Spectra(mean, locked, power, len(residuals))
+
+
+def decibels(power: np.ndarray, reference: float | np.ndarray = 1.0) -> np.ndarray:
+    """Power relative to a reference, in decibels: 10 is ten times as much, 0 is the same."""
+    return 10 * np.log10(np.maximum(power, 1e-6) / np.maximum(reference, 1e-6))
+
+
+def autocorrelation(power: np.ndarray, reach: int = 32) -> np.ndarray:
+    """Correlation of a residual with its own shifted copies, from its mean power spectrum.
+
+    Shifts wrap around the image.
+
+    Args:
+        power: (H, W), centred.
+        reach: Largest shift in pixels; cut to what fits into half an image.
+
+    Returns:
+        (2 * reach + 1, 2 * reach + 1): 1 in the middle, where nothing is shifted.
+
+    Raises:
+        ValueError: the power is zero everywhere.
+
+    Source:
+        Wiener-Khinchin theorem; Corvi et al. 2023.
+    """
+    if not power.any():
+        raise ValueError("power is zero everywhere: a residual of nothing has no autocorrelation")
+    values = fft.fftshift(fft.ifft2(fft.ifftshift(power)).real)
+    row, column = (side // 2 for side in power.shape)
+    reach = min(reach, *((side - 1) // 2 for side in power.shape))
+    part = values[row - reach : row + reach + 1, column - reach : column + reach + 1]
+    return part / values[row, column]
+
+
+def frequencies(shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the frequencies of a centred map: down (H, 1) and across (1, W), cycles per pixel."""
+    down, across = (fft.fftshift(fft.fftfreq(side)) for side in shape)
+    return down[:, None], across[None]
+
+
+def radial_profile(power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Average a power spectrum over rings around frequency zero.
+
+    Args:
+        power: (H, W), centred.
+
+    Returns:
+        The rings' frequencies (R,) in cycles per pixel, from 0 to the corner at about 0.7, and
+        their mean power (R,).
+
+    Source:
+        Durall et al. 2020, section 3 (azimuthal average); Corvi et al. 2023.
+    """
+    side = min(power.shape)
+    distance = np.hypot(*frequencies(power.shape))
+    ring = np.rint(distance * side).astype(int).ravel()
+    sums, counts = np.bincount(ring, power.ravel()), np.bincount(ring)
+    return np.arange(len(counts)) / side, sums / counts
+
+
+def angular_profile(
+    power: np.ndarray, directions: int = 24, low: float = 0.1, high: float = 0.5
+) -> tuple[np.ndarray, np.ndarray]:
+    """Average a power spectrum by direction, over a band of frequencies.
+
+    Args:
+        power: (H, W), centred.
+        directions: Wedges in half a turn; the other half is the same.
+        low: Lowest frequency of the band, cycles per pixel.
+        high: Highest one; up to 0.5 every direction has the same part in it.
+
+    Returns:
+        Directions (D,) in degrees, and their mean power (D,). At 0 degrees the pattern changes
+        along a row, at 90 degrees along a column.
+
+    Raises:
+        ValueError: a wedge holds no frequency of so small a map.
+
+    Source:
+        Corvi et al. 2023.
+    """
+    down, across = frequencies(power.shape)
+    distance = np.hypot(down, across)
+    band = (distance >= low) & (distance <= high)
+    step = 180 / directions
+    wedge = np.rint(np.degrees(np.arctan2(down, across))[band] / step).astype(int) % directions
+    counts = np.bincount(wedge, minlength=directions)
+    if not counts.all():
+        raise ValueError(f"{directions} directions are too many for a map of {power.shape}")
+    return np.arange(directions) * step, np.bincount(wedge, power[band], directions) / counts
+
+
+def period_level(power: np.ndarray, period: int = 2) -> float:
+    """How far the power at a period's frequencies stands above that of their surroundings.
+
+    The frequencies are multiples of 1 / period that no shorter period has: for period 2 those of
+    stripes down, stripes across and a chequerboard. Surroundings are two and three steps away in
+    the same row and column, so that an axis of high power is no peak.
+
+    Args:
+        power: (H, W), centred.
+        period: In pixels; it divides H and W.
+
+    Returns:
+        Decibels: 0 for no peak, 20 for a hundred times the surroundings.
+
+    Raises:
+        ValueError: the period does not divide the map's sides.
+    """
+    height, width = power.shape
+    if period < 2 or height % period or width % period:
+        raise ValueError(f"period {period} does not divide a map of {power.shape}")
+    plain = fft.ifftshift(power)
+    peaks, around = [], []
+    for i, j in np.ndindex(period, period):
+        if math.gcd(i, j, period) != 1:
+            continue  # a shorter period has it, or it is frequency zero
+        row, column = i * height // period, j * width // period
+        peaks.append(plain[row, column])
+        for step in (-3, -2, 2, 3):
+            around += [plain[(row + step) % height, column], plain[row, (column + step) % width]]
+    return float(decibels(np.mean(peaks), np.mean(around)))
