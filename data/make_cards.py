@@ -247,7 +247,7 @@ def stage_2_cards() -> None:
 def stage_2_text(name: str, model: DNADet, rows: list, each: pd.DataFrame) -> str:
     """Fill the card of one attribution checkpoint."""
     what = {
-        "pocket": "DNA-Det at pocket size, both stages, improved",
+        "pocket": "DNA-Det at pocket size, both stages",
         "whole_raw": "a baseline: the same backbone on whole raw images, nothing else",
     }[name]
     return f"""# {name}: {what}

@@ -50,6 +50,7 @@ from dnadet_lib.paths import build_folder
 from dnadet_lib.position import INNER, compare_labels, generated, mean_maps, study_table
 from dnadet_lib.robustness import DEGRADATIONS, accuracy_curves
 from dnadet_lib.suite import (
+    differences,
     generator_table,
     image_counts,
     mean_rows,
@@ -66,7 +67,8 @@ CENTRE = (2, 2)
 POSITION_IMAGES = {"train": 1000, "test": 300}  # a generator
 SEEDS = (0, 1, 2, 3)
 ROBUSTNESS_IMAGES = 200  # a generator
-PANELS = {d.name: d.unit + " (pre-trained)" * d.pretrained for d in DEGRADATIONS}
+PANELS = {d.name: d.unit + "\n(a pre-training class)" * d.pretrained for d in DEGRADATIONS}
+WITH_PATCHES = "high-pass, all"  # the top of the ladder
 GUARD = "nearest neighbours"  # the score that `attribute` refuses images by
 CHANGED = ("seed", "loss", "finetune")  # unseen instances, of the content that was learned
 
@@ -84,8 +86,11 @@ def suite(only_there: bool = False) -> None:
     predictions = run_suite(methods, image_root(), work, only_there=only_there)
     rows = write_suite(predictions, REFERENCE, RESULTS)
     plots.save(plots.suite_dots(rows), RESULTS / "results.png")
-    table = generator_table(predictions).loc[[REFERENCE, "high-pass, all"], ["seed"], :]
-    counts = image_counts(predictions)
+    every, counts = generator_table(predictions), image_counts(predictions)
+    leads = mean_rows(differences(every, WITH_PATCHES), "lead", counts)
+    with atomic_path(RESULTS / "leads.md") as temporary:
+        temporary.write_text(results_table(leads, "lead"), encoding="utf-8")
+    table = every.loc[[REFERENCE, WITH_PATCHES], ["seed"], :]
     faulty = with_repeated_seed(table).rename("{}, first seed repeated".format, level="method")
     repeated = [mean_rows(part, "accuracy", counts) for part in (table, faulty)]
     with atomic_path(RESULTS / "fault_a.md") as temporary:
@@ -264,6 +269,7 @@ def page() -> None:
     cells = dict.fromkeys(("learned cell", "elsewhere inside", "border"), share)
     text = (DATA / "results_template.md").read_text(encoding="utf-8").format(
         suite=(RESULTS / "results.md").read_text(encoding="utf-8"),
+        leads=(RESULTS / "leads.md").read_text(encoding="utf-8"),
         fault_a=(RESULTS / "fault_a.md").read_text(encoding="utf-8"),
         tuning=tuning_table(),
         position=summary("position", ["label"], {**cells, "fall-off": difference}),

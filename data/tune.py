@@ -58,12 +58,12 @@ def other_views(side: int, count: int) -> Preset:
 
 
 CANDIDATES = {  # what else might have become the pocket preset
-    "improved, patches of 16": other_views(16, 8),
-    "improved, patches of 32": other_views(32, 4),
-    "improved, patches of 48": other_views(48, 2),
-    "improved, no contrast": replace(pocket, contrast=False),
-    "improved, no turns": replace(pocket, flips=False),
-    "improved, no jittered generators": replace(pocket, jittered=False),
+    "pocket, patches of 16": other_views(16, 8),
+    "pocket, patches of 32": other_views(32, 4),
+    "pocket, patches of 48": other_views(48, 2),
+    "pocket, no contrast": replace(pocket, contrast=False),
+    "pocket, no turns": replace(pocket, flips=False),
+    "pocket, no jittered generators": replace(pocket, jittered=False),
 }
 
 

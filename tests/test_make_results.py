@@ -14,13 +14,15 @@ def results(tmp_path, monkeypatch):
     monkeypatch.setattr(make_results, "DATA", tmp_path)
     (tmp_path / "results").mkdir()
     names = (
-        "suite", "fault_a", "tuning", "position", "unknown", "refused", "calibration", "robustness",
+        "suite", "leads", "fault_a", "tuning", "position", "unknown", "refused", "calibration",
+        "robustness",
     )  # fmt: skip
     (tmp_path / "results_template.md").write_text(
         "\n".join(f"## {name}\n\n{{{name}}}\n" for name in names)
     )
     (tmp_path / "results" / "results.md").write_text("| method | closed |\n")
-    (tmp_path / "results" / "fault_a.md").write_text("| improved, first seed repeated | 0.5 |\n")
+    (tmp_path / "results" / "leads.md").write_text("| AttNet | 0.123 |\n")
+    (tmp_path / "results" / "fault_a.md").write_text("| pocket, first seed repeated | 0.5 |\n")
 
     def save(name, rows):
         pd.DataFrame(rows).to_csv(tmp_path / "results" / f"{name}.csv", index=False)
@@ -61,7 +63,8 @@ def test_the_page_shows_every_table(results):
     assert "| dev | SubPixelGAN_meadow_s0 | 0.625 |" in page
     assert "| closed | after | 0.7 | 0.010 [0.000, 0.022] | 0.02 |" in page
     assert "| AttNet | {} | 0.457 |" in page
-    assert "| improved, first seed repeated | 0.5 |" in page
+    assert "| AttNet | 0.123 |" in page
+    assert "| pocket, first seed repeated | 0.5 |" in page
 
 
 def test_every_setup_counts_once_in_robustness_and_photographs_stand_apart(results):
