@@ -51,6 +51,45 @@ def project(embeddings: np.ndarray, method: str = "t-SNE", *, seed: int = 0,
     return reducer.fit_transform(unit).astype(np.float32)
 
 
+def place(
+    embeddings: np.ndarray, points: np.ndarray, new: np.ndarray, neighbours: int = 5
+) -> np.ndarray:
+    """Place new embeddings on a map, between their nearest neighbours on it.
+
+    Args:
+        embeddings: (N, D) of what is on the map.
+        points: (N, 2) their places.
+        new: (M, D).
+        neighbours: Places that are averaged, the nearer the heavier.
+
+    Returns:
+        (M, 2).
+    """
+    nearest, distance = nearest_to(embeddings, new, neighbours)
+    weights = 1 / (distance + 1e-6)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return np.einsum("mk,mkc->mc", weights, points[nearest])
+
+
+def nearest_to(
+    embeddings: np.ndarray, new: np.ndarray, count: int, batch: int = 1000
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the nearest embeddings (N, D) of new ones (M, D): positions and cosine distances."""
+    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True).clip(1e-12)
+    count = min(count, len(unit))
+    positions, distances = [], []
+    for start in range(0, len(new), batch):
+        rows = new[start : start + batch]
+        rows = rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-12)
+        distance = (1 - rows @ unit.T).clip(0)
+        part = np.argpartition(distance, count - 1, axis=1)[:, :count]
+        values = np.take_along_axis(distance, part, axis=1)
+        order = values.argsort(axis=1, kind="stable")
+        positions.append(np.take_along_axis(part, order, axis=1))
+        distances.append(np.take_along_axis(values, order, axis=1))
+    return np.concatenate(positions), np.concatenate(distances)
+
+
 def map_quality(
     embeddings: np.ndarray, points: np.ndarray, labels: np.ndarray, seed: int = 0
 ) -> dict[str, float]:

@@ -11,6 +11,7 @@ from scipy import stats
 
 from dnadet_lib.losses import AutomaticWeightedLoss
 from dnadet_lib.model import HighPass
+from dnadet_lib.spectra import spectra_of
 from dnadet_lib.transforms import image_transformations
 
 Answer = Callable[..., Any]
@@ -73,6 +74,46 @@ def _top_two(answer: Answer) -> str:
     if list(found) != ["d", "b"]:
         given = "0.1 0.2 0.05 0.6 0.05 of a b c d e"
         return f"For probabilities {given}: {found}, expected ['d', 'b']."
+    return ""
+
+
+def _two_spectra(answer: Answer) -> str:
+    residuals = np.random.default_rng(5).normal(size=(5, 8, 10))
+    residuals += np.sin(np.arange(10.0))
+    spectra = spectra_of(residuals[..., None])
+    wanted = {"mean of the complex spectra": spectra.locked_power, "mean power": spectra.power}
+    found = answer(residuals)
+    if found is None or found is Ellipsis:
+        return "The function returns nothing so far."
+    if len(found) != 2:
+        return f"Return two arrays; you return {len(found)}."
+    for (name, power), mine in zip(wanted.items(), found, strict=True):
+        if np.iscomplexobj(mine):
+            return f"Power of the {name}: it is complex. Take the squared absolute value."
+        problem = _compare(mine, np.fft.ifftshift(power), f"Power of the {name}")
+        if problem:
+            return problem
+    return ""
+
+
+def _coverage(answer: Answer) -> str:
+    for length, kernel in ((5, 4), (5, 3), (7, 2), (4, 6)):
+        ones = torch.ones(1, 1, length), torch.ones(1, 1, kernel)
+        wanted = torch.nn.functional.conv_transpose1d(*ones, stride=2)[0, 0]
+        problem = _compare(answer(length, kernel), wanted, f"{length} inputs, kernel {kernel}")
+        if problem:
+            return problem
+    return ""
+
+
+def _locked_share(answer: Answer) -> str:
+    noise = np.random.default_rng(6).normal(size=(4, 6, 6, 1))
+    for residuals in (noise, noise + np.arange(6.0)):
+        spectra = spectra_of(residuals)
+        found = answer(spectra.locked_power, spectra.power, spectra.count)
+        problem = _compare(found, spectra.locked_share, f"For {spectra.count} residuals")
+        if problem:
+            return problem
     return ""
 
 
@@ -167,9 +208,80 @@ def _nearest_vote(answer: Answer) -> str:
     return _compare(found, wanted, "Votes of five neighbours for twelve points")
 
 
+def _joint_vote(answer: Answer) -> str:
+    examples = (
+        ([[5.0, 0, 0], [0, 1, 0], [0, 1, 0]], (0, 1 / 3), "One sure patch against two unsure ones"),
+        ([[0, 2.0], [0, 3.0], [1.0, 0], [0, 1.0]], (1, 3 / 4), "Four patches, two classes"),
+    )
+    for logits, wanted, what in examples:
+        problem = _compare(answer(np.array(logits)), wanted, what)
+        if problem:
+            return problem
+    return ""
+
+
+def _cam_by_hand(answer: Answer) -> str:
+    rng = np.random.default_rng(5)
+    activations, gradients = rng.normal(size=(2, 6, 3, 4))
+    wanted = np.tensordot(gradients.mean(axis=(1, 2)), activations, 1)
+    return _compare(answer(activations, gradients), wanted, "Six channels of 3x4")
+
+
+def _enrichment(answer: Answer) -> str:
+    everything = ["Real"] * 50 + ["ProGAN"] * 30 + ["SNGAN"] * 20
+    selected = ["Real"] * 2 + ["SNGAN"] * 6
+    found = answer(selected, everything)
+    if found is None or found is Ellipsis:
+        return "The function returns nothing so far."
+    if sorted(found) != ["ProGAN", "Real", "SNGAN"]:
+        return f"Classes {sorted(found)}, expected ProGAN, Real and SNGAN."
+    values = [found[name] for name in ("ProGAN", "Real", "SNGAN")]
+    return _compare(values, [0, 0.5, 3.75], "For ProGAN, Real and SNGAN")
+
+
+def _posterior(answer: Answer) -> str:
+    for rate, sensitivity, false_alarm in ((0.5, 0.9, 0.1), (0.001, 0.95, 0.02), (0.1, 0.8, 0)):
+        hits = rate * sensitivity
+        wanted = hits / (hits + (1 - rate) * false_alarm)
+        what = f"Base rate {rate}, sensitivity {sensitivity}, false alarms {false_alarm}"
+        problem = _compare(answer(rate, sensitivity, false_alarm), wanted, what)
+        if problem:
+            return problem
+    return ""
+
+
+def _parse_annotation(answer: Answer) -> str:
+    text = "real/a b.png\t0\n\nGANs/ProGAN/1.png\t12\n"
+    found = answer(text)
+    if found is None or found is Ellipsis:
+        return "The function returns nothing so far."
+    wanted = [("real/a b.png", 0), ("GANs/ProGAN/1.png", 12)]
+    if [tuple(pair) for pair in found] != wanted:
+        return f"For two lines and an empty one: {found}, expected {wanted}."
+    try:
+        answer("a.png\t0\n\nb.png 1\n")
+    except ValueError as error:
+        if "3" in str(error):
+            return ""
+        return f"A fault in line 3 gives the message {str(error)!r}: name the line."
+    return "A line without a tab is accepted: raise a ValueError that names the line."
+
+
+def _largest_rate(answer: Answer) -> str:
+    for images in (10, 100, 1500):
+        wanted = 1 - 0.05 ** (1 / images)
+        problem = _compare(answer(images), wanted, f"No error in {images} images")
+        if problem:
+            return problem
+    return ""
+
+
 CHECKS: dict[str, Callable[[Answer], str]] = {
     "00.1": _chance_accuracy,
     "00.2": _top_two,
+    "01.1": _two_spectra,
+    "01.2": _coverage,
+    "01.3": _locked_share,
     "02.1": _shrink_and_enlarge,
     "02.2": _family_accuracy,
     "02.3": _high_pass,
@@ -180,4 +292,10 @@ CHECKS: dict[str, Callable[[Answer], str]] = {
     "04.2": _paired_difference,
     "05.1": _unit_rows,
     "05.2": _nearest_vote,
+    "06.1": _joint_vote,
+    "06.2": _cam_by_hand,
+    "06.3": _enrichment,
+    "07.1": _posterior,
+    "07.2": _parse_annotation,
+    "07.3": _largest_rate,
 }

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
+from dnadet_lib.base_rates import Alarms, posterior
 from dnadet_lib.evaluation import Row
 from dnadet_lib.files import atomic_path
 
@@ -373,3 +374,24 @@ def histograms(
         axis.hist(numbers, bins.tolist(), density=True, histtype="step", label=label, color=colour,
                   linestyle=style, linewidth=2.2)  # fmt: skip
     axis.set(xlabel=xlabel, ylabel="density", title=title)
+
+
+def posterior_curves(suspect: str, sensitivity: float, rest: Sequence[Alarms]) -> Figure:
+    """Draw the share of alarms that are right against the base rate, by what the others are.
+
+    Args:
+        suspect: The class that images are called.
+        sensitivity: Share of its images that are called so.
+        rest: False alarms, by maker: solid as measured, dashed at their upper bound.
+    """
+    rates = np.logspace(-4, -0.01, 200)
+    figure, axis = plt.subplots()
+    for row, colour in zip(rest, LINE_COLOURS, strict=False):
+        for false_alarm, style in ((row.rate, "-"), (row.worst, "--")):
+            shares = [posterior(rate, sensitivity, false_alarm) for rate in rates]
+            label = row.makers if style == "-" else None
+            axis.plot(rates, shares, style, color=colour, label=label)
+    axis.set(xscale="log", ylim=(0, 1.02), xlabel=f"base rate: share of {suspect} images")
+    axis.set_ylabel("share of alarms that are right")
+    axis.legend(title="the other images are")
+    return figure

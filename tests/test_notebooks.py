@@ -20,6 +20,7 @@ from dnadet_lib import exercises, lessons, zoo
 NOTEBOOKS = lessons.CLONE / "notebooks"
 FILES = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 PARAMETERS = {"profile": "pocket", "seed": 0, "data_dir": "", "model": "pocket"}
+OWN_PARAMETERS = {"07_your_own_images": {"images_dir": ""}}
 MINUTES = re.compile(r"\*\*Minutes on two cores:\*\* smoke ([^,]+), pocket (\S+)")
 EXERCISE = re.compile(r'exercises\.check\("(\d\d\.\d)", (\w+)\)')
 
@@ -91,7 +92,7 @@ def test_one_parameters_cell_of_literals(file: Path) -> None:
     for statement in ast.parse(cell.source).body:
         assert isinstance(statement, ast.Assign)
         found[statement.targets[0].id] = ast.literal_eval(statement.value)
-    assert found == PARAMETERS
+    assert found == PARAMETERS | OWN_PARAMETERS.get(file.stem, {})
 
 
 @each_lesson
@@ -262,3 +263,12 @@ def test_pick_takes_some_of_every_class(world) -> None:
     chosen = lessons.pick(images, 2, seed=3)
     assert sorted(chosen.labels.tolist()) == sorted(list(range(len(zoo.CLASSES))) * 2)
     assert chosen.paths == lessons.pick(images, 2, seed=3).paths
+
+
+def test_images_by_seed_are_of_generators_that_differ_in_their_seed_alone(world) -> None:
+    lesson = lessons.Lesson("smoke", 0, world.images, world.build)
+    images = lessons.images_by_seed(lesson, 6)
+    keys = [(name, seed) for name in zoo.CLASSES[1:] for seed in (0, 1, 2)]
+    assert list(images) == [("Real", 0), *keys]
+    assert {pixels.shape for pixels in images.values()} == {(6, 64, 64, 3)}
+    assert len({pixels.tobytes() for pixels in images.values()}) == len(images)

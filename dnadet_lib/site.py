@@ -1,0 +1,311 @@
+"""The course as a web site: executed lessons and an index, read from the file system, no server.
+
+Every page is one file: figures and formulas are inside it, and it loads nothing from elsewhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dnadet_lib.files import atomic_path
+from dnadet_lib.lessons import INSTALL, LessonError, lesson_files
+from dnadet_lib.paths import build_folder, data_folder
+
+MINUTES = re.compile(r"\*\*Minutes on two cores:\*\* smoke ([^,]+), pocket (\S+)")
+FORMULA = re.compile(r"\$\$(.+?)\$\$|(?<![\\$])\$([^$\n]+?)\$(?!\$)", re.DOTALL)
+STYLE = """
+:root { color-scheme: light; }
+body { font: 1.05rem/1.6 system-ui, sans-serif; color: #222; background: #fff;
+  max-width: 52rem; margin: 0 auto; padding: 1rem; overflow-wrap: break-word; }
+h1, h2, h3 { line-height: 1.25; margin: 2.2rem 0 0.6rem; }
+h1 { margin-top: 1rem; }
+a { color: #005a94; }
+img { max-width: 100%; height: auto; }
+img.formula { vertical-align: middle; max-width: 100%; }
+p.formula { text-align: center; }
+pre { overflow-x: auto; background: #f6f6f4; padding: 0.7rem 0.9rem; border-radius: 4px;
+  font-size: 0.8rem; line-height: 1.45; }
+code { font-family: ui-monospace, Menlo, Consolas, monospace; font-size: 0.9em; }
+pre code { font-size: inherit; }
+.jp-OutputArea-output pre, .output_text pre, .output_stream pre { background: #fff;
+  border-left: 3px solid #ccc; border-radius: 0; white-space: pre-wrap; }
+table { display: block; overflow-x: auto; border-collapse: collapse; border: 0; font-size: 0.9rem;
+  margin: 1rem 0; }
+th, td { padding: 0.25rem 0.7rem; border-bottom: 1px solid #ddd; text-align: left;
+  vertical-align: top; }
+.lesson { border-top: 1px solid #ddd; padding: 0.4rem 0 0.6rem; }
+.lesson h3 { margin: 0.6rem 0 0.2rem; }
+.lesson ul { margin: 0.3rem 0; padding-left: 1.3rem; }
+.note { color: #555; font-size: 0.9rem; }
+.missing { color: #a33c00; font-weight: 600; }
+"""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A lesson as the index lists it.
+
+    Attributes:
+        stem: Name of the file, without its ending.
+        title: First heading.
+        learn: What the lesson says one learns, a line each.
+        minutes: Minutes by profile.
+        state: "executed", "stopped" (a cell failed) or "missing" (not executed).
+        profile: Of the execution.
+    """
+
+    stem: str
+    title: str
+    learn: tuple[str, ...]
+    minutes: dict[str, str]
+    state: str
+    profile: str
+
+
+def build_site(
+    sources: Sequence[Path] | None = None,
+    build: Path | None = None,
+    results: Sequence[Path] | None = None,
+) -> Path:
+    """Write the executed lessons and an index page to `build/site/`.
+
+    Args:
+        sources: The lessons, as committed; all of the course by default. An executed copy of the
+            same name is looked for in `build/notebooks/`.
+        build: The build folder.
+        results: Markdown files with result tables, for the index; those that are not there are
+            left out. By default `results.md` of the build folder and of the data's results.
+
+    Returns:
+        The index page.
+
+    Raises:
+        LessonError: there are no lessons, or nbconvert is not installed.
+    """
+    sources = lesson_files() if sources is None else list(sources)
+    build = build or build_folder()
+    if results is None:
+        results = [build / "results.md", data_folder() / "results" / "results.md"]
+    site = build / "site"
+    if site.is_dir():
+        shutil.rmtree(site)  # no page of an earlier run stays behind
+    notebooks = {file.stem: _read(build / "notebooks" / file.name) for file in sources}
+    pages = [describe(_read(file), notebooks[file.stem], file.stem) for file in sources]
+    there = {page.stem for page in pages if page.state != "missing"}
+    for page in pages:
+        if page.stem in there:
+            text = lesson_page(notebooks[page.stem], there, page.title)
+            _write(site / f"{page.stem}.html", text)
+    _write(site / "index.html", index_page(pages, [r for r in results if r.is_file()]))
+    return site / "index.html"
+
+
+def _read(file: Path) -> Any:
+    """Read a notebook; None where it is not there."""
+    import nbformat
+
+    return nbformat.read(file, as_version=4) if file.is_file() else None
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def describe(source: Any, executed: Any, stem: str) -> Page:
+    """Read off a committed notebook, and its executed copy or None, what the index says of it."""
+    head = source.cells[0].source
+    title = next((line[2:] for line in head.splitlines() if line.startswith("# ")), stem)
+    minutes = MINUTES.search(head)
+    times = dict(zip(("smoke", "pocket"), minutes.groups(), strict=True)) if minutes else {}
+    learn = tuple(line[2:] for line in head.splitlines() if line.startswith("- "))
+    if executed is None:
+        return Page(stem, title, learn, times, "missing", "")
+    papermill = executed.metadata.get("papermill", {})
+    outputs = [output for cell in executed.cells for output in cell.get("outputs", ())]
+    failed = any(output.output_type == "error" for output in outputs)
+    profile = papermill.get("parameters", {}).get("profile", "")
+    return Page(stem, title, learn, times, "stopped" if failed else "executed", profile)
+
+
+# Lessons -----------------------------------------------------------------------------------------
+
+
+def lesson_page(notebook: Any, there: set[str], title: str) -> str:
+    """Convert an executed notebook to a page.
+
+    Args:
+        notebook: Executed; it is changed.
+        there: Lessons that have a page; links to the others lead to the index.
+        title: Of the lesson.
+
+    Raises:
+        LessonError: nbconvert is not installed.
+    """
+    try:
+        from nbconvert import HTMLExporter
+    except ModuleNotFoundError as error:
+        raise LessonError(f"nbconvert, which makes the site, is missing. {INSTALL}") from error
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = link_pages(draw_formulas(cell.source), there)
+        else:
+            name_figures(cell)
+    notebook.cells = [c for c in notebook.cells if "injected-parameters" not in _tags(c)]
+    exporter = HTMLExporter(
+        template_name="basic", exclude_anchor_links=True, exclude_input_prompt=True,
+        exclude_output_prompt=True,
+    )  # fmt: skip
+    body, _ = exporter.from_notebook_node(notebook)
+    up = '<p class="note"><a href="index.html">All lessons</a></p>'
+    return wrap(title, f"{up}\n{body}\n{up}", code=True)
+
+
+def _tags(cell: Any) -> list[str]:
+    return cell.metadata.get("tags", [])
+
+
+def link_pages(text: str, there: set[str]) -> str:
+    """Make links to notebooks lead to their pages, or to the index where there is none."""
+
+    def target(match: re.Match[str]) -> str:
+        stem = match[1]
+        return f"]({stem}.html)" if stem in there else f"](index.html#{stem})"
+
+    return re.sub(r"\]\((?:\./)?([\w-]+)\.ipynb\)", target, text)
+
+
+def name_figures(cell: Any) -> None:
+    """Give each figure its caption, which is the output after it, as alternative text."""
+    outputs = cell.get("outputs", [])
+    for output, following in zip(outputs, [*outputs[1:], None], strict=False):
+        if "image/png" not in output.get("data", {}):
+            continue
+        caption = (following or {}).get("data", {}).get("text/markdown", "*A figure.*")
+        output.metadata = {**output.metadata, "image/png": {"alt": caption.strip("*\n")}}
+
+
+def draw_formulas(text: str) -> str:
+    """Replace $...$ and $$...$$ outside code by drawings, so that no script has to set them."""
+    parts = re.split(r"(```.*?```|`[^`\n]*`)", text, flags=re.DOTALL)
+    return "".join(
+        part if part.startswith("`") else FORMULA.sub(_formula, part) for part in parts
+    )
+
+
+def _formula(match: re.Match[str]) -> str:
+    display, inline = match[1], match[2]
+    source = " ".join((display or inline).split())
+    try:
+        picture = formula_image(source)
+    except ValueError:  # what matplotlib cannot set is shown as it is written
+        return f"<code>{html.escape(source)}</code>"
+    return f'<p class="formula">{picture}</p>' if display else picture
+
+
+def formula_image(source: str, size: float = 12.5) -> str:
+    """Draw a TeX formula as an image element.
+
+    Raises:
+        ValueError: matplotlib does not know a command in it.
+    """
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.mathtext import math_to_image
+
+    buffer = io.BytesIO()
+    font = FontProperties(size=size)
+    math_to_image(f"${source}$", buffer, prop=font, format="svg")
+    data = base64.b64encode(buffer.getvalue()).decode()
+    text = html.escape(source, quote=True)
+    return f'<img class="formula" alt="{text}" src="data:image/svg+xml;base64,{data}">'
+
+
+# Index -------------------------------------------------------------------------------------------
+
+
+def index_page(pages: Sequence[Page], results: Sequence[Path]) -> str:
+    """Write the map of the lessons, and the result tables below."""
+    done = sum(page.state == "executed" for page in pages)
+    parts = [
+        "<h1>Which generator architecture made this image?</h1>",
+        "<p>A lab course on attributing images to the architecture of the network that made them. "
+        "Each lesson asks for a prediction, runs an experiment, and explains what came out.</p>",
+        f'<p class="note">{done} of {len(pages)} lessons were executed for this site.</p>',
+        "<h2>Lessons</h2>",
+        *(lesson_entry(page) for page in pages),
+    ]
+    if results:
+        parts.append("<h2>Results</h2>")
+    for file in results:
+        parts.append(markdown(embed_images(file.read_text(encoding="utf-8"), file.parent)))
+    return wrap("Which generator architecture made this image?", "\n".join(parts))
+
+
+def lesson_entry(page: Page) -> str:
+    """Write a lesson's entry of the map."""
+    title = html.escape(page.title)
+    minutes = page.minutes.get(page.profile or "pocket", "?")
+    about = f"Profile {page.profile or 'pocket'}, {minutes} minutes on two cores."
+    if page.profile == "smoke":
+        about += " A run in seconds on a handful of images: its figures mean nothing."
+    if page.state == "missing":
+        heading = title
+        about = '<span class="missing">Not executed.</span> Type: <code>dnadet run '
+        about += f"{page.stem}</code>, then make the site again."
+    else:
+        heading = f'<a href="{page.stem}.html">{title}</a>'
+    if page.state == "stopped":
+        about = '<span class="missing">Stopped with an error</span>, which the page shows. ' + about
+    items = "".join(f"<li>{markdown(line, paragraph=False)}</li>" for line in page.learn)
+    return (
+        f'<div class="lesson" id="{page.stem}"><h3>{heading}</h3><p class="note">{about}</p>'
+        f"<ul>{items}</ul></div>"
+    )
+
+
+def markdown(text: str, paragraph: bool = True) -> str:
+    """Convert Markdown to HTML; `paragraph=False` leaves out the paragraph around one line."""
+    from nbconvert.filters.markdown import markdown2html
+
+    converted = markdown2html(draw_formulas(text)).strip()
+    if paragraph:
+        return converted
+    return re.sub(r"^<p>(.*)</p>$", r"\1", converted, flags=re.DOTALL)
+
+
+def embed_images(text: str, folder: Path) -> str:
+    """Put the image files that Markdown names inside it; an image that is not there is left out."""
+    kinds = {".png": "image/png", ".jpg": "image/jpeg", ".svg": "image/svg+xml"}
+
+    def data(match: re.Match[str]) -> str:
+        file = folder / match[2]
+        if file.suffix not in kinds or not file.is_file():
+            return match[1]
+        content = base64.b64encode(file.read_bytes()).decode()
+        return f"![{match[1]}](data:{kinds[file.suffix]};base64,{content})"
+
+    return re.sub(r"!\[([^\]]*)\]\(([^)]+)\)", data, text)
+
+
+def wrap(title: str, body: str, code: bool = False) -> str:
+    """Put a page's body into a whole document."""
+    style = STYLE
+    if code:
+        from pygments.formatters import HtmlFormatter
+
+        style += HtmlFormatter(style="friendly").get_style_defs(".highlight")
+        style += "\n.highlight { background: none; }"
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{style}</style>\n</head>\n"
+        f"<body>\n{body}\n</body>\n</html>\n"
+    )

@@ -1,0 +1,304 @@
+"""The explorer's functions, and its widgets without a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from support import write_images
+
+from dnadet_lib import closeup, explorer, explorer_widgets, zoo
+from dnadet_lib.data import ImageSet, read_image
+from dnadet_lib.embedding import place, project
+from dnadet_lib.explorer import Explorer
+from dnadet_lib.model import DNADet, InputSpec
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def state(world, tiny_model: DNADet, tmp_path: Path, monkeypatch) -> Explorer:
+    monkeypatch.setenv("DNADET_BUILD", str(tmp_path / "build"))
+    sets = {name: zoo.load_setup(name, root=world.images) for name in ("closed", "seed")}
+    sets["closed"] = sets["closed"].take(np.arange(0, len(sets["closed"]), 4))
+    found = explorer.open_images(tiny_model, sets)
+    explorer.add_map(found, "PCA")
+    return found
+
+
+def test_opens_sets_of_images(state: Explorer, tiny_model: DNADet) -> None:
+    assert len(state) == len(state.table) == len(state.embeddings) == len(state.probabilities)
+    assert set(state.table["set-up"]) == {"closed", "seed"}
+    assert "real/meadow" in set(state.table["generator"])
+    few = state.paths[:5]
+    attribution = tiny_model.attribute(few)
+    assert np.allclose(attribution.embeddings, state.embeddings[:5], atol=1e-5)
+    assert attribution.labels == state.table["predicted"].tolist()[:5]
+    assert attribution.known.tolist() == state.table["known"].tolist()[:5]
+
+
+def test_a_file_that_cannot_be_read_is_left_out_and_named(tiny_model, tmp_path, rng) -> None:
+    paths = write_images(tmp_path, 3, rng)
+    paths[1].write_text("no image")
+    (small,) = write_images(tmp_path / "small", 1, rng, side=20)
+    images = ImageSet([*paths, small], np.array([0, 1, 2, 3]), zoo.CLASSES)
+    state = explorer.open_images(tiny_model, {"mine": images})
+    assert state.paths == [paths[0], paths[2]]
+    assert state.table["class"].tolist() == ["Real", "MMDGAN"]
+    assert len(state.errors) == 2
+    assert str(paths[1]) in state.errors[0]
+    assert "20x20 pixels, smaller than a patch" in state.errors[1]
+    with pytest.raises(ValueError, match="no image to explore: .*cannot be read"):
+        explorer.open_images(tiny_model, {"mine": images.take(np.array([1]))})
+
+
+def test_classes_need_not_be_the_models(tiny_model: DNADet, tmp_path: Path, rng) -> None:
+    images = ImageSet(write_images(tmp_path, 2, rng), np.array([0, 0]), ("StyleGAN2",))
+    state = explorer.open_images(tiny_model, {"unknown": images})
+    assert not state.table["named rightly"].any()
+
+
+def test_maps_are_read_again(state: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = project(state.embeddings, "PCA", seed=0)
+    assert np.array_equal(state.maps["PCA"], wanted)
+
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("projected again")
+
+    monkeypatch.setattr(explorer, "project", fail)
+    assert np.array_equal(explorer.add_map(state, "PCA"), wanted)
+    with pytest.raises(AssertionError):  # another seed is another map
+        explorer.add_map(state, "PCA", seed=1)
+
+
+def test_beyond_what_is_fitted_the_rest_is_placed(state: Explorer, monkeypatch) -> None:
+    monkeypatch.setattr(explorer, "FIT_AT_MOST", 40)
+    points = explorer.add_map(state, "PCA", seed=3)
+    assert points.shape == (len(state), 2)
+    fitted = np.sort(np.random.default_rng(3).permutation(len(state))[:40])
+    assert np.array_equal(points[fitted], project(state.embeddings[fitted], "PCA", seed=3))
+    assert np.isfinite(points).all()
+
+
+def test_placing_puts_a_known_embedding_on_its_place(state: Explorer) -> None:
+    points = state.maps["PCA"]
+    placed = place(state.embeddings, points, state.embeddings[7:8])
+    assert np.allclose(placed[0], points[7], atol=0.02 * np.ptp(points, axis=0).max())
+
+
+def test_quality_is_given_for_each_map(state: Explorer) -> None:
+    table = explorer.quality(state)
+    assert list(table.index) == ["PCA"]
+    assert {"trustworthiness", "kNN accuracy", "silhouette"} == set(table.columns)
+
+
+def test_lasso_takes_what_lies_inside(state: Explorer) -> None:
+    points = state.maps["PCA"]
+    middle = points.mean(axis=0)
+    radius = float(np.median(np.linalg.norm(points - middle, axis=1)))
+    found = explorer.lasso(state, "PCA", explorer.circle(middle, radius))
+    inside = np.linalg.norm(points - middle, axis=1) < 0.98 * radius
+    assert set(np.flatnonzero(inside)) <= set(found)
+    assert len(found) <= np.sum(np.linalg.norm(points - middle, axis=1) < radius)
+    with pytest.raises(ValueError, match="no map 'UMAP': there are PCA"):
+        explorer.lasso(state, "UMAP", [[0, 0], [1, 0], [1, 1]])
+    with pytest.raises(ValueError, match="2 corners"):
+        explorer.lasso(state, "PCA", [[0, 0], [1, 0]])
+
+
+def test_counts_match_the_selection(state: Explorer) -> None:
+    selected = np.arange(0, len(state), 3)
+    table = explorer.counts(state, selected)
+    assert table["images"].sum() == len(selected)
+    everything = explorer.counts(state, np.arange(len(state)))
+    assert np.allclose(everything["share"], 1)
+    rights = (everything["images"] * everything["named rightly"]).sum()
+    assert np.isclose(rights, state.table["named rightly"].sum())
+    assert explorer.counts(state, np.array([], int)).empty
+
+
+def test_sorted_by_confidence(state: Explorer) -> None:
+    order = explorer.by_confidence(state, np.arange(20))
+    assert sorted(order) == list(range(20))
+    assert (np.diff(state.table["confidence"].to_numpy()[order]) >= 0).all()
+
+
+def test_selections_are_kept_compared_and_exported(state: Explorer, tmp_path: Path) -> None:
+    explorer.keep(state, " first ", np.arange(5))
+    explorer.keep(state, "second", np.arange(3, 9))
+    assert explorer.compare(state, "first", "second").to_numpy().sum() == 11
+    with pytest.raises(ValueError, match="nothing is selected"):
+        explorer.keep(state, "third", np.array([], int))
+    with pytest.raises(ValueError, match="give the selection a name"):
+        explorer.keep(state, " ", np.arange(2))
+    file = explorer.export(state, state.selections["first"], tmp_path / "out")
+    written = pd.read_csv(file)
+    assert written["path"].tolist() == [str(p) for p in state.paths[:5]]
+    assert len(list(file.parent.glob("*.png"))) == 5
+
+
+def test_neighbours_are_the_nearest(state: Explorer) -> None:
+    unit = state.embeddings / np.linalg.norm(state.embeddings, axis=1, keepdims=True)
+    distance = 1 - unit @ unit[11]
+    others = np.flatnonzero(np.arange(len(state)) != 11)
+    found, distances = explorer.neighbours(state, state.embeddings[11], 4, others)
+    assert 11 not in found
+    assert np.allclose(distances, np.sort(distance[others])[:4], atol=1e-5)
+    assert explorer.neighbours(state, state.embeddings[11], 1)[0].size == 1
+
+
+@pytest.mark.parametrize("colour_by", [*explorer.CATEGORIES, *explorer.NUMBERS])
+def test_figure_in_every_colour(state: Explorer, colour_by: str) -> None:
+    state.maps["again"] = -state.maps["PCA"]
+    drawn = explorer.figure(state, colour_by, highlight=np.arange(4))
+    drawn.canvas.draw()
+    assert [axis.get_title() for axis in drawn.axes[:2]] == ["PCA", "again"]
+
+
+def test_figures_of_images(state: Explorer) -> None:
+    with pytest.raises(ValueError, match="colour by 'size': choose one of class"):
+        explorer.figure(state, "size")
+    drawn = explorer.selection_figure(state, np.arange(6), columns=3)
+    assert state.table["predicted"][0] in drawn.axes[0].get_title()
+    drawn = explorer.neighbours_figure(state, [0, 8], 3, np.arange(20))
+    assert len(drawn.axes) == 8
+    corners = explorer.circle((0, 0), 1)
+    explorer.figure(state, outline=corners).canvas.draw()
+
+
+# One image ---------------------------------------------------------------------------------------
+
+
+def test_patch_votes_at_the_models_density_are_its_vote(state: Explorer) -> None:
+    image = read_image(state.paths[0])
+    votes = closeup.patch_votes(state.model, image, density=2)
+    assert votes.shape == (3, 3)
+    assert np.allclose(votes.probabilities.sum(axis=1), 1)
+    powers = np.exp(votes.logits.mean(axis=0))
+    assert np.allclose(powers / powers.sum(), state.probabilities[0], atol=1e-4)
+    winner, share = closeup.agreement(votes)
+    assert winner == state.probabilities[0].argmax()
+    assert 0 <= share <= 1
+    assert closeup.patch_votes(state.model, image).shape == (9, 9)
+
+
+def test_patch_votes_of_a_model_whose_patch_is_the_image(rng) -> None:
+    model = DNADet(3, 8, input=InputSpec(resize=None, patch=64, vote="patches"))
+    image = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    votes = closeup.patch_votes(model, image, density=2)
+    assert votes.patch == 32
+    assert votes.shape == (3, 3)
+    with pytest.raises(ValueError, match="50x40 pixels, smaller than a patch of 64x64"):
+        closeup.patch_votes(model, image[:40, :50])
+
+
+def test_patch_votes_of_a_model_that_resizes(rng) -> None:
+    model = DNADet(3, 8, input=InputSpec(resize=96, patch=32))
+    image = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    votes = closeup.patch_votes(model, image, density=2)
+    assert votes.image.shape == (96, 96, 3)
+    assert votes.shape == (5, 5)
+
+
+def test_closeup_figures(state: Explorer) -> None:
+    images = [read_image(path) for path in state.paths[:2]]
+    drawn = closeup.votes_figure(state.model, images, ["a", "b"])
+    assert "of patches" in drawn.axes[2].get_title() + drawn.axes[1].get_title()
+    closeup.cams_figure(images[0], {"flat": np.zeros((64, 64))}).canvas.draw()
+    closeup.degradation_figure(state.model, images[0], "noise").canvas.draw()
+
+
+def test_degraded_by_none_is_the_image(state: Explorer) -> None:
+    image = read_image(state.paths[0])
+    same, attribution = closeup.degraded(state.model, image, "JPEG", None)
+    assert np.array_equal(same, image)
+    assert np.allclose(attribution.probabilities[0], state.probabilities[0], atol=1e-5)
+    changed, _ = closeup.degraded(state.model, image, "JPEG", 50)
+    assert not np.array_equal(changed, image)
+    with pytest.raises(ValueError, match="degradation 'rain': choose one of JPEG"):
+        closeup.degraded(state.model, image, "rain", 1)
+
+
+# Widgets, without a browser ----------------------------------------------------------------------
+
+
+def find(widget, kind: str, description: str | None = None):
+    """All widgets of a class inside a box."""
+    found = []
+    for child in getattr(widget, "children", ()):
+        if type(child).__name__ == kind and description in (
+            None, getattr(child, "description", ""),
+        ):  # fmt: skip
+            found.append(child)
+        found += find(child, kind, description)
+    return found
+
+
+def test_a_selection_on_a_map_fills_the_grid(state: Explorer) -> None:
+    state.maps["again"] = state.maps["PCA"][:, ::-1]
+    box = explorer_widgets.explore(state)
+    first, second = find(box, "JupyterScatter")
+    grid = find(box, "HTML")[-1]
+    assert "Nothing is selected" in grid.value
+    second.selection = [1, 2, 5]
+    assert list(first.selection) == [1, 2, 5]
+    assert "<b>3 images</b>" in grid.value
+    assert grid.value.count("<img ") == 3
+    first.hovering = 5
+    assert any(state.table["generator"][5] in html.value for html in find(box, "HTML"))
+    find(box, "Text")[0].value = "mine"
+    find(box, "Button", "keep")[0].click()
+    assert state.selections["mine"].tolist() == [1, 2, 5]
+    find(box, "Button", "export")[0].click()
+    assert len(list(Path(explorer.build_folder()).rglob("selection.csv"))) == 1
+
+
+@pytest.mark.parametrize("colour_by", ["known", "unknown score", "set-up"])
+def test_maps_change_colour(state: Explorer, colour_by: str) -> None:
+    box = explorer_widgets.explore(state)
+    (scatter,) = find(box, "JupyterScatter")
+    assert scatter.color_by == "valueA"
+    before = [*scatter.color]
+    find(box, "Dropdown", "colour by")[0].value = colour_by
+    assert [*scatter.color] != before
+    scatter.selection = [0]
+    assert "<b>1 images</b>" in find(box, "HTML")[-1].value
+
+
+def test_keeping_nothing_says_so(state: Explorer) -> None:
+    box = explorer_widgets.explore(state)
+    find(box, "Text")[0].value = "empty"
+    find(box, "Button", "keep")[0].click()
+    assert any("nothing is selected" in html.value for html in find(box, "HTML"))
+
+
+def test_the_slider_moves_the_probabilities(state: Explorer) -> None:
+    image = read_image(state.paths[0])
+    box = explorer_widgets.degrade(state.model, image)
+    (slider,) = find(box, "SelectionSlider")
+    (result,) = find(box, "HTML")
+    before = result.value
+    slider.value = 50
+    assert result.value != before
+    find(box, "Dropdown")[0].value = "blur"
+    assert result.value == before  # as it is again
+    assert [value for _, value in slider.options] == [0, 0.3, 0.5, 0.7, 1.0, 1.5]
+
+
+def test_grad_cam_of_a_chosen_layer(state: Explorer) -> None:
+    box = explorer_widgets.cam(state.model, read_image(state.paths[0]), "SNGAN")
+    find(box, "IntSlider")[0].value = 3
+    find(box, "Dropdown")[0].value = "Real"
+
+
+def test_nothing_is_displayed_where_nobody_looks(monkeypatch, capsys) -> None:
+    monkeypatch.setenv("DNADET_WIDGETS", "off")
+    explorer_widgets.show(explorer_widgets.explore, None)
+    assert "when you run this cell in JupyterLab" in capsys.readouterr().out
