@@ -306,8 +306,11 @@ def write_suite(predictions: pd.DataFrame, reference: str, folder: Path) -> list
     text += "\nMean over generators and training seeds; 95% interval over both."
     seeds = {name: table.loc[name].dropna(axis=1).shape[1] for name in table.index.unique("method")}
     most = max(seeds.values())
-    fewer = [f"{count} for *{name}*" for name, count in seeds.items() if count < most]
-    text += f" Seeds: {', '.join([str(most), *fewer])}.\n"
+    fewer = [
+        f"{count} for {', '.join(f'*{name}*' for name, own in seeds.items() if own == count)}"
+        for count in sorted(set(seeds.values()) - {most}, reverse=True)
+    ]
+    text += f" Seeds: {'; '.join([str(most), *fewer])}.\n"
     if reference in table.index.unique("method") and table.index.unique("method").size > 1:
         leads = differences(table, reference)
         means = mean_rows(leads, "lead", image_counts(predictions))

@@ -216,7 +216,7 @@ def test_rows_may_have_fewer_seeds_and_nothing_need_be_trained(world, tmp_path, 
     assert calls == [0, 1, 0, 1]
     assert found.groupby(["method", "seed"]).ngroups == 3
     rows = suite.write_suite(found, "always Real", tmp_path)
-    assert "Seeds: 2, 1 for *rival*." in (tmp_path / "results.md").read_text()
+    assert "Seeds: 2; 1 for *rival*." in (tmp_path / "results.md").read_text()
     figures = {(r.method, r.setup, r.metric): r.value for r in rows}
     assert figures["rival", "seed", "lead"] == 0
     assert figures["rival", "closed", "lead real/meadow"] == 0
