@@ -245,6 +245,8 @@ def index_page(pages: Sequence[Page], results: Sequence[Path]) -> str:
     if results:
         parts.append("<h2>Results</h2>")
     for file in results:
+        shipped = file.parent.name == "results"
+        parts.append(f"<h3>{'The whole table, as shipped' if shipped else 'This run'}</h3>")
         parts.append(markdown(embed_images(file.read_text(encoding="utf-8"), file.parent)))
     return wrap("Which generator architecture made this image?", "\n".join(parts))
 
