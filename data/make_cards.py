@@ -267,8 +267,8 @@ Every generator:
 
 {markdown_table(each)}
 
-[RESULTS.md](../RESULTS.md) compares it with rivals over three training seeds, and says what was
-chosen on dev generators and why.
+[RESULTS.md](../RESULTS.md) compares it with rivals, says how many training seeds each row has, and
+what was chosen on dev generators and why.
 
 Limits: 64-pixel images of small generators with two kinds of photographs. It does not know large
 generators or other contents; `dnadet attribute` says so where the unknown score is past the

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from dnadet_lib.files import atomic_path
 from dnadet_lib.gan_layers import LATENT, EqualizedConv2d, ModulatedConv2d
-from dnadet_lib.gans import build_generator, sample_images
+from dnadet_lib.gans import build_generator, renew_batch_norm, sample_images
 from dnadet_lib.paths import build_folder
 from dnadet_lib.photos import cut_crops, load_photographs
 from dnadet_lib.quality import mean_pairwise_distance, sliced_wasserstein
@@ -159,15 +159,7 @@ class Trainer:
     def averaged_generator(self) -> nn.Module:
         """Return the averaged generator with batch-norm statistics made for its own weights."""
         generator = copy.deepcopy(self.average).cpu().float()
-        noise = torch.Generator().manual_seed(0)
-        for module in generator.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.reset_running_stats()
-                module.momentum = None  # a plain mean over all batches
-        generator.train()
-        for _ in range(10):
-            generator(torch.randn(100, LATENT, generator=noise))
-        return generator.eval()
+        return renew_batch_norm(generator, torch.Generator().manual_seed(0), batches=10)
 
     def state(self) -> dict:
         """Everything that a resumed run needs."""

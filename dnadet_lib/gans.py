@@ -173,6 +173,28 @@ def build_generator(architecture: str) -> nn.Module:
 
 
 @torch.no_grad()
+def renew_batch_norm(generator: nn.Module, noise: torch.Generator, batches: int) -> nn.Module:
+    """Take a generator's batch-norm statistics anew, as a plain mean over batches of 100 images.
+
+    Args:
+        generator: Changed in place.
+        noise: Gives the latents.
+        batches: How many.
+
+    Returns:
+        The generator, in evaluation mode.
+    """
+    for module in generator.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None  # a plain mean over all batches
+    generator.train()
+    for _ in range(batches):
+        generator(torch.randn(100, LATENT, generator=noise))
+    return generator.eval()
+
+
+@torch.no_grad()
 def jittered_copy(generator: nn.Module, strength: float, seed: int) -> nn.Module:
     """Copy a generator with noise on its weights: another instance of the same architecture.
 
@@ -190,12 +212,7 @@ def jittered_copy(generator: nn.Module, strength: float, seed: int) -> nn.Module
         if parameter.ndim > 1:
             draw = torch.randn(parameter.shape, generator=noise)
             parameter.add_(strength * parameter.std() * draw)
-    for module in copied.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.reset_running_stats()
-            module.momentum = None  # a plain mean over all batches
-    copied.train()(torch.randn(100, LATENT, generator=noise))
-    return copied.eval()
+    return renew_batch_norm(copied, noise, batches=1)
 
 
 @torch.no_grad()

@@ -3,9 +3,9 @@
 The ladder goes from DNA-Det's backbone on whole images up to the whole method, one step a row:
 pre-training on transformations, patches, the contrastive loss, learned loss weights. Every rung is
 trained as the `rung` preset says, but for what its name says, and for settings that did best on the
-dev generators (`data/results/tuning.csv`, made by `data/tune.py`). Above the ladder stands the
-`pocket` preset: smaller patches, mirrored and turned, and images of the training generators with
-noise on their weights.
+dev generators (`data/results/tuning.csv`, made by `data/tune.py`). Beside the ladder stands the
+`pocket` preset: whole images, mirrored and turned, and images of the training generators with noise
+on their weights.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from dnadet_lib.intervals import mean_interval, mean_of_setups
 from dnadet_lib.model import find_checkpoint, load_model
 from dnadet_lib.presets import Preset
 from dnadet_lib.stages import run_training, training_data
-from dnadet_lib.zoo import load_setup
+from dnadet_lib.zoo import load_jittered, load_setup
 
 SETUPS = ("closed", "seed", "loss", "finetune", "dataset")
 CROSS = SETUPS[1:]  # something changed against training
@@ -138,7 +138,7 @@ def run_suite(
                 if table is None:
                     if classify is None:
                         print(f"{method.name}, seed {seed}", file=sys.stderr, flush=True)
-                        own = training_data(root, jittered=True)[0] if method.jittered else train
+                        own = train.joined(load_jittered(root)) if method.jittered else train
                         classify = method.fit(own, dev, seed, work)
                     table = score_table(classify, test.with_classes(train.classes))
                     table["image"] = hashes[setup]
