@@ -80,10 +80,9 @@ def tuning_row(
     """Train once and describe the settings by the accuracy on every dev generator."""
     started = time.monotonic()
     method = tuned_method(name, settings)
-    if method.jittered:
-        train, _ = training_data(jittered=True)
-    folder = build_folder() / "suite" / "pocket" / method.folder(images) / f"seed_{SEED}"
-    classify = method.fit(train, dev, SEED, folder)
+    own = training_data(jittered=True)[0] if method.jittered else train
+    folder = build_folder() / "suite" / "pocket" / method.folder(images_digest(train))
+    classify = method.fit(own, dev, SEED, folder / f"seed_{SEED if method.seeded else 0}")
     scores = score_table(classify, dev.with_classes(train.classes))
     table = generator_table(scores.assign(method=name, setup="dev", seed=SEED))
     each = table.loc[name, "dev"][SEED].round(4)

@@ -2,7 +2,7 @@
 
 They map uint8 images (N, H, W, 3) of one size to class names or numbers:
 
-    AttNet(seed=0).fit(images, labels, eval_set=(dev_images, dev_labels)).predict(test_images)
+    AttNet(seed=0).fit(images, labels).predict(test_images)
 
 =================== ======================================================================
 ResidualCorrelation mean residual a class, normalised correlation (Marra 2019)
@@ -15,8 +15,6 @@ DNA-Det's own backbone on whole images, the fifth, is a preset of `dnadet_lib.st
 """
 
 from __future__ import annotations
-
-import copy
 
 import numpy as np
 import torch
@@ -36,7 +34,6 @@ from dnadet_lib.patches import normalise
 from dnadet_lib.training import fast_bf16
 
 CHUNK = 500  # images that are filtered or transformed at a time
-EvalSet = tuple[np.ndarray, ArrayLike]
 
 
 def check_images(images: np.ndarray, like: tuple[int, ...] | None = None) -> np.ndarray:
@@ -211,8 +208,7 @@ class DCTRegression(ClassifierMixin, BaseEstimator):
 class NetworkClassifier(ClassifierMixin, BaseEstimator):
     """A network trained with cross-entropy; a subclass says which, and what it sees.
 
-    The learning rate falls to zero along a half cosine. With an `eval_set`, the epoch that scores
-    best on it is kept, the first one on ties.
+    The learning rate falls to zero along a half cosine.
 
     Args:
         high_pass: Whether the fixed high-pass front end comes first.
@@ -223,7 +219,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
 
     Attributes:
         classes_: Names of the classes.
-        history_: Mean training loss and, with an `eval_set`, its accuracy, an epoch.
+        history_: Mean training loss of every epoch.
     """
 
     betas = (0.9, 0.999)  # of Adam
@@ -251,15 +247,12 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         """Turn uint8 images (B, H, W, 3) into what the network sees, (B, 3, H, W)."""
         raise NotImplementedError
 
-    def fit(
-        self, images: np.ndarray, labels: ArrayLike, eval_set: EvalSet | None = None
-    ) -> NetworkClassifier:
+    def fit(self, images: np.ndarray, labels: ArrayLike) -> NetworkClassifier:
         """Learn the classes of square uint8 images (N, H, H, 3).
 
         Args:
             images: uint8 (N, H, H, 3).
             labels: (N,) class names or numbers.
-            eval_set: Images and labels that choose the epoch.
 
         Raises:
             ValueError: images or labels are not as described, or of a size the network cannot take.
@@ -279,17 +272,10 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         steps = self.epochs * -(-len(images) // self.batch_size)
         scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
         rng = np.random.default_rng(self.seed)
-        self.history_: list[dict[str, float]] = []
-        best, kept = -1.0, self.network_.state_dict()
-        for _ in range(self.epochs):
-            row = {"loss": self._train_epoch(images, numbers, optimiser, scheduler, rng)}
-            if eval_set is not None:
-                row["accuracy"] = float(self.score(*eval_set))
-                if row["accuracy"] > best:
-                    best, kept = row["accuracy"], copy.deepcopy(self.network_.state_dict())
-            self.history_.append(row)
-        if eval_set is not None:
-            self.network_.load_state_dict(kept)
+        self.history_ = [
+            self._train_epoch(images, numbers, optimiser, scheduler, rng)
+            for _ in range(self.epochs)
+        ]
         return self
 
     def _prepare(self, images: np.ndarray) -> None:

@@ -23,7 +23,8 @@ class Preset:
         decay: Factor.
         epochs: At most.
         patience: Epochs without a better dev score before training stops.
-        select_by: "accuracy" or "macro_f1" on dev: what the kept epoch is best by.
+        select_by: "accuracy" or "macro_f1": what the kept epoch is best by, on dev; "last" keeps
+            the last one, for a schedule that falls to zero.
         temperature: Of the contrastive loss.
         weight_rate: Learning rate of the automatic loss weights.
         contrast: Whether the contrastive loss is used beside cross-entropy.
@@ -86,7 +87,7 @@ rung = Preset(  # what the rows of the ablation change
     learning_rate=3e-4,
     schedule="one-cycle",
     epochs=2,
-    patience=2,
+    select_by="last",
 )
 pocket = replace(  # a patch of 64 is the whole of the zoo's images; larger ones get a grid of them
     rung,

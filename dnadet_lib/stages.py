@@ -142,13 +142,13 @@ def run_training(
     Args:
         preset: A stage 2 preset.
         train: Training images, of one size; every class must have some.
-        dev: Images of dev generators: early stopping, the temperature and the unknown threshold.
+        dev: Images of dev generators: scores an epoch, the temperature and the unknown threshold.
         pretrained: Stage 1 model, or None for random weights.
         seed: Of weights, order and patches.
         folder: For history, state and model; a run found there goes on.
 
     Returns:
-        The calibrated model with its best dev epoch's weights, and the history.
+        The calibrated model with the weights of the epoch that the preset keeps, and the history.
 
     Raises:
         ValueError: a class has no image, or images differ in size; named.

@@ -46,8 +46,9 @@ class Method:
     Attributes:
         name: As printed.
         settings: All that the result depends on, beside images and seed.
-        fit: Learns from train and dev images, a seed, and a folder to keep its work in; returns a
-            function that scores images: (N, K), the highest is the prediction.
+        fit: Learns from train images, a seed, and a folder to keep its work in; returns a function
+            that scores images: (N, K), the highest is the prediction. Dev images may calibrate
+            the scores, and choose nothing.
     """
 
     name: str
@@ -80,17 +81,15 @@ def network(name: str, preset: Preset, pretrained: str | None = None) -> Method:
 
 
 def baseline(name: str, estimator: ClassifierMixin) -> Method:
-    """Train a scikit-learn estimator; dev images choose the epoch of one that has epochs."""
+    """Train a scikit-learn estimator."""
 
     def fit(train: ImageSet, dev: ImageSet, seed: int, folder: Path) -> Classifier:
         train.require_every_class()
         own = clone(estimator)
         pixels = load_images(train.paths, folder / "cache")
         if isinstance(own, NetworkClassifier):
-            labels = dev.with_classes(train.classes).labels
-            own.set_params(seed=seed).fit(pixels, train.labels, (load_images(dev.paths), labels))
-        else:
-            own.fit(pixels, train.labels)
+            own.set_params(seed=seed)
+        own.fit(pixels, train.labels)
         scores = own.predict_proba if hasattr(own, "predict_proba") else own.decision_function
         return lambda images: scores(load_images(images.paths))
 
@@ -122,7 +121,7 @@ def run_suite(
         (SHA-256 of its pixels), truth, predicted, and a score a class.
     """
     train, dev = training_data(root)
-    images = images_digest(train, dev)
+    images = images_digest(train)
     tests = {setup: load_setup(setup, root=root) for setup in setups}
     hashes = {setup: pixel_hashes(test) for setup, test in tests.items()}
     tables = []

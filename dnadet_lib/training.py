@@ -201,7 +201,7 @@ def fit(
     folder: Path | None = None,
     stop_after: int | None = None,
 ) -> list[dict[str, float]]:
-    """Train a model and leave the weights of its best dev epoch in it.
+    """Train a model and leave the weights of its best dev epoch, or its last one, in it.
 
     Args:
         model: Trained in place.
@@ -241,10 +241,10 @@ def fit(
         truth, predicted = validate(model)
         row["dev_accuracy"] = float(accuracy_score(truth, predicted))
         row["dev_macro_f1"] = float(f1_score(truth, predicted, average="macro"))
-        score = f"dev_{preset.select_by}"
-        if row[score] > max((r[score] for r in run.history), default=-1):  # first one on ties
+        last = preset.select_by == "last"
+        row["score"] = row["epoch"] if last else row[f"dev_{preset.select_by}"]
+        if row["score"] > max((r["score"] for r in run.history), default=-1):  # first one on ties
             run.best = {k: v.detach().clone() for k, v in model.state_dict().items()}
-        row["score"] = row[score]
         run.history.append(row)
         print("  ".join(f"{k} {v:.4g}" for k, v in row.items() if k != "score"), flush=True)
         if folder is not None:

@@ -123,21 +123,20 @@ def test_a_network_keeps_its_run(world, tmp_path):
     assert model.parent.parent.name.startswith("dna_det__tiny-")
 
 
-def test_a_rival_gets_the_seed_and_the_dev_images(world, tmp_path):
+def test_a_rival_gets_the_seed_and_no_dev_image(world, tmp_path):
     seen = []
 
     class Watched(AttNet):
-        def fit(self, images, labels, eval_set=None):
-            seen.append((self.seed, eval_set))
-            return super().fit(images, labels, eval_set)
+        def fit(self, images, labels):
+            seen.append((self.seed, images))
+            return super().fit(images, labels)
 
     method = suite.baseline("watched", Watched(epochs=1))
     found = suite.run_suite([method], world.images, tmp_path, seeds=[0, 1], setups=["closed"])
-    dev = load_setup("dev", root=world.images)
+    train = load_setup("closed", "train", root=world.images)
     assert [seed for seed, _ in seen] == [0, 1]
-    for _, (images, labels) in seen:
-        np.testing.assert_array_equal(images, load_images(dev.paths))
-        np.testing.assert_array_equal(labels, dev.labels)
+    for _, images in seen:
+        np.testing.assert_array_equal(images, load_images(train.paths))
     first, second = (found[found["seed"] == seed].filter(like="score ") for seed in (0, 1))
     assert not np.array_equal(first, second)
 

@@ -24,8 +24,9 @@ from dnadet_lib.training import (
 from dnadet_lib.transforms import image_transformations
 
 SMALL = replace(
-    get_preset("smoke"), epochs=3, patience=3, steps_per_epoch=3, items=4, learning_rate=1e-3
-)
+    get_preset("smoke"), epochs=3, steps_per_epoch=3, items=4, learning_rate=1e-3,
+    select_by="accuracy",
+)  # fmt: skip
 SMALL_STEPS = replace(SMALL, schedule="step", decay_every=2, decay=0.5)
 
 
@@ -165,6 +166,15 @@ def test_early_stopping_keeps_the_best_epoch(images, scores, epochs, best):
     history = fit(model, PatchBatches(*images, preset), validate, preset, seed=0)
     assert len(history) == epochs
     for name, tensor in shown[best].items():
+        assert torch.equal(model.state_dict()[name], tensor), name
+
+
+def test_the_last_epoch_is_kept_where_the_preset_says_so(images):
+    preset = replace(SMALL, patience=1, steps_per_epoch=1, select_by="last")
+    validate, shown = scripted([0.9, 0.5, 0.2])
+    model = new_model()
+    assert len(fit(model, PatchBatches(*images, preset), validate, preset, seed=0)) == 3
+    for name, tensor in shown[2].items():
         assert torch.equal(model.state_dict()[name], tensor), name
 
 
