@@ -15,10 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dnadet_lib.explorer_page import open_shipped, write_page
 from dnadet_lib.files import atomic_path
-from dnadet_lib.lessons import INSTALL, LessonError, lesson_files
+from dnadet_lib.lessons import INSTALL, LessonError, is_rendered, lesson_files
 from dnadet_lib.paths import build_folder, data_folder
 
+MAP = "explorer.html"
+MAP_TITLE = "The shipped results on a map"
+MAP_IMAGES = {"pocket": 40, "smoke": 6}  # of a generator, by profile; the first one rendered counts
 MINUTES = re.compile(r"\*\*Minutes on two cores:\*\* smoke ([^,]+), pocket (\S+)")
 FORMULA = re.compile(r"\$\$(.+?)\$\$|(?<![\\$])\$([^$\n]+?)\$(?!\$)", re.DOTALL)
 STYLE = """
@@ -75,12 +79,12 @@ def build_site(
     build: Path | None = None,
     results: Sequence[Path] | None = None,
 ) -> Path:
-    """Write the executed lessons and an index page to `build/site/`.
+    """Write the executed lessons, a map of the shipped results and an index to `build/site/`.
 
     Args:
         sources: The lessons, as committed; all of the course by default. An executed copy of the
             same name is looked for in `build/notebooks/`.
-        build: The build folder.
+        build: The build folder. The map is made where its rendered images are complete.
         results: Markdown files with result tables, for the index; those that are not there are
             left out. By default `results.md` of the build folder and of the data's results.
 
@@ -104,7 +108,8 @@ def build_site(
         if page.stem in there:
             text = lesson_page(notebooks[page.stem], there, page.title)
             _write(site / f"{page.stem}.html", text)
-    _write(site / "index.html", index_page(pages, [r for r in results if r.is_file()]))
+    results = [file for file in results if file.is_file()]
+    _write(site / "index.html", index_page(pages, results, map_page(build, site / MAP)))
     return site / "index.html"
 
 
@@ -231,8 +236,8 @@ def formula_image(source: str, size: float = 12.5) -> str:
 # Index -------------------------------------------------------------------------------------------
 
 
-def index_page(pages: Sequence[Page], results: Sequence[Path]) -> str:
-    """Write the map of the lessons, and the result tables below."""
+def index_page(pages: Sequence[Page], results: Sequence[Path], explorer: str = "") -> str:
+    """Write the list of the lessons, and below it `explorer`, an entry, and the result tables."""
     done = sum(page.state == "executed" for page in pages)
     parts = [
         "<h1>Which generator architecture made this image?</h1>",
@@ -241,6 +246,7 @@ def index_page(pages: Sequence[Page], results: Sequence[Path]) -> str:
         f'<p class="note">{done} of {len(pages)} lessons were executed for this site.</p>',
         "<h2>Lessons</h2>",
         *(lesson_entry(page) for page in pages),
+        explorer,
     ]
     if results:
         parts.append("<h2>Results</h2>")
@@ -270,6 +276,35 @@ def lesson_entry(page: Page) -> str:
     return (
         f'<div class="lesson" id="{page.stem}"><h3>{heading}</h3><p class="note">{about}</p>'
         f"<ul>{items}</ul></div>"
+    )
+
+
+def map_page(build: Path, path: Path, seed: int = 0, checkpoint: str = "pocket") -> str:
+    """Write the page with the map of the shipped results, and return its entry of the index.
+
+    Where images or the checkpoint are missing there is no page; the entry says what to type.
+    """
+    heading = f'<h2 id="map">{MAP_TITLE}</h2><p>'
+    left_out = '<span class="missing">Left out.</span> '
+    try:
+        rendered = [p for p in MAP_IMAGES if is_rendered(p, build / "images" / p)]
+        if not rendered:
+            remedy = "Not all its images are rendered. Type: <code>dnadet render</code>"
+            return f"{heading}{left_out}{remedy}, then make the site again.</p>"
+        each = MAP_IMAGES[rendered[0]]
+        state = open_shipped(build / "images" / rendered[0], each, seed, checkpoint)
+        about = (
+            f"Test images of the pocket zoo as the checkpoint {checkpoint} sees them: up to {each} "
+            "of every generator, and of the photographs of every set-up that counts them; sample "
+            f"and maps are drawn with seed {seed}."
+        )
+        write_page(state, path, MAP_TITLE, about, home="index.html")
+    except (OSError, ValueError) as error:
+        remedy = "To get the shipped data back, type: <code>git checkout -- data</code>"
+        return f"{heading}{left_out}{html.escape(str(error))}<br>{remedy}</p>"
+    return (
+        f'<h2 id="map"><a href="{path.name}">{MAP_TITLE}</a></h2><p>{len(state):,} images behind '
+        "their points: colour, filter, select and look at them, without a notebook.</p>"
     )
 
 
