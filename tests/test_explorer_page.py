@@ -20,6 +20,7 @@ from support import photograph, write_images
 from dnadet_lib import explorer, explorer_page, sheets, site, zoo
 from dnadet_lib.data import ImageSet, read_image
 from dnadet_lib.explorer import Explorer
+from dnadet_lib.lessons import lesson_files
 from dnadet_lib.model import DNADet, save_model
 
 NASTY = "</script><img src=x onerror=alert(1)>&amp;"
@@ -230,8 +231,8 @@ def test_the_sample_is_drawn_by_seed(world) -> None:
     assert first != other
 
 
-def test_without_images_the_site_says_what_to_type(shipped: Path, tmp_path: Path) -> None:
-    index = site.build_site(build=tmp_path / "empty", results=[])
+def test_without_images_the_site_says_what_to_type(world, tmp_path: Path) -> None:
+    index = site.build_site(lesson_files(["00"]), tmp_path / "empty", [])
     assert not (index.parent / site.MAP).exists()
     assert "Type: <code>dnadet render</code>" in index.read_text(encoding="utf-8")
 
