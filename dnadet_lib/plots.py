@@ -243,7 +243,7 @@ def generator_dots(rows: Sequence[Row], chance: float | None = None) -> Figure:
     if chance is not None:
         axis.axvline(chance, color="#999999", linestyle=":", zorder=0)
     axis.set(xlim=(-0.02, 1.02), xlabel="accuracy (share of images named rightly)")
-    axis.invert_yaxis()
+    axis.set_ylim(max(heights.values()) + 0.8, -0.8)
     handles = [
         Line2D([], [], linestyle="", marker="o", markersize=9, color="black", label=method,
                markerfacecolor="white" if i == 0 and len(methods) > 1 else "black")
@@ -273,6 +273,47 @@ def suite_dots(rows: Sequence[Row]) -> Figure:
         axis.grid(axis="y", color="#DDDDDD", linewidth=0.8)
     axes[0, 0].set_yticks(range(len(methods)), methods)
     axes[0, 0].invert_yaxis()
+    return figure
+
+
+def ladder_dots(
+    rows: Sequence[Row], ladders: Mapping[str, Sequence[str]], chance: float
+) -> Figure:
+    """Draw the ablation ladder: a panel a set-up, a line a step, a colour and marker a front end.
+
+    Args:
+        rows: Of the suite; a rung that has no row in a set-up is left out there.
+        ladders: Front end -> names of its rungs, the first on top; two at most.
+        chance: Accuracy of guessing, drawn as a line.
+    """
+    figures = {(r.method, r.setup): r for r in rows if r.metric == "accuracy"}
+    names = [name for rungs in ladders.values() for name in rungs]
+    found = list(dict.fromkeys(setup for method, setup in figures if method in names))
+    setups = [*found[-1:], *found[:-1]]  # the mean first
+    steps = list(dict.fromkeys(name.split(", ", 1)[1] for name in names))
+    columns = 3
+    lines = -(-len(setups) // columns)
+    size = 11, 0.9 + lines * (1.2 + 0.42 * len(steps))
+    figure, axes = plt.subplots(lines, columns, figsize=size, sharey=True, squeeze=False)
+    looks = list(zip(ladders.items(), LINE_COLOURS, ("o", "s"), (-0.17, 0.17), strict=False))
+    for axis, setup in zip(axes.flat, setups, strict=False):
+        for (front, rungs), colour, marker, aside in looks:
+            shown = [figures[name, setup] for name in rungs if (name, setup) in figures]
+            heights = [steps.index(r.method.split(", ", 1)[1]) + aside for r in shown]
+            axis.hlines(heights, [r.low for r in shown], [r.high for r in shown], color=colour)
+            axis.plot([r.value for r in shown], heights, marker, color=colour, label=front,
+                      clip_on=False, markerfacecolor="white" if marker == "o" else colour,
+                      markeredgewidth=2)  # fmt: skip
+        axis.axvline(chance, color="#999999", linestyle=":", zorder=0)
+        axis.set(xlim=(0, 1), title=setup)
+        axis.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
+    for axis in axes.flat[len(setups) :]:
+        axis.set_visible(False)
+    for axis in axes.flat[max(0, len(setups) - columns) : len(setups)]:
+        axis.set_xlabel("accuracy")
+    axes[0, 0].set_yticks(range(len(steps)), steps)
+    axes[0, 0].invert_yaxis()
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
 
 
