@@ -23,7 +23,7 @@ def choose(function: Callable[..., None], **choices: Sequence[object]) -> None:
     try:
         import ipywidgets
     except ModuleNotFoundError:
-        print(f"Menus for {names} need ipywidgets: pip install -e .[notebooks]")
+        print(f'Menus for {names} need ipywidgets: pip install -e ".[notebooks]"')
         return
     wide = {"description_width": "initial"}
     menus = {

@@ -21,12 +21,20 @@ from dnadet_lib.paths import build_folder, data_folder
 from dnadet_lib.presets import Preset
 
 PACKAGES = ("matplotlib", "pandas", "sklearn", "umap", "cv2")
-INSTALL = "In a terminal, in the folder of the clone, type:\n    pip install -e .[notebooks]"
+INSTALL = "In a terminal, in the folder of the clone, type:\n    pip install -e \".[notebooks]\""
+REPAIR = (
+    "Leave data_dir in the parameters cell empty. To get the data of the clone back, type in a "
+    "terminal, in the folder of the clone:\n    git checkout -- data"
+)
 CLONE = Path(__file__).resolve().parent.parent
 
 
 class LessonError(RuntimeError):
     """Something that a lesson needs is missing; the message says what to type."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Show the message in a notebook, without the library's lines above it."""
+        return [f"LessonError: {self}"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,10 @@ def start(profile: str, seed: int = 0, data_dir: str = "") -> Lesson:
     root = zoo.image_root(profile)
     if not is_rendered(profile, root):
         print(f"Rendering the images of profile {profile!r}, once ...", flush=True)
-        zoo.render(profile)
+        try:
+            zoo.render(profile)
+        except (OSError, ValueError) as error:  # a weights file or a photograph is missing or cut
+            raise LessonError(f"{error}\n{REPAIR}") from error
     torch.manual_seed(seed)
     from dnadet_lib.plots import use_style
 
@@ -99,10 +110,7 @@ def _check_data() -> None:
     if not (folder / "photos" / "photos.csv").is_file():
         lacking.append("the photographs (photos/photos.csv)")
     if lacking:
-        raise LessonError(
-            f"The data folder {folder} lacks {'; '.join(lacking)}.\n"
-            "Get a complete one with:\n    git checkout -- data"
-        )
+        raise LessonError(f"The data folder {folder} lacks {'; '.join(lacking)}.\n{REPAIR}")
 
 
 def is_rendered(profile: str, root: Path) -> bool:
@@ -137,7 +145,7 @@ def environment() -> dict[str, str]:
         "Python": platform.python_version(),
         "PyTorch": torch.__version__,
         "system": f"{platform.system()} {platform.machine()}",
-        "CPU": f"{os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        "CPU": f"{os.cpu_count()} cores, threads used: {torch.get_num_threads()}",
         "bf16 arithmetic": "fast" if _bf16() else "not fast here: fp32 is used",
         "GPU": gpu,
     }
@@ -172,8 +180,13 @@ def pretraining_preset(profile: str) -> Preset:
 
 
 def training_preset(profile: str) -> Preset:
-    """Return the preset of stage 2 as the paper has it: patches and the contrastive loss."""
-    return presets.smoke if profile == "smoke" else presets.rung
+    """Return the preset of stage 2 as the paper has it: patches and the contrastive loss.
+
+    The two passes of the table's rows are cut into six epochs, so that curves have points.
+    """
+    if profile == "smoke":
+        return presets.smoke
+    return replace(presets.rung, name="rung_in_six", epochs=6, steps_per_epoch=31)
 
 
 def baseline_preset(profile: str) -> Preset:
@@ -418,9 +431,9 @@ def execute(file: Path, copy: Path, parameters: dict[str, object], build: Path) 
     with variables(DNADET_BUILD=str(build), TQDM_DISABLE="1", DNADET_WIDGETS="off"):
         papermill.execute_notebook(
             str(file), str(copy), parameters=parameters, kernel_name="python3",
-            cwd=str(CLONE), progress_bar=False,
+            cwd=str(CLONE), progress_bar=False, coalesce_streams=True,
             start_timeout=600,  # a busy machine starts kernels slowly
-            extra_arguments=["--IPKernelApp.log_level=40"],
+            extra_arguments=["--IPKernelApp.log_level=50"],
         )  # fmt: skip
 
 

@@ -246,7 +246,7 @@ def fit(
         if row["score"] > max((r["score"] for r in run.history), default=-1):  # first one on ties
             run.best = {k: v.detach().clone() for k, v in model.state_dict().items()}
         run.history.append(row)
-        print("  ".join(f"{k} {v:.4g}" for k, v in row.items() if k != "score"), flush=True)
+        print(epoch_line(row), flush=True)
         if folder is not None:
             write_history(run.history, folder / "history.csv")
             with atomic_path(folder / "state.pt") as temporary:
@@ -256,6 +256,13 @@ def fit(
     if folder is not None:
         save_model(model, folder / "model.safetensors", preset=preset.name, seed=seed)
     return run.history
+
+
+def epoch_line(row: dict[str, float]) -> str:
+    """Write an epoch's figures in one line that fits a page."""
+    figures = {k.replace("macro_f1", "F1").replace("_", " "): v for k, v in row.items()}
+    told = [f"{k} {v:.3f}" for k, v in figures.items() if k not in ("epoch", "score")]
+    return "  ".join([f"epoch {row['epoch']:.0f}", *told])
 
 
 def train_epoch(

@@ -43,4 +43,4 @@ def test_without_ipywidgets_one_line_says_what_to_type(monkeypatch, capsys):
 
     monkeypatch.setattr(builtins, "__import__", lacking)
     controls.choose(pytest.fail, side=(3, 5))
-    assert "pip install -e .[notebooks]" in capsys.readouterr().out
+    assert 'pip install -e ".[notebooks]"' in capsys.readouterr().out

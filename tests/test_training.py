@@ -17,6 +17,7 @@ from dnadet_lib.training import (
     PatchBatches,
     TransformationBatches,
     apply_transformations,
+    epoch_line,
     fit,
     start_run,
     train_step,
@@ -321,3 +322,12 @@ def check_one_step(preset: Preset, classes: int, batches, items: int) -> None:
     groups = run.optimiser.param_groups
     assert [group["initial_lr"] for group in groups] == [preset.learning_rate, 0.01]
     assert model(normalise(torch.from_numpy(views[0, :2]))).isfinite().all()
+
+
+def test_the_line_of_an_epoch_fits_a_page() -> None:
+    row = {"epoch": 12, "classification": 1.83456, "contrast": 12.334, "train_accuracy": 0.398,
+           "dev_accuracy": 0.5, "dev_macro_f1": 0.25, "score": 0.25}  # fmt: skip
+    line = epoch_line(row)
+    assert line.startswith("epoch 12  classification 1.835  contrast 12.334  train accuracy 0.398")
+    assert line.endswith("dev accuracy 0.500  dev F1 0.250")
+    assert len(line) < 104
