@@ -26,7 +26,7 @@ from dnadet_lib.files import atomic_path
 from dnadet_lib.fingerprints import DENOISERS
 from dnadet_lib.methods import PRETRAINED, make_method, networks, tuned_as
 from dnadet_lib.paths import build_folder
-from dnadet_lib.presets import Preset, pocket
+from dnadet_lib.presets import pocket
 from dnadet_lib.stages import training_data
 from dnadet_lib.suite import Method, generator_table, images_digest, network, score_table
 from dnadet_lib.zoo import render
@@ -52,15 +52,12 @@ GRIDS = {
 }
 
 
-def other_views(side: int, count: int) -> Preset:
-    """The pocket preset with smaller patches, more of them."""
-    return replace(pocket, patches=count, input=replace(pocket.input, patch=side))
-
-
+SMALLER = replace(pocket, patches=4, input=replace(pocket.input, patch=32))
+ENLARGED = replace(pocket, input=replace(pocket.input, resize=128, vote="whole"))  # a quarter seen
 CANDIDATES = {  # what else might have become the pocket preset
-    "pocket, patches of 16": other_views(16, 8),
-    "pocket, patches of 32": other_views(32, 4),
-    "pocket, patches of 48": other_views(48, 2),
+    "pocket, patches of 32": SMALLER,
+    "pocket, enlarged 2x": ENLARGED,
+    "pocket, enlarged 2x, no jittered generators": replace(ENLARGED, jittered=False),
     "pocket, no contrast": replace(pocket, contrast=False),
     "pocket, no turns": replace(pocket, flips=False),
     "pocket, no jittered generators": replace(pocket, jittered=False),
