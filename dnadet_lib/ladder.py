@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -25,10 +26,14 @@ def read_rows(folder: Path) -> list[Row]:
     """
     path = folder / "results.json"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["rows"]
-        return [Row(**{k: float("nan") if v is None else v for k, v in r.items()}) for r in found]
+        return [_row(entry) for entry in json.loads(path.read_text(encoding="utf-8"))["rows"]]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: not a results.json as the suite writes it ({error})") from error
+
+
+def _row(entry: dict[str, Any]) -> Row:
+    ends = {k: float("nan") if entry[k] is None else entry[k] for k in ("value", "low", "high")}
+    return Row(**(entry | ends))
 
 
 def read_accuracies(folder: Path) -> pd.DataFrame:
@@ -129,10 +134,8 @@ def gain_sentences(gains: pd.DataFrame) -> list[str]:
             )
         part = own[own["setup"] == MEAN]
         more, less = part["low"] > 0, part["high"] < 0
-        groups = {"gain by": more, "lose by": less, "not settled for": ~(more | less)}
-        said = [
-            f"{what} {' and '.join(repr(step) for step in part['step'][k])}"
-            for what, k in groups.items() if k.any()
-        ]  # fmt: skip
-        told.append(f"{front}, {MEAN}: {'; '.join(said)}")
+        groups = {"gain settled": more, "loss settled": less, "not settled": ~(more | less)}
+        for what, member in groups.items():
+            if member.any():
+                told.append(f"{front}, {MEAN}, {what}: {'; '.join(part['step'][member])}")
     return told

@@ -91,10 +91,13 @@ def test_the_front_end_is_compared_on_the_steps_that_have_both(table):
 def test_sentences_follow_the_figures(table):
     told = ladder.gain_sentences(ladder.step_gains(table, {"raw pixels": NAMES}))
     assert told[0].startswith("raw pixels, seed: the largest step is '+ pre-training', +0.")
-    assert told[2] == f"raw pixels, {MEAN}: gain by '+ pre-training'; not settled for '+ patches'"
+    assert told[2:] == [
+        f"raw pixels, {MEAN}, gain settled: + pre-training",
+        f"raw pixels, {MEAN}, not settled: + patches",
+    ]
     table.loc[[NAMES[2]]] -= 0.4
     told = ladder.gain_sentences(ladder.step_gains(table, {"raw pixels": NAMES}))
-    assert told[2] == f"raw pixels, {MEAN}: gain by '+ pre-training'; lose by '+ patches'"
+    assert told[3] == f"raw pixels, {MEAN}, loss settled: + patches"
 
 
 def test_figure_has_a_panel_a_setup_and_a_dot_a_rung():
