@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,17 @@ def _compare(found: object, wanted: object, what: str) -> str:
     return ""
 
 
+def _compare_with_hints(
+    found: object, wanted: object, what: str, hints: Mapping[str, object]
+) -> str:
+    """Return what is wrong with a value, with the hint whose typical wrong value it is."""
+    problem = _compare(found, wanted, what)
+    for hint, value in hints.items():
+        if problem and not _compare(found, value, what):
+            return f"{problem} {hint}"
+    return problem
+
+
 def _chance_accuracy(answer: Answer) -> str:
     return _compare(answer([10, 30, 60]), 0.6, "For classes of 10, 30 and 60 images") or _compare(
         answer([7, 7, 7, 7, 7]), 0.2, "For five classes of 7 images"
@@ -75,6 +86,26 @@ def _top_two(answer: Answer) -> str:
         given = "0.1 0.2 0.05 0.6 0.05 of a b c d e"
         return f"For probabilities {given}: {found}, expected ['d', 'b']."
     return ""
+
+
+def _unknown_score(answer: Answer) -> str:
+    rng = np.random.default_rng(7)
+    references, embedding = rng.normal(1, 1, (20, 4)), rng.normal(1, 1, 4)
+    lengths = np.linalg.norm(references, axis=1) * np.linalg.norm(embedding)
+    cosines = references @ embedding / lengths
+    nearest = 1 - np.sort(cosines)[::-1][:5]
+    hints = {
+        "Divide the scalar products by the lengths of both vectors.":
+            1 - np.sort(references @ embedding)[::-1][:5].mean(),
+        "This is the mean cosine. A distance is 1 minus it.": 1 - nearest.mean(),
+        "These are the farthest ones.": 1 - np.sort(cosines)[:5].mean(),
+        "This is the sum. Take the mean.": nearest.sum(),
+        "This is the mean over all references. Take the k nearest.": 1 - cosines.mean(),
+        "This is a straight-line distance. The score uses the cosine.":
+            np.sort(np.linalg.norm(references - embedding, axis=1))[:5].mean(),
+    }  # fmt: skip
+    what = "For 20 reference vectors and k = 5"
+    return _compare_with_hints(answer(embedding, references, 5), nearest.mean(), what, hints)
 
 
 def _two_spectra(answer: Answer) -> str:
@@ -188,6 +219,14 @@ def _paired_difference(answer: Answer) -> str:
     return _compare(answer(first, second), wanted, "Four generators")
 
 
+def _setup_mean(answer: Answer) -> str:
+    correct = np.array([True, True, True, True, True, True, False, False, True, False])
+    generators = np.array(["a"] * 6 + ["b"] * 2 + ["c"] * 2)
+    hints = {"This is the mean over images: a counts most, as it has most.": correct.mean()}
+    what = "Generators with 6, 2 and 2 images, of which 6, 0 and 1 are right"
+    return _compare_with_hints(answer(correct, generators), 0.5, what, hints)
+
+
 def _unit_rows(answer: Answer) -> str:
     rows = np.random.default_rng(3).normal(size=(6, 4))
     wanted = rows / np.linalg.norm(rows, axis=1, keepdims=True)
@@ -206,6 +245,29 @@ def _nearest_vote(answer: Answer) -> str:
     if any(value is None or value is Ellipsis for value in found):
         return "The function returns nothing so far."
     return _compare(found, wanted, "Votes of five neighbours for twelve points")
+
+
+def _kept_neighbours(answer: Answer) -> str:
+    rng = np.random.default_rng(8)
+    embeddings = rng.normal(size=(30, 5))
+    points = embeddings[:, :2] + 0.3 * rng.normal(size=(30, 2))
+
+    def kept(first: int, last: int) -> float:
+        """Share of the neighbours from the first to the last, 0 being the point itself."""
+        near = [
+            np.argsort(np.linalg.norm(x[:, None] - x[None], axis=2), axis=1)[:, first:last]
+            for x in (embeddings, points)
+        ]
+        pairs = zip(*near, strict=True)
+        return float(np.mean([len({*a} & {*b}) / (last - first) for a, b in pairs]))
+
+    hints = {
+        "Each point is its own nearest one: leave it out.": kept(0, 4),
+        "You count the point itself beside its k neighbours: leave it out.": kept(0, 5),
+        "Return a share: divide by k.": 4 * kept(1, 5),
+    }
+    what = "For 30 points and k = 4"
+    return _compare_with_hints(answer(embeddings, points, 4), kept(1, 5), what, hints)
 
 
 def _joint_vote(answer: Answer) -> str:
@@ -279,6 +341,7 @@ def _largest_rate(answer: Answer) -> str:
 CHECKS: dict[str, Callable[[Answer], str]] = {
     "00.1": _chance_accuracy,
     "00.2": _top_two,
+    "00.3": _unknown_score,
     "01.1": _two_spectra,
     "01.2": _coverage,
     "01.3": _locked_share,
@@ -290,8 +353,10 @@ CHECKS: dict[str, Callable[[Answer], str]] = {
     "03.3": _best_squared_scale,
     "04.1": _recall,
     "04.2": _paired_difference,
+    "04.3": _setup_mean,
     "05.1": _unit_rows,
     "05.2": _nearest_vote,
+    "05.3": _kept_neighbours,
     "06.1": _joint_vote,
     "06.2": _cam_by_hand,
     "06.3": _enrichment,

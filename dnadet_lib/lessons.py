@@ -10,12 +10,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from dnadet_lib import presets, stages, zoo
 from dnadet_lib.data import ImageSet, load_images
+from dnadet_lib.files import atomic_path
 from dnadet_lib.model import DNADet, load_model, save_model
 from dnadet_lib.paths import build_folder, data_folder
 from dnadet_lib.presets import Preset
@@ -431,10 +433,30 @@ def execute(file: Path, copy: Path, parameters: dict[str, object], build: Path) 
     with variables(DNADET_BUILD=str(build), TQDM_DISABLE="1", DNADET_WIDGETS="off"):
         papermill.execute_notebook(
             str(file), str(copy), parameters=parameters, kernel_name="python3",
-            cwd=str(CLONE), progress_bar=False, coalesce_streams=True,
+            cwd=str(CLONE), progress_bar=False,
             start_timeout=600,  # a busy machine starts kernels slowly
             extra_arguments=["--IPKernelApp.log_level=50"],
         )  # fmt: skip
+    _join_streams(copy)
+
+
+def _join_streams(file: Path) -> None:
+    """Make one output of printed lines that follow each other, as JupyterLab shows them."""
+    import nbformat
+
+    notebook = nbformat.read(file, as_version=4)
+    for cell in notebook.cells:
+        joined: list[Any] = []
+        for output in cell.get("outputs", []):
+            last = joined[-1] if joined else {}
+            if output.output_type == "stream" and output.name == last.get("name"):
+                last.text += output.text
+            else:
+                joined.append(output)
+        if cell.cell_type == "code":
+            cell.outputs = joined
+    with atomic_path(file) as temporary:
+        nbformat.write(notebook, temporary)
 
 
 def describe_failure(error: Exception) -> str:

@@ -7,11 +7,13 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import nbformat
+import numpy as np
 import pytest
 from filelock import FileLock
 
@@ -155,6 +157,29 @@ def test_a_wrong_answer_is_told_what_is_wrong(capsys: pytest.CaptureFixture[str]
         exercises.check("99.9", len)
 
 
+def test_typical_mistakes_get_their_hint() -> None:
+    def all_references(embedding, references, k):
+        return np.mean(1 - cosines(embedding, references))
+
+    def similarity(embedding, references, k):
+        return np.sort(cosines(embedding, references))[-k:].mean()
+
+    def with_itself(embeddings, points, k):
+        near = [np.argsort(((x[:, None] - x) ** 2).sum(2), axis=1)[:, :k]
+                for x in (embeddings, points)]  # fmt: skip
+        return np.mean([len(set(a) & set(b)) / k for a, b in zip(*near, strict=True)])
+
+    def cosines(embedding, references):
+        lengths = np.linalg.norm(references, axis=1) * np.linalg.norm(embedding)
+        return references @ embedding / lengths
+
+    assert "the k nearest" in exercises.problem_of("00.3", all_references)
+    assert "1 minus it" in exercises.problem_of("00.3", similarity)
+    over_images = exercises.problem_of("04.3", lambda correct, generators: correct.mean())
+    assert "mean over images" in over_images
+    assert "leave it out" in exercises.problem_of("05.3", with_itself)
+
+
 # Execution ---------------------------------------------------------------------------------------
 
 
@@ -221,6 +246,19 @@ def test_a_failed_lesson_is_reported_and_the_rest_still_run(
     assert lessons.run_lessons("smoke", ["01"]) == 0
 
 
+@pytest.mark.notebooks
+def test_printed_lines_stay_in_order_around_a_figure(build: Path, tmp_path: Path) -> None:
+    source = "print(1, flush=True)\nprint(2)\ndisplay('figure')\nprint(3)"
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_markdown_cell("text"), nbformat.v4.new_code_cell(source)],
+        metadata={"kernelspec": {"name": "python3", "display_name": "", "language": "python"}},
+    )
+    nbformat.write(notebook, tmp_path / "lesson.ipynb")
+    lessons.execute(tmp_path / "lesson.ipynb", tmp_path / "copy.ipynb", {}, build)
+    outputs = read(tmp_path / "copy.ipynb").cells[-1].outputs
+    assert [o.get("text", "figure") for o in outputs] == ["1\n2\n", "figure", "3\n"]
+
+
 def test_unknown_lesson_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert lessons.run_lessons("smoke", ["99"]) == 1
     assert "no lesson '99': choose one of 00_start_here" in capsys.readouterr().out
@@ -251,6 +289,23 @@ def test_missing_generators_are_named(
     wanted = "lacks a training generator of SNGAN; a dev generator; the photographs"
     with pytest.raises(lessons.LessonError, match=wanted):
         lessons.start("smoke")
+
+
+def test_missing_weights_are_named(
+    world, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(world.data, tmp_path / "data")
+    (tmp_path / "data" / "zoo" / "SNGAN_meadow_s0.safetensors").unlink()
+    wanted = "(?s)SNGAN_meadow_s0.safetensors is missing.*data_dir.*git checkout -- data"
+    monkeypatch.setenv("DNADET_DATA", "")
+    monkeypatch.setenv("DNADET_BUILD", str(tmp_path / "build"))  # nothing is rendered there
+    with pytest.raises(lessons.LessonError, match=wanted):
+        lessons.start("smoke", data_dir=str(tmp_path / "data"))
+
+
+def test_a_notebook_shows_the_message_alone() -> None:
+    error = lessons.LessonError("what is wrong, and what to type")
+    assert error._render_traceback_() == ["LessonError: what is wrong, and what to type"]
 
 
 def test_missing_checkpoint_is_named(world) -> None:

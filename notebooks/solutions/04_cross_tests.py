@@ -17,3 +17,8 @@ def paired_difference(first, second):
     count = len(differences)
     half = stats.t.ppf(0.975, count - 1) * differences.std(ddof=1) / np.sqrt(count)
     return differences.mean(), differences.mean() - half, differences.mean() + half
+
+
+def setup_mean(correct, generators):
+    """Mean of the generators' accuracies: each generator counts once."""
+    return np.mean([correct[generators == name].mean() for name in np.unique(generators)])
