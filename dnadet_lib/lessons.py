@@ -448,9 +448,8 @@ def _join_streams(file: Path) -> None:
     for cell in notebook.cells:
         joined: list[Any] = []
         for output in cell.get("outputs", []):
-            last = joined[-1] if joined else {}
-            if output.output_type == "stream" and output.name == last.get("name"):
-                last.text += output.text
+            if output.output_type == "stream" and joined and output.name == joined[-1].get("name"):
+                joined[-1].text += output.text
             else:
                 joined.append(output)
         if cell.cell_type == "code":
