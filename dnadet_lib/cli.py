@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+MAPS = ("t-SNE", "UMAP", "PCA")
+
 if TYPE_CHECKING:
     from dnadet_lib.data import ImageSet
 
@@ -88,9 +90,13 @@ def build_parser() -> argparse.ArgumentParser:
     audit.add_argument("--out", type=Path, help="folder for audit.md and what was measured")
     add_labelled(audit, "train", "test")
 
-    embed = add(embed_command, "embed", "write embeddings and probabilities as Parquet")
+    embed = add(embed_command, "embed", "write embeddings, probabilities and maps as Parquet")
     add_inputs(embed)
     embed.add_argument("--out", type=Path, default=Path("embeddings.parquet"))
+    embed.add_argument(
+        "--maps", nargs="*", choices=MAPS, default=MAPS, help="projections (default: all)"
+    )
+    embed.add_argument("--seed", type=int, default=0, help="of the maps")
 
     report = add(report_command, "report", "write a Markdown report on some images")
     add_inputs(report)
@@ -378,16 +384,19 @@ def audit_command(options: argparse.Namespace) -> int:
 
 
 def embed_command(options: argparse.Namespace) -> int:
-    """Write one row an image: path, label, probabilities, unknown score, embedding."""
-    import pandas as pd
+    """Write one row an image: path, label, probabilities, unknown score, embedding, maps."""
+    from dnadet_lib.embedding_file import write_embeddings
+    from dnadet_lib.model import load_model
 
-    from dnadet_lib.files import atomic_path
-
-    results, errors = attribute_each(options)
-    table = pd.DataFrame([{**r.pop("probabilities"), **r} for r in results])
-    with atomic_path(options.out) as temporary:
-        table.to_parquet(temporary)
-    print(options.out)
+    paths, missing = gather(options.paths)
+    count, errors = write_embeddings(
+        load_model(options.model), paths, options.out,
+        name=options.model, methods=options.maps, seed=options.seed,
+    )  # fmt: skip
+    errors = [*(failure["error"] for failure in missing), *errors]
+    for error in errors:
+        print(f"dnadet: {error}", file=sys.stderr)
+    print(f"{options.out}: {count} images")
     return 1 if errors else 0
 
 

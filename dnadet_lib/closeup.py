@@ -13,9 +13,12 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from dnadet_lib import plots
+from dnadet_lib.fingerprints import residuals
+from dnadet_lib.gradcam import image_cam
 from dnadet_lib.model import Attribution, DNADet
 from dnadet_lib.patches import check_patch_fits, grid_corners, resize
 from dnadet_lib.robustness import DEGRADATIONS, Degradation, degrade
+from dnadet_lib.spectra import decibels, spectra_of
 
 VOTES_PER_SIDE = 24
 
@@ -152,6 +155,39 @@ def cams_figure(
         shown = axis.imshow(values / largest, cmap="RdBu_r", vmin=-1, vmax=1)
         axis.set_title(name)
     drawn.colorbar(shown, ax=list(axes[1:]), label="share of largest", ticks=[-1, 0, 1])
+    for axis in axes:
+        bare(axis)
+    return drawn
+
+
+def overview_figure(model: DNADet, image: np.ndarray, layer: int = 7) -> Figure:
+    """Draw an image's patch votes, Grad-CAM for its class, residual and the residual's spectrum.
+
+    Args:
+        model: Votes; its class is the one that Grad-CAM asks for.
+        image: uint8 (H, W, 3).
+        layer: Of Grad-CAM.
+
+    Raises:
+        ValueError: the image is smaller than a patch.
+    """
+    drawn, axes = plt.subplots(1, 4, figsize=(12, 3.4))
+    votes = patch_votes(model, image)
+    draw_votes(axes[0], votes, model.classes)
+    winner, share = agreement(votes)
+    axes[0].set_title(f"votes of patches of {votes.patch}\n{model.classes[winner]}: {share:.0%}")
+    named = model.attribute([image]).labels[0]
+    values = image_cam(model, image, model.classes.index(named), layer)
+    largest = max(float(np.abs(values).max()), 1e-12)
+    axes[1].imshow(values / largest, cmap="RdBu_r", vmin=-1, vmax=1)
+    axes[1].set_title(f"Grad-CAM, layer {layer}\nred speaks for {named}")
+    residual = residuals(image[None])
+    axes[2].imshow((128 + 6 * residual[0]).clip(0, 255).astype(np.uint8))
+    axes[2].set_title("residual, 6 times\n(wavelet filter)")
+    power = decibels(spectra_of(residual).power, 1.0)
+    shown = axes[3].imshow(power, cmap="magma", extent=(-0.5, 0.5, 0.5, -0.5))
+    axes[3].set_title("its power spectrum\nto 0.5 cycles a pixel")
+    drawn.colorbar(shown, ax=axes[3], label="dB")
     for axis in axes:
         bare(axis)
     return drawn

@@ -1,38 +1,40 @@
 """The explorer: look behind the points of a map, through plain functions on one object.
 
 The widgets in `explorer_widgets` call these functions and hold no logic of their own; each view has
-a static twin here, a figure.
+a static twin in `explorer_figures`, a figure.
 """
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.path import Path as Outline
 
-from dnadet_lib import plots
-from dnadet_lib.data import ImageSet, read_image
+from dnadet_lib.data import ImageSet, list_images
 from dnadet_lib.embedding import FIT_AT_MOST, map_quality, nearest_to, place, project
+from dnadet_lib.embedding_file import read_embeddings
+from dnadet_lib.explorer_figures import (
+    CATEGORIES,
+    NOT_LABELLED,
+    NUMBERS,
+    as_text,
+    colours,
+    figure,
+    neighbours_figure,
+    selection_figure,
+)
 from dnadet_lib.files import atomic_path
-from dnadet_lib.model import DNADet
+from dnadet_lib.model import DNADet, load_model
 from dnadet_lib.paths import build_folder
 
 BATCH = 100  # images decoded at a time
-CATEGORIES = ("class", "predicted", "generator", "set-up", "named rightly", "known")
-NUMBERS = ("confidence", "unknown score")
-COLOURS = (
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D", "#999933",
-)  # fmt: skip
 
 
 @dataclass
@@ -49,6 +51,8 @@ class Explorer:
         maps: Name of a map -> (N, 2).
         selections: Name -> positions of kept images.
         errors: What could not be read, a line a file.
+        others: Name of another checkpoint -> its model and its embeddings (N, D) of these images.
+            Its maps are named "METHOD, NAME".
     """
 
     model: DNADet
@@ -59,9 +63,18 @@ class Explorer:
     maps: dict[str, np.ndarray] = field(default_factory=dict)
     selections: dict[str, np.ndarray] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
+    others: dict[str, tuple[DNADet, np.ndarray]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def embeddings_of(self, name: str) -> np.ndarray:
+        """Return the embeddings (N, D) that a map shows: the model's, or another checkpoint's."""
+        checkpoint = name.partition(", ")[2]
+        return self.others[checkpoint][1] if checkpoint else self.embeddings
+
+
+# Opening -----------------------------------------------------------------------------------------
 
 
 def open_images(model: DNADet, sets: Mapping[str, ImageSet]) -> Explorer:
@@ -77,25 +90,41 @@ def open_images(model: DNADet, sets: Mapping[str, ImageSet]) -> Explorer:
     rows, paths, embedded, errors = [], [], [], []
     for setup, images in sets.items():
         sources = images.sources or [images.classes[k] for k in images.labels]
-        for start in range(0, len(images), BATCH):
-            kept, views = [], []
-            for i in range(start, min(start + BATCH, len(images))):
-                try:
-                    views.append(model.views_of(images.paths[i]))
-                except (OSError, ValueError) as error:
-                    errors.append(str(error))
-                    continue
-                kept.append(i)
-            if kept:
-                embedded.append(model.infer(views).cpu())
-            paths += [images.paths[i] for i in kept]
-            rows += [(images.classes[images.labels[i]], origin(sources[i]), setup) for i in kept]
+        kept, embeddings, failures = embed_readable(model, images.paths)
+        embedded.append(embeddings)
+        errors += failures
+        paths += [images.paths[i] for i in kept]
+        rows += [(images.classes[images.labels[i]], origin(sources[i]), setup) for i in kept]
     if not rows:
         raise ValueError(f"no image to explore: {errors[0] if errors else 'the sets are empty'}")
-    embeddings = torch.cat(embedded).numpy()
+    embeddings = np.concatenate(embedded)
     table = pd.DataFrame(rows, columns=["class", "generator", "set-up"])
     probabilities = _describe(model, table, embeddings)
     return Explorer(model, paths, table, embeddings, probabilities, errors=errors)
+
+
+def embed_readable(
+    model: DNADet, paths: Sequence[Path]
+) -> tuple[list[int], np.ndarray, list[str]]:
+    """Embed the images that can be read, in batches.
+
+    Returns:
+        Their positions, their embeddings (M, D), and a line for each other file.
+    """
+    kept, errors = [], []
+    embedded = [np.empty((0, model.embedding_size), np.float32)]
+    for start in range(0, len(paths), BATCH):
+        views = []
+        for i in range(start, min(start + BATCH, len(paths))):
+            try:
+                views.append(model.views_of(paths[i]))
+            except (OSError, ValueError) as error:
+                errors.append(str(error))
+                continue
+            kept.append(i)
+        if views:
+            embedded.append(model.infer(views).cpu().numpy())
+    return kept, np.concatenate(embedded), errors
 
 
 def origin(source: str) -> str:
@@ -110,46 +139,156 @@ def _describe(model: DNADet, table: pd.DataFrame, embeddings: np.ndarray) -> np.
     scores = model.unknown_score(features).cpu().numpy()
     table["predicted"] = [model.classes[k] for k in probabilities.argmax(axis=1)]
     table["confidence"] = probabilities.max(axis=1)
-    table["named rightly"] = table["predicted"] == table["class"]
+    right = (table["predicted"] == table["class"]).astype("boolean")
+    table["named rightly"] = right.mask(table["class"] == NOT_LABELLED)
     table["unknown score"] = scores
     table["known"] = ~(scores > model.threshold)
     return probabilities
 
 
+def open_table(file: Path | str, model: DNADet | None = None) -> Explorer:
+    """Open what `dnadet embed` wrote, with its maps; rows that are no numbers are left out.
+
+    An image's folder stands as its class and its generator. Images are read when they are looked
+    at; those that are gone are named in `errors`, and keep their points.
+
+    Args:
+        file: Parquet file.
+        model: What made the embeddings; by default the checkpoint that the file names.
+
+    Raises:
+        FileNotFoundError: there is no such file, or no such checkpoint.
+        ValueError: the file is no table of embeddings, or of another size than the model's.
+    """
+    read = read_embeddings(Path(file))
+    model = load_model(read.model) if model is None else model
+    size = read.embeddings.shape[1]
+    if size != model.embedding_size:
+        raise ValueError(
+            f"{file}: embeddings of {size} numbers, the model's have {model.embedding_size}: "
+            "give the checkpoint that made them"
+        )
+    errors = list(read.errors)
+    gone = [str(path) for path in read.paths if not path.is_file()]
+    if gone:
+        errors.append(f"{len(gone)} images are not where {file} says, such as {gone[0]}")
+    folders = [path.parent.name for path in read.paths]
+    table = pd.DataFrame({"class": folders, "generator": folders, "set-up": Path(file).stem})
+    probabilities = _describe(model, table, read.embeddings)
+    return Explorer(
+        model, read.paths, table, read.embeddings, probabilities, maps=read.maps, errors=errors
+    )
+
+
+def add_images(state: Explorer, sources: Iterable[Path | str], name: str = "added") -> np.ndarray:
+    """Embed further images and place them on the maps, which stay as they are.
+
+    What cannot be read is named in `state.errors`. Nothing is known of who made the images: their
+    class is "not labelled".
+
+    Args:
+        state: Gets the images, at the end.
+        sources: Files, folders or globs.
+        name: Of their set-up.
+
+    Returns:
+        Positions of the added images.
+    """
+    paths = []
+    for source in sources:
+        try:
+            paths += list_images(source)
+        except (OSError, ValueError) as error:
+            state.errors.append(str(error))
+    kept, embeddings, errors = embed_readable(state.model, paths)
+    state.errors += errors
+    paths = [paths[i] for i in kept]
+    if not paths:
+        return np.array([], int)
+    folders = [path.resolve().parent.name for path in paths]
+    table = pd.DataFrame({"class": NOT_LABELLED, "generator": folders, "set-up": name})
+    probabilities = _describe(state.model, table, embeddings)
+    others = {
+        checkpoint: (model, embed_readable(model, paths)[1])
+        for checkpoint, (model, _) in state.others.items()
+    }
+    for title, points in state.maps.items():
+        checkpoint = title.partition(", ")[2]
+        new = others[checkpoint][1] if checkpoint else embeddings
+        placed = place(state.embeddings_of(title), points, new)
+        state.maps[title] = np.concatenate([points, placed.astype(np.float32)])
+    first = len(state)
+    for checkpoint, (model, old) in state.others.items():
+        state.others[checkpoint] = model, np.concatenate([old, others[checkpoint][1]])
+    state.paths += paths
+    state.table = pd.concat([state.table, table], ignore_index=True)
+    state.embeddings = np.concatenate([state.embeddings, embeddings])
+    state.probabilities = np.concatenate([state.probabilities, probabilities])
+    return np.arange(first, len(state))
+
+
+def add_checkpoint(state: Explorer, name: str, model: DNADet) -> None:
+    """Embed the explored images with another checkpoint too, to map both side by side.
+
+    Raises:
+        ValueError: the checkpoint cannot take one of the images; its file is named.
+    """
+    kept, embeddings, errors = embed_readable(model, state.paths)
+    if len(kept) < len(state):
+        raise ValueError(f"{name}: {errors[0]}")
+    state.others[name] = model, embeddings
+
+
 # Maps --------------------------------------------------------------------------------------------
 
 
-def add_map(state: Explorer, method: str = "t-SNE", seed: int = 0) -> np.ndarray:
+def add_map(
+    state: Explorer, method: str = "t-SNE", seed: int = 0, checkpoint: str = ""
+) -> np.ndarray:
     """Project the embeddings and keep the map under the method's name.
 
     It is read again from `build/cache/maps` where these embeddings have been projected before.
     Beyond 20,000 images, a seeded sample is projected and the rest is placed among it.
 
+    Args:
+        state: Gets the map.
+        method: "t-SNE", "UMAP" or "PCA".
+        seed: Of the projection.
+        checkpoint: Name of one of `state.others`, whose embeddings are mapped then.
+
     Returns:
         (N, 2).
     """
-    content = hashlib.sha256(np.ascontiguousarray(state.embeddings).tobytes())
+    name = f"{method}, {checkpoint}" if checkpoint else method
+    embeddings = state.embeddings_of(name)
+    content = hashlib.sha256(np.ascontiguousarray(embeddings).tobytes())
     content.update(f"{method} {seed}".encode())
     file = build_folder() / "cache" / "maps" / f"{content.hexdigest()[:20]}.npy"
-    if file.is_file():
-        state.maps[method] = np.load(file)
-        return state.maps[method]
-    order = np.random.default_rng(seed).permutation(len(state))
-    fitted, rest = np.sort(order[:FIT_AT_MOST]), order[FIT_AT_MOST:]
-    points = np.empty((len(state), 2), np.float32)
-    points[fitted] = project(state.embeddings[fitted], method, seed=seed)
-    if len(rest):
-        points[rest] = place(state.embeddings[fitted], points[fitted], state.embeddings[rest])
-    with atomic_path(file) as temporary:
-        np.save(temporary, points)
-    state.maps[method] = points
-    return points
+    if not file.is_file():
+        order = np.random.default_rng(seed).permutation(len(state))
+        fitted, rest = np.sort(order[:FIT_AT_MOST]), order[FIT_AT_MOST:]
+        points = np.empty((len(state), 2), np.float32)
+        points[fitted] = project(embeddings[fitted], method, seed=seed)
+        if len(rest):
+            points[rest] = place(embeddings[fitted], points[fitted], embeddings[rest])
+        with atomic_path(file) as temporary:
+            np.save(temporary, points)
+    state.maps[name] = np.load(file)
+    return state.maps[name]
 
 
-def quality(state: Explorer) -> pd.DataFrame:
-    """Score every map: trustworthiness, kNN accuracy and silhouette of the classes."""
-    labels = pd.factorize(state.table["class"])[0]
-    rows = {name: map_quality(state.embeddings, p, labels) for name, p in state.maps.items()}
+def quality(state: Explorer, names: Sequence[str] = ()) -> pd.DataFrame:
+    """Score maps, all by default: trustworthiness, kNN accuracy, silhouette of labelled classes.
+
+    Raises:
+        ValueError: fewer than two classes have two images or more.
+    """
+    labelled = np.flatnonzero(state.table["class"] != NOT_LABELLED)
+    labels = pd.factorize(state.table["class"].iloc[labelled])[0]
+    rows = {
+        name: map_quality(state.embeddings_of(name)[labelled], state.maps[name][labelled], labels)
+        for name in names or state.maps
+    }
     return pd.DataFrame(rows).T
 
 
@@ -192,7 +331,7 @@ def counts(state: Explorer, selected: np.ndarray) -> pd.DataFrame:
     groups = state.table.iloc[selected].groupby(keys)
     table = pd.DataFrame({"images": groups.size()})
     table["share"] = table["images"] / everything.reindex(table.index)
-    table["named rightly"] = groups["named rightly"].mean()
+    table["named rightly"] = groups["named rightly"].mean().astype(float)
     table["refused"] = 1 - groups["known"].mean()
     return table.sort_values("images", ascending=False)
 
@@ -216,9 +355,33 @@ def keep(state: Explorer, name: str, selected: np.ndarray) -> None:
 
 
 def compare(state: Explorer, first: str, second: str) -> pd.DataFrame:
-    """Compare two kept selections: numbers of images by generator, in one table."""
-    parts = {name: counts(state, state.selections[name])["images"] for name in (first, second)}
+    """Compare two kept selections: numbers of images by generator, in one table.
+
+    Raises:
+        ValueError: nothing is kept under one of the names.
+    """
+    parts = {name: counts(state, _kept(state, name))["images"] for name in (first, second)}
     return pd.DataFrame(parts).fillna(0).astype(int)
+
+
+def _kept(state: Explorer, name: str) -> np.ndarray:
+    if name not in state.selections:
+        kept = ", ".join(state.selections) or "none yet"
+        raise ValueError(f"no selection {name!r}: there are {kept}")
+    return state.selections[name]
+
+
+def frame(state: Explorer, selected: np.ndarray | str) -> pd.DataFrame:
+    """Return the table's rows of a selection, or of a kept one by its name, with the paths.
+
+    Raises:
+        ValueError: nothing is kept under that name.
+    """
+    if isinstance(selected, str):
+        selected = _kept(state, selected)
+    table = state.table.iloc[selected].copy()
+    table.insert(0, "path", [str(state.paths[i]) for i in selected])
+    return table
 
 
 def export(state: Explorer, selected: np.ndarray, folder: Path, *, copies: bool = True) -> Path:
@@ -226,11 +389,12 @@ def export(state: Explorer, selected: np.ndarray, folder: Path, *, copies: bool 
 
     Returns:
         The CSV file.
+
+    Raises:
+        OSError: an image is gone; it is named. The CSV file is there.
     """
-    table = state.table.iloc[selected].copy()
-    table.insert(0, "path", [str(state.paths[i]) for i in selected])
     with atomic_path(Path(folder) / "selection.csv") as temporary:
-        table.to_csv(temporary, index=False)
+        frame(state, selected).to_csv(temporary, index=False)
     for number, i in enumerate(selected if copies else ()):
         shutil.copyfile(state.paths[i], Path(folder) / f"{number:04d}_{state.paths[i].name}")
     return Path(folder) / "selection.csv"
@@ -256,120 +420,34 @@ def neighbours(
     return among[found[0]], distances[0]
 
 
-# Static twins ------------------------------------------------------------------------------------
+def moved(state: Explorer, name: str, embedding: np.ndarray) -> np.ndarray:
+    """Place one embedding (D,) on a map of the model's: (2,), where its neighbours are."""
+    return place(state.embeddings, state.maps[name], embedding[None])[0]
 
 
-def colours(state: Explorer, colour_by: str) -> tuple[np.ndarray, dict[str, str]]:
-    """Colour every image by a column of the table.
-
-    Returns:
-        (N,) colours as hexadecimal, or numbers of a numeric column; and value -> colour, empty for
-        a numeric one.
-
-    Raises:
-        ValueError: no such column.
-    """
-    if colour_by in NUMBERS:
-        return state.table[colour_by].to_numpy(), {}
-    if colour_by not in CATEGORIES:
-        choices = ", ".join((*CATEGORIES, *NUMBERS))
-        raise ValueError(f"colour by {colour_by!r}: choose one of {choices}")
-    values = state.table[colour_by].astype(str)
-    present = list(dict.fromkeys(values))
-    names = [c for c in state.model.classes if c in present]  # in the order of every other figure
-    names += [name for name in present if name not in names]
-    if colour_by in ("class", "predicted"):
-        legend = {name: plots.colour_of(name) for name in names}
-    else:
-        legend = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
-    return values.map(legend).to_numpy(), legend
-
-
-def figure(
-    state: Explorer,
-    colour_by: str = "class",
-    names: Sequence[str] | None = None,
-    highlight: np.ndarray | None = None,
-    outline: np.ndarray | None = None,
-) -> Figure:
-    """Draw the maps side by side: the static twin of the linked maps.
-
-    Args:
-        state: What is explored.
-        colour_by: A column of the table.
-        names: Of the maps; all by default.
-        highlight: Positions of images drawn on top, with a black edge.
-        outline: Corners of a lasso on the first map.
-    """
-    names = list(names or state.maps)
-    shown, legend = colours(state, colour_by)
-    size = (5.2 * len(names), 5.6)
-    drawn, axes = plt.subplots(1, len(names), figsize=size, squeeze=False)
-    marked = np.zeros(len(state), bool)
-    marked[[] if highlight is None else highlight] = True
-    limits = (None, None) if legend else (np.nanmin(shown), np.nanmax(shown))
-    for axis, name in zip(axes[0], names, strict=True):
-        points = state.maps[name]
-        for part, style in (
-            (~marked, {"s": 14, "linewidths": 0, "alpha": 0.6}),
-            (marked, {"s": 46, "linewidths": 0.9, "edgecolors": "black"}),
-        ):
-            dots = axis.scatter(
-                points[part, 0], points[part, 1], c=shown[part], vmin=limits[0], vmax=limits[1],
-                cmap=None if legend else "cividis", **style,
-            )  # fmt: skip
-        axis.set(xticks=[], yticks=[], xlabel="map axis 1 (no unit)", ylabel="map axis 2 (no unit)")
-        axis.set_title(name)
-    if outline is not None:
-        axes[0, 0].add_patch(plt.Polygon(outline, fill=False, linewidth=2, linestyle="--"))
-    if legend:
-        _legend(drawn, legend)
-    else:
-        drawn.colorbar(dots, ax=list(axes[0]), label=f"{colour_by} (no unit)")
-    return drawn
-
-
-def _legend(drawn: Figure, legend: Mapping[str, str]) -> None:
-    handles = [
-        plt.Line2D([], [], linestyle="", marker="o", markersize=9, color=colour, label=name)
-        for name, colour in legend.items()
-    ]
-    drawn.legend(handles=handles, loc="outside upper center", ncols=min(5, len(handles)))
-
-
-def selection_figure(state: Explorer, selected: np.ndarray, columns: int = 8) -> Figure:
-    """Draw selected images with class and confidence: the static twin of the image grid."""
-    titles = [
-        f"{row['predicted']}\n{row['confidence']:.2f}"
-        for _, row in state.table.iloc[selected].iterrows()
-    ]
-    drawn = plots.image_grid([read_image(state.paths[i]) for i in selected], titles, columns, 1.3)
-    for axis, (_, row) in zip(drawn.axes, state.table.iloc[selected].iterrows(), strict=False):
-        axis.title.set(fontsize=11, color=plots.colour_of(row["predicted"]))
-    return drawn
-
-
-def neighbours_figure(
-    state: Explorer, positions: Sequence[int], count: int = 6, among: np.ndarray | None = None
-) -> Figure:
-    """Draw images, a row each, with their nearest neighbours, class and distance."""
-    rows = len(positions)
-    size = (1.55 * (count + 1), 2.15 * rows)
-    drawn, axes = plt.subplots(rows, count + 1, figsize=size, squeeze=False)
-    everywhere = np.arange(len(state)) if among is None else np.asarray(among)
-    for line, position in zip(axes, positions, strict=True):
-        others = everywhere[everywhere != position]
-        found, distances = neighbours(state, state.embeddings[position], count, others)
-        _picture(line[0], state, position, "the image")
-        for axis, i, distance in zip(line[1:], found, distances, strict=False):
-            _picture(axis, state, int(i), f"at {distance:.3f}")
-    return drawn
-
-
-def _picture(axis: Axes, state: Explorer, position: int, text: str) -> None:
-    name = state.table["class"].iloc[position]
-    axis.imshow(read_image(state.paths[position]))
-    axis.set_title(f"{name}\n{text}", fontsize=11, pad=3)
-    axis.set(xticks=[], yticks=[])
-    for spine in axis.spines.values():
-        spine.set(visible=True, color=plots.colour_of(name), linewidth=4)
+__all__ = [
+    "CATEGORIES",
+    "NUMBERS",
+    "Explorer",
+    "add_checkpoint",
+    "add_images",
+    "add_map",
+    "as_text",
+    "by_confidence",
+    "circle",
+    "colours",
+    "compare",
+    "counts",
+    "export",
+    "figure",
+    "frame",
+    "keep",
+    "lasso",
+    "moved",
+    "neighbours",
+    "neighbours_figure",
+    "open_images",
+    "open_table",
+    "quality",
+    "selection_figure",
+]

@@ -6,26 +6,23 @@ of its error.
 
 from __future__ import annotations
 
-import base64
-import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
-from dnadet_lib import closeup, explorer, plots
-from dnadet_lib.data import read_image
+from dnadet_lib import closeup, explorer, explorer_html, plots
 from dnadet_lib.explorer import CATEGORIES, NUMBERS, Explorer
+from dnadet_lib.files import atomic_path
 from dnadet_lib.gradcam import image_cam
-from dnadet_lib.model import Attribution, DNADet
+from dnadet_lib.model import DNADet
 from dnadet_lib.paths import build_folder
 
 HEIGHT = 380  # of a map, in pixels: about its width, else the map is cut off at the sides
-SHOWN_AT_MOST = 200  # images of a selection
 NOT_HERE = "The widget appears here when you run this cell in JupyterLab (type: make lab)."
 
 
@@ -43,80 +40,23 @@ def show(build: Callable[..., Any], *arguments: Any, **options: Any) -> None:
     display(build(*arguments, **options))
 
 
-# Pieces of HTML ----------------------------------------------------------------------------------
-
-
-def picture(image: np.ndarray, side: int = 96, title: str = "") -> str:
-    """Write a uint8 image (H, W, 3) as an HTML element, enlarged without smoothing."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return (
-        f'<img src="data:image/png;base64,{data}" title="{title}" alt="{title}" width="{side}" '
-        'style="display: inline-block; image-rendering: pixelated; margin: 2px">'
-    )
-
-
-def bars(attribution: Attribution, classes: Sequence[str]) -> str:
-    """Write the probabilities of one image as HTML bars, with the verdict on the unknown score."""
-    lines = [
-        f'<tr><td style="padding-right: 8px">{name}</td><td style="width: 170px">'
-        f'<div style="background: {plots.colour_of(name)}; width: {100 * p:.1f}%; height: 14px">'
-        f'</div></td><td style="text-align: right">{p:.3f}</td></tr>'
-        for name, p in zip(classes, attribution.probabilities[0], strict=True)
-    ]
-    verdict = "known" if attribution.known[0] else "<b>outside what the model knows</b>"
-    score = f"unknown score {attribution.unknown_scores[0]:.3f}: {verdict}"
-    return f"<table>{''.join(lines)}</table><div>{score}</div>"
-
-
-def grid_html(state: Explorer, selected: np.ndarray) -> str:
-    """Write a selection as a scrolling grid, the least confident first, with its counts below."""
-    if len(selected) == 0:
-        return "Nothing is selected: choose the lasso beside a map and drag."
-    order = explorer.by_confidence(state, selected)
-    pieces = []
-    for i in order[:SHOWN_AT_MOST]:
-        row = state.table.iloc[i]
-        title = f"{row['generator']}: {row['predicted']} {row['confidence']:.2f}"
-        pieces.append(picture(read_image(state.paths[i]), 64, title))
-    more = len(order) - SHOWN_AT_MOST
-    rest = f"<p>{more} more are not shown.</p>" if more > 0 else ""
-    table = explorer.counts(state, selected).reset_index().round(2).to_html(border=0, index=False)
-    spaced = '<table style="border-collapse: separate; border-spacing: 14px 0"'
-    table = table.replace("<table", spaced, 1)
-    return (
-        f"<p><b>{len(selected)} images</b></p>"
-        f'<div style="max-height: 220px; overflow-y: auto">{"".join(pieces)}</div>{rest}'
-        f'<div style="max-height: 220px; overflow-y: auto">{table}</div>'
-    )
-
-
-def hover_html(state: Explorer, position: int | None) -> str:
-    """Write the image under the mouse with what the model says of it."""
-    if position is None or not 0 <= position < len(state):
-        return "Point at a dot to see its image."
-    row = state.table.iloc[position]
-    lines = [f"{name}: {row[name]}" for name in ("class", "generator", "set-up", "predicted")]
-    lines += [f"{name}: {row[name]:.3f}" for name in ("confidence", "unknown score")]
-    shown = picture(read_image(state.paths[position]), 128)
-    return f'<div style="display: flex; gap: 12px">{shown}<div>{"<br>".join(lines)}</div></div>'
-
-
 # Linked maps -------------------------------------------------------------------------------------
 
 
-def linked_maps(state: Explorer, colour_by: str = "class") -> list[Any]:
-    """Make one jupyter-scatter map for each of the state's maps, coloured by a column."""
+def linked_maps(
+    state: Explorer, colour_by: str = "class", names: Sequence[str] | None = None
+) -> list[Any]:
+    """Make a jupyter-scatter map for each of some of the state's maps, coloured by a column."""
     import jscatter
 
     texts = {}
     for column in CATEGORIES:
-        names = list(explorer.colours(state, column)[1])  # jscatter's map goes by their order
-        texts[as_text(column)] = pd.Categorical(state.table[column].astype(str), names)
+        order = list(explorer.colours(state, column)[1])  # jscatter's map goes by their order
+        texts[text_of(column)] = pd.Categorical(explorer.as_text(state, column), order)
+    numbers = state.table[list(NUMBERS)].astype(np.float32)
     maps = []
-    for points in state.maps.values():
-        table = state.table.assign(x=points[:, 0], y=points[:, 1], **texts)
+    for points in (state.maps[name] for name in names or state.maps):
+        table = numbers.assign(x=points[:, 0], y=points[:, 1], **texts)
         scatter = jscatter.Scatter(data=table, x="x", y="y", axes=False, size=5)
         scatter.camera(distance=1.15)  # room around the outermost points
         recolour(state, scatter, colour_by)
@@ -124,7 +64,7 @@ def linked_maps(state: Explorer, colour_by: str = "class") -> list[Any]:
     return maps
 
 
-def as_text(column: str) -> str:
+def text_of(column: str) -> str:
     """Name the column that holds a category as text, as jupyter-scatter wants it."""
     return f"{column} as text"
 
@@ -133,70 +73,9 @@ def recolour(state: Explorer, scatter: Any, colour_by: str) -> None:
     """Colour a jupyter-scatter map by a column."""
     _, legend = explorer.colours(state, colour_by)
     if legend:
-        scatter.color(by=as_text(colour_by), map=legend)
+        scatter.color(by=text_of(colour_by), map=legend)
     else:
         scatter.color(by=colour_by, map="cividis")
-
-
-def legend_html(state: Explorer, colour_by: str) -> str:
-    """Write what the colours mean."""
-    shown, legend = explorer.colours(state, colour_by)
-    if not legend:
-        return f"dark: {np.nanmin(shown):.3f}, bright: {np.nanmax(shown):.3f}"
-    return " &nbsp; ".join(
-        f'<span style="color: {colour}; font-size: 1.4em">&#9679;</span>&nbsp;{name}'
-        for name, colour in legend.items()
-    )
-
-
-def side_by_side(state: Explorer, maps: Sequence[Any]) -> Any:
-    """Link selection and hover of maps, and lay them out in a row under their names."""
-    import ipywidgets as widgets
-    import jscatter
-
-    jscatter.compose(maps, sync_selection=True, sync_hover=True, row_height=HEIGHT)
-    columns = [
-        widgets.VBox(
-            [widgets.HTML(f"<b>{name}</b>"), scatter.widget],
-            layout={"flex": "1 1 0", "min_width": "0"},  # else they shrink to nothing
-        )
-        for name, scatter in zip(state.maps, maps, strict=True)
-    ]
-    return widgets.HBox(columns, layout={"overflow": "hidden"})
-
-
-def explore(state: Explorer, colour_by: str = "class") -> Any:
-    """Link the state's maps: hover shows an image; a lasso fills the grid, with counts.
-
-    The selection can be kept under a name, compared with another one, and exported.
-    """
-    import ipywidgets as widgets
-
-    maps = linked_maps(state, colour_by)
-    choices = [*CATEGORIES, *NUMBERS]
-    colour = widgets.Dropdown(options=choices, value=colour_by, description="colour by")
-    hover = widgets.HTML(hover_html(state, None), layout={"min_height": "140px"})
-    legend = widgets.HTML(legend_html(state, colour_by))
-    grid = widgets.HTML(grid_html(state, np.array([], int)))
-    first = maps[0].widget
-
-    def on_colour(change: dict) -> None:
-        for scatter in maps:
-            recolour(state, scatter, change["new"])
-        legend.value = legend_html(state, change["new"])
-
-    def on_hover(change: dict) -> None:
-        hover.value = hover_html(state, change["new"])
-
-    def on_select(change: dict) -> None:
-        grid.value = grid_html(state, positions(change["new"]))
-
-    colour.observe(on_colour, "value")
-    first.observe(on_hover, "hovering")
-    first.observe(on_select, "selection")
-    tools = selection_tools(state, lambda: positions(first.selection))
-    head = widgets.HBox([colour, legend])
-    return widgets.VBox([head, side_by_side(state, maps), hover, tools, grid])
 
 
 def positions(selection: Any) -> np.ndarray:
@@ -204,54 +83,247 @@ def positions(selection: Any) -> np.ndarray:
     return np.asarray([] if selection is None else selection, int)
 
 
-def selection_tools(state: Explorer, selected: Callable[[], np.ndarray]) -> Any:
-    """Make the row that names, keeps and exports a selection."""
-    import ipywidgets as widgets
+class Panel:
+    """Linked maps, and around them what a selection, a click and added files show.
 
-    name = widgets.Text(placeholder="name of the selection")
-    keep = widgets.Button(description="keep")
-    export = widgets.Button(description="export")
-    said = widgets.HTML()
+    Attributes:
+        state: What is explored.
+        widget: All of it, to display.
+        names: Of the maps.
+        maps: The jupyter-scatter maps, anew whenever images are added.
+    """
 
-    def on_keep(_: object) -> None:
+    def __init__(
+        self, state: Explorer, colour_by: str = "class", names: Sequence[str] | None = None
+    ) -> None:
+        import ipywidgets as widgets
+
+        self.state, self.names = state, list(names or state.maps)
+        choices = [*CATEGORIES, *NUMBERS]
+        self.colour = widgets.Dropdown(options=choices, value=colour_by, description="colour by")
+        self.together = widgets.Checkbox(description="zoom together", indent=False)
+        self.legend = widgets.Box(layout={"flex_flow": "row wrap"})
+        self.row = widgets.HBox(layout={"overflow": "hidden"})
+        self.hover = widgets.HTML(explorer_html.hover(state, None), layout={"min_height": "140px"})
+        self.close_up = widgets.HTML("Click a dot to see its image close up.")
+        self.grid = widgets.HTML()
+        self.said = widgets.HTML()
+        for name in ("hover", "close_up", "grid"):  # for style sheets and tests
+            getattr(self, name).add_class(f"explorer-{name.replace('_', '-')}")
+        tools = [self._selection_tools(), self._comparison(), self._adding(), self.said]
+        head = widgets.HBox([self.colour, self.together])
+        self.widget = widgets.VBox(
+            [head, self.legend, self.row, self.hover, *tools, self.close_up, self.grid]
+        )
+        self.colour.observe(lambda _: self._recolour(), "value")
+        self.together.observe(lambda _: self._link_views(), "value")
+        self._draw_maps()
+
+    @property
+    def selected(self) -> np.ndarray:
+        """Positions of the selected images."""
+        return positions(self.maps[0].widget.selection)
+
+    def say(self, action: Callable[[], str]) -> None:
+        """Do something and show what it says, or the message of its error."""
         try:
-            explorer.keep(state, name.value, selected())
-            kept = (f"{key} ({len(value)})" for key, value in state.selections.items())
-            said.value = f"kept: {', '.join(kept)}"
-        except ValueError as error:
-            said.value = str(error)
+            self.said.value = escape(action()).replace("\n", "<br>")
+        except (OSError, ValueError) as error:
+            self.said.value = escape(str(error))
 
-    def on_export(_: object) -> None:
-        folder = build_folder() / "selections" / Path(name.value.strip() or "selection").name
-        try:
-            file = explorer.export(state, selected(), folder)
-            said.value = f"written: {file} and copies of the images"
-        except OSError as error:
-            said.value = str(error)
+    # What is on the maps
 
-    keep.on_click(on_keep)
-    export.on_click(on_export)
-    return widgets.HBox([name, keep, export, said])
+    def _draw_maps(self) -> None:
+        import ipywidgets as widgets
+        import jscatter
+
+        self.maps = linked_maps(self.state, self.colour.value, self.names)
+        jscatter.compose(self.maps, sync_selection=True, sync_hover=True, row_height=HEIGHT)
+        self.row.children = [
+            widgets.VBox(
+                [widgets.HTML(explorer_html.quality(self.state, name)), scatter.widget],
+                layout={"flex": "1 1 0", "min_width": "0"},  # else they shrink to nothing
+            )
+            for name, scatter in zip(self.names, self.maps, strict=True)
+        ]
+        first = self.maps[0].widget
+        first.observe(lambda change: self._on_hover(change["new"]), "hovering")
+        first.observe(lambda _: self._on_select(), "selection")
+        self._draw_legend()
+        self._link_views()
+        self._on_select()
+
+    def _draw_legend(self) -> None:
+        import ipywidgets as widgets
+
+        _, legend = explorer.colours(self.state, self.colour.value)
+        if not legend:
+            self.legend.children = [
+                widgets.HTML(explorer_html.legend(self.state, self.colour.value))
+            ]
+        else:
+            self.legend.children = [
+                piece for name, colour in legend.items() for piece in self._entry(name, colour)
+            ]
+
+    def _entry(self, name: str, colour: str) -> tuple[Any, Any]:
+        """Make one entry of the legend: a dot, and a box that hides the points of its kind."""
+        import ipywidgets as widgets
+
+        dot = widgets.HTML(f'<span style="color: {colour}; font-size: 1.4em">&#9679;</span>')
+        box = widgets.Checkbox(value=True, description=name, indent=False)
+        box.layout.width = "auto"
+        box.observe(lambda _: self._filter(), "value")
+        return dot, box
+
+    def _filter(self) -> None:
+        hidden = [b.description for b in self.legend.children if getattr(b, "value", 1) is False]
+        values = explorer.as_text(self.state, self.colour.value)
+        shown = np.flatnonzero(~values.isin(hidden)) if hidden else None
+        for scatter in self.maps:
+            scatter.filter(shown)
+
+    def _recolour(self) -> None:
+        for scatter in self.maps:
+            scatter.filter(None)
+            recolour(self.state, scatter, self.colour.value)
+        self._draw_legend()
+
+    def _link_views(self) -> None:
+        for scatter in self.maps:
+            scatter.widget.view_sync = f"explorer-{id(self)}" if self.together.value else None
+
+    # What belongs to a point and to a selection
+
+    def _on_hover(self, position: int | None) -> None:
+        self.hover.value = explorer_html.hover(self.state, position)
+
+    def _on_select(self) -> None:
+        selected = self.selected
+        self.grid.value = explorer_html.grid(self.state, selected)
+        if len(selected) == 1:
+            self.close_up.value = explorer_html.close_up(self.state, int(selected[0]))
+
+    def _selection_tools(self) -> Any:
+        import ipywidgets as widgets
+
+        self.name = widgets.Text(placeholder="name of the selection")
+        keep, export = (widgets.Button(description=text) for text in ("keep", "export"))
+        keep.on_click(lambda _: self.say(self._keep))
+        export.on_click(lambda _: self.say(self._export))
+        return widgets.HBox([self.name, keep, export])
+
+    def _keep(self) -> str:
+        explorer.keep(self.state, self.name.value, self.selected)
+        for menu in self.compared:
+            menu.options = list(self.state.selections)
+        kept = (f"{key} ({len(value)})" for key, value in self.state.selections.items())
+        name = self.name.value.strip()
+        return f"kept: {', '.join(kept)}\nin the next cell: explorer.frame(state, {name!r})"
+
+    def _export(self) -> str:
+        folder = build_folder() / "selections" / (Path(self.name.value).name or "selection")
+        file = explorer.export(self.state, self.selected, folder)
+        return f"written: {file} and copies of the images"
+
+    def _comparison(self) -> Any:
+        import ipywidgets as widgets
+
+        kept = list(self.state.selections)
+        self.compared = [widgets.Dropdown(options=kept, layout={"width": "160px"}) for _ in "ab"]
+        button, table = widgets.Button(description="compare"), widgets.HTML()
+
+        def on_compare(_: object) -> None:
+            first, second = (menu.value or "" for menu in self.compared)
+            try:
+                found = explorer.compare(self.state, first, second).reset_index()
+                table.value = explorer_html.spaced(found.to_html(border=0, index=False))
+            except ValueError as error:
+                table.value = escape(str(error))
+
+        button.on_click(on_compare)
+        return widgets.VBox([widgets.HBox([*self.compared, button]), table])
+
+    # Images of one's own
+
+    def _adding(self) -> Any:
+        import ipywidgets as widgets
+
+        dropped = widgets.FileUpload(multiple=True, accept="image/*", description="add images")
+        folder = widgets.Text(placeholder="or a folder, then Enter", continuous_update=False)
+        dropped.observe(lambda change: self.say(lambda: self._add_files(change["new"])), "value")
+        folder.observe(lambda change: self.say(lambda: self._add([change["new"]])), "value")
+        return widgets.HBox([dropped, folder])
+
+    def _add_files(self, files: Sequence[Mapping[str, Any]]) -> str:
+        paths = []
+        for file in files:
+            path = build_folder() / "added" / Path(file["name"]).name
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(file["content"])
+            paths.append(path)
+        return self._add(paths)
+
+    def _add(self, sources: Sequence[Path | str]) -> str:
+        before = len(self.state.errors)
+        added = explorer.add_images(self.state, sources)
+        lines = [f"{len(added)} images added", *self.state.errors[before:]]
+        if len(added):
+            self._draw_maps()
+            for scatter in self.maps:  # what is selected is outlined
+                scatter.widget.selection = added.tolist()
+        return "\n".join(lines)
+
+
+def explore(
+    state: Explorer, colour_by: str = "class", names: Sequence[str] | None = None
+) -> Any:
+    """Link maps of the state, all or some, and show what lies behind their points.
+
+    Pointing at a dot shows its image, a click shows it close up, the lasso fills the grid, with
+    counts. Boxes of the legend hide points. A selection can be kept under a name, compared with
+    another one, and exported; files and folders can be added.
+    """
+    return Panel(state, colour_by, names).widget
 
 
 # One image ---------------------------------------------------------------------------------------
 
 
-def degrade(model: DNADet, image: np.ndarray, name: str = "JPEG", seed: int = 0) -> Any:
-    """Make sliders that degrade an image while its probabilities move."""
+def degrade(
+    model: DNADet,
+    image: np.ndarray,
+    name: str = "JPEG",
+    seed: int = 0,
+    state: Explorer | None = None,
+) -> Any:
+    """Make sliders that degrade an image while its probabilities move.
+
+    Args:
+        model: Attributes.
+        image: uint8 (H, W, 3).
+        name: The degradation to begin with.
+        seed: Of noise and crops.
+        state: If it has maps of the model's, the image's place on the first one is shown.
+    """
     import ipywidgets as widgets
 
     names = [d.name for d in closeup.DEGRADATIONS]
     kind = widgets.Dropdown(options=names, value=name, description="degrade by")
     strength = widgets.SelectionSlider(options=_strengths(name), description="strength")
     result = widgets.HTML()
+    title = next(iter(state.maps), "") if state else ""
+    background = explorer_html.map_picture(state, title) if state and title else None
 
     def draw(_: object = None) -> None:
         chosen = strength.value or None
         changed, found = closeup.degraded(model, image, kind.value, chosen, seed)
+        place = ""
+        if state and background:
+            place = background.at(explorer.moved(state, title, found.embeddings[0]))
         result.value = (
-            f'<div style="display: flex; gap: 16px">{picture(changed, 256)}'
-            f"<div>{bars(found, model.classes)}</div></div>"
+            f'<div style="display: flex; gap: 16px">{explorer_html.picture(changed, 256)}'
+            f"<div>{explorer_html.bars(found, model.classes)}</div>{place}</div>"
         )
 
     def on_kind(change: dict) -> None:

@@ -172,13 +172,15 @@ class DNADet(nn.Module):
         their logits: the vote.
 
         Args:
-            views: For each image, uint8 (V, h, w, 3), all of one h and w.
+            views: For each image, uint8 (V, h, w, 3); those of one h and w run together.
             batch_pixels: Pixels a forward pass, about: what bounds the memory.
 
         Returns:
             Mean embedding over the views (N, 8 * width).
         """
         self.eval()
+        if len({v.shape[1:3] for v in views}) > 1:
+            return torch.cat([self.infer([v], batch_pixels) for v in views])
         device = next(self.classification_head.parameters()).device
         stacked = np.concatenate(list(views))
         batch_size = max(1, batch_pixels // (stacked.shape[1] * stacked.shape[2]))

@@ -13,6 +13,7 @@ import pytest
 from support import write_images
 
 from dnadet_lib.cli import main
+from dnadet_lib.embedding import METHODS
 from dnadet_lib.model import load_model
 from dnadet_lib.zoo import CLASSES
 
@@ -125,12 +126,14 @@ def test_missing_model_is_named(pictures, capsys):
     assert "Traceback" not in error
 
 
-def test_embed_writes_a_table(pictures, checkpoint, tmp_path, capsys):
+def test_embed_writes_a_table(pictures, checkpoint, tmp_path, rng):
+    write_images(pictures, 5, rng)
     out = tmp_path / "e.parquet"
     assert main(["embed", str(pictures), "--model", str(checkpoint), "--out", str(out)]) == 0
     table = pd.read_parquet(out)
+    maps = {f"{method} {axis}" for method in METHODS for axis in "xy"}
     assert set(table.columns) == {
-        "path", "label", "confidence", "unknown_score", "known", "embedding", *CLASSES,
+        "path", "label", "confidence", "unknown_score", "known", "embedding", *CLASSES, *maps,
     }  # fmt: skip
     expected = load_model(checkpoint).attribute(sorted(pictures.glob("*.png")))
     np.testing.assert_allclose(np.stack(table["embedding"]), expected.embeddings, atol=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -10,9 +11,10 @@ import pandas as pd
 import pytest
 from support import write_images
 
-from dnadet_lib import closeup, explorer, explorer_widgets, zoo
+from dnadet_lib import closeup, explorer, explorer_html, explorer_widgets, zoo
 from dnadet_lib.data import ImageSet, read_image
 from dnadet_lib.embedding import place, project
+from dnadet_lib.embedding_file import write_embeddings
 from dnadet_lib.explorer import Explorer
 from dnadet_lib.model import DNADet, InputSpec
 
@@ -134,6 +136,9 @@ def test_selections_are_kept_compared_and_exported(state: Explorer, tmp_path: Pa
     explorer.keep(state, " first ", np.arange(5))
     explorer.keep(state, "second", np.arange(3, 9))
     assert explorer.compare(state, "first", "second").to_numpy().sum() == 11
+    assert explorer.frame(state, "second")["path"].tolist() == [str(p) for p in state.paths[3:9]]
+    with pytest.raises(ValueError, match="no selection 'third': there are first, second"):
+        explorer.compare(state, "first", "third")
     with pytest.raises(ValueError, match="nothing is selected"):
         explorer.keep(state, "third", np.array([], int))
     with pytest.raises(ValueError, match="give the selection a name"):
@@ -171,6 +176,87 @@ def test_figures_of_images(state: Explorer) -> None:
     assert len(drawn.axes) == 8
     corners = explorer.circle((0, 0), 1)
     explorer.figure(state, outline=corners).canvas.draw()
+
+
+# Added images, tables, other checkpoints ---------------------------------------------------------
+
+
+@pytest.fixture
+def another(rng) -> DNADet:
+    """A model of another width, with the same input."""
+    spec = InputSpec(resize=None, patch=32, vote="patches")
+    return DNADet(5, 4, classes=zoo.CLASSES, input=spec).eval()
+
+
+def test_added_images_are_placed_where_their_like_is(state: Explorer, tmp_path: Path) -> None:
+    before, points = len(state), state.maps["PCA"].copy()
+    table = state.table.copy()
+    copy = tmp_path / "mine" / state.paths[7].name
+    copy.parent.mkdir()
+    copy.write_bytes(state.paths[7].read_bytes())
+    (copy.parent / "broken.png").write_text("no image")
+    added = explorer.add_images(state, [copy.parent, tmp_path / "nowhere"])
+    assert added.tolist() == [before]
+    assert len(state.errors) == 2
+    assert "broken.png" in state.errors[1] and "nowhere" in state.errors[0]
+    assert np.array_equal(state.maps["PCA"][:before], points)
+    assert np.allclose(state.maps["PCA"][before], points[7], atol=0.02 * np.ptp(points))
+    pd.testing.assert_frame_equal(state.table.iloc[:before], table)
+    row = state.table.iloc[before]
+    assert (row["class"], row["generator"], row["set-up"]) == ("not labelled", "mine", "added")
+    assert row["predicted"] == table["predicted"][7]
+    assert np.isclose(row["confidence"], table["confidence"][7], atol=1e-5)
+    assert pd.isna(row["named rightly"])  # nobody knows who made it
+    counted = explorer.counts(state, np.array([7, before]))
+    assert counted["images"].tolist() == [1, 1]
+    assert list(explorer.quality(state).index) == ["PCA"]
+    for colour_by in (*explorer.CATEGORIES, *explorer.NUMBERS):
+        explorer.figure(state, colour_by).canvas.draw()
+    assert explorer.add_images(state, [tmp_path / "nowhere"]).size == 0
+
+
+def test_two_checkpoints_have_a_map_each(state: Explorer, another, tmp_path, rng) -> None:
+    explorer.add_checkpoint(state, "another", another)
+    points = explorer.add_map(state, "PCA", checkpoint="another")
+    expected = another.attribute(state.paths).embeddings
+    assert np.allclose(state.embeddings_of("PCA, another"), expected, atol=1e-5)
+    assert np.allclose(points, project(expected, "PCA"), atol=1e-4)
+    assert list(explorer.quality(state).index) == ["PCA", "PCA, another"]
+    explorer.add_images(state, write_images(tmp_path / "new", 2, rng))
+    assert {len(points) for points in state.maps.values()} == {len(state)}
+    assert len(state.embeddings_of("PCA, another")) == len(state)
+    large = DNADet(5, 4, input=InputSpec(resize=None, vote="patches", patch=99))
+    with pytest.raises(ValueError, match="large: .*smaller than a patch of 99x99"):
+        explorer.add_checkpoint(state, "large", large)
+
+
+def test_a_table_of_embeddings_is_opened(state: Explorer, checkpoint, tmp_path, another) -> None:
+    file = tmp_path / "mine.parquet"
+    paths = state.paths[:20]
+    write_embeddings(state.model, paths, file, name=str(checkpoint), methods=("PCA",))
+    opened = explorer.open_table(file)  # with the checkpoint that the file names
+    assert opened.paths == paths
+    assert opened.table["predicted"].tolist() == state.table["predicted"].tolist()[:20]
+    assert opened.table["class"].tolist() == [path.parent.name for path in paths]
+    assert set(opened.maps) == {"PCA"} and opened.errors == []
+    with pytest.raises(ValueError, match="embeddings of 64 numbers, the model's have 32"):
+        explorer.open_table(file, another)
+
+
+def test_images_that_are_gone_keep_their_points(state: Explorer, checkpoint, tmp_path, rng) -> None:
+    paths = write_images(tmp_path / "images", 6, rng)
+    file = tmp_path / "mine.parquet"
+    write_embeddings(state.model, paths, file, name=str(checkpoint), methods=("PCA",))
+    paths[2].unlink()
+    opened = explorer.open_table(file)
+    assert opened.errors == [f"1 images are not where {file} says, such as {paths[2]}"]
+    assert len(opened) == 6
+    panel = explorer_widgets.Panel(opened)
+    panel.maps[0].widget.selection = [1, 2]
+    assert panel.grid.value.count("<img ") == 1
+    assert str(paths[2]) in panel.grid.value
+    panel.maps[0].widget.selection = [2]
+    assert str(paths[2]) in panel.close_up.value
 
 
 # One image ---------------------------------------------------------------------------------------
@@ -212,6 +298,7 @@ def test_closeup_figures(state: Explorer) -> None:
     drawn = closeup.votes_figure(state.model, images, ["a", "b"])
     assert "of patches" in drawn.axes[2].get_title() + drawn.axes[1].get_title()
     closeup.cams_figure(images[0], {"flat": np.zeros((64, 64))}).canvas.draw()
+    closeup.overview_figure(state.model, images[0]).canvas.draw()
     closeup.degradation_figure(state.model, images[0], "noise").canvas.draw()
 
 
@@ -272,6 +359,71 @@ def test_maps_change_colour(state: Explorer, colour_by: str) -> None:
     assert "<b>1 images</b>" in find(box, "HTML")[-1].value
 
 
+def test_the_legend_hides_points(state: Explorer) -> None:
+    panel = explorer_widgets.Panel(state)
+    boxes = {b.description: b for b in find(panel.widget, "Checkbox") if b is not panel.together}
+    assert set(boxes) == set(state.table["class"])
+    boxes["SNGAN"].value = False
+    shown = np.flatnonzero(state.table["class"] != "SNGAN")
+    assert panel.maps[0].widget.filter.tolist() == shown.tolist()
+    boxes["SNGAN"].value = True
+    assert panel.maps[0].widget.filter is None
+    boxes["SNGAN"].value = False
+    panel.colour.value = "set-up"  # other kinds, all of them shown
+    assert panel.maps[0].widget.filter is None
+
+
+def test_one_selected_image_is_shown_close_up(state: Explorer) -> None:
+    panel = explorer_widgets.Panel(state)
+    panel.maps[0].widget.selection = [4]
+    assert panel.close_up.value.count("<img ") == 9
+    assert str(state.paths[4]) in panel.close_up.value
+
+
+def test_kept_selections_are_compared(state: Explorer) -> None:
+    panel = explorer_widgets.Panel(state)
+    (button,) = find(panel.widget, "Button", "compare")
+    button.click()
+    assert any("there are none yet" in html.value for html in find(panel.widget, "HTML"))
+    for name, selected in (("a", [0, 1]), ("b", [2])):
+        panel.maps[0].widget.selection = selected
+        panel.name.value = name
+        find(panel.widget, "Button", "keep")[0].click()
+    first, second = panel.compared
+    first.value, second.value = "a", "b"
+    button.click()
+    assert any("<th>a</th>" in html.value for html in find(panel.widget, "HTML"))
+
+
+def test_dropped_files_and_folders_are_added(state: Explorer, tmp_path: Path, rng) -> None:
+    panel, before = explorer_widgets.Panel(state), len(state)
+    (path,) = write_images(tmp_path / "mine", 1, rng)
+    (upload,) = find(panel.widget, "FileUpload")
+    contents = {"../<b>.png": path.read_bytes(), "bad.png": b"no image"}
+    rest = {"type": "", "size": 0, "last_modified": datetime.now()}
+    files = ({"name": name, "content": content, **rest} for name, content in contents.items())
+    upload.set_trait("value", tuple(files))
+    assert len(state) == before + 1
+    assert panel.selected.tolist() == [before]  # marked on the map, and in the grid
+    assert "<b>1 images</b>" in panel.grid.value
+    assert "1 images added" in panel.said.value and "bad.png" in panel.said.value
+    assert state.paths[before] == explorer_widgets.build_folder() / "added" / "<b>.png"
+    folder = [w for w in find(panel.widget, "Text") if "folder" in w.placeholder][0]
+    folder.value = str(path.parent)
+    assert len(state) == before + 2
+    folder.value = str(tmp_path / "nowhere")
+    assert "nowhere" in panel.said.value and len(state) == before + 2
+
+
+def test_names_are_no_html(state: Explorer) -> None:
+    state.table.loc[0, "generator"] = "<script>x</script>"
+    panel = explorer_widgets.Panel(state)
+    panel.maps[0].widget.selection = [0]
+    panel.maps[0].widget.hovering = 0
+    for html in find(panel.widget, "HTML"):
+        assert "<script>" not in html.value
+
+
 def test_keeping_nothing_says_so(state: Explorer) -> None:
     box = explorer_widgets.explore(state)
     find(box, "Text")[0].value = "empty"
@@ -290,6 +442,17 @@ def test_the_slider_moves_the_probabilities(state: Explorer) -> None:
     find(box, "Dropdown")[0].value = "blur"
     assert result.value == before  # as it is again
     assert [value for _, value in slider.options] == [0, 0.3, 0.5, 0.7, 1.0, 1.5]
+
+
+def test_the_slider_moves_the_point_on_the_map(state: Explorer) -> None:
+    image = read_image(state.paths[0])
+    box = explorer_widgets.degrade(state.model, image, state=state)
+    (slider,), (result,) = find(box, "SelectionSlider"), find(box, "HTML")
+    background = explorer_html.map_picture(state, "PCA")
+    for strength in (0, 50):
+        slider.value = strength
+        embedding = closeup.degraded(state.model, image, "JPEG", strength or None)[1].embeddings[0]
+        assert background.at(explorer.moved(state, "PCA", embedding))[-200:] in result.value
 
 
 def test_grad_cam_of_a_chosen_layer(state: Explorer) -> None:
