@@ -4,7 +4,8 @@ import runpy
 import sys
 from pathlib import Path
 
-SPEED = Path(__file__).parents[1] / "benchmarks" / "speed.py"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+SPEED, EXPLORER = BENCHMARKS / "speed.py", BENCHMARKS / "explorer.py"
 
 
 def test_speed_prints_a_ratio_for_every_choice(monkeypatch, capsys):
@@ -14,3 +15,14 @@ def test_speed_prints_a_ratio_for_every_choice(monkeypatch, capsys):
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][1:]
     assert len(rows) == 4
     assert all(float(row.split("|")[-2]) > 0 for row in rows)
+
+
+def test_the_explorers_figures_are_printed(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [str(EXPLORER), "--points", "60"])
+    runpy.run_path(str(EXPLORER), run_name="__main__")
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    assert [row.split(": ")[1].split(" (")[0] for row in rows] == [
+        "open, until shown", "lasso", "point at a dot", "click",
+        "slider to probabilities and place", "peak memory",
+    ]  # fmt: skip
+    assert all(float(row.split("|")[-2]) >= 0 for row in rows)
