@@ -58,6 +58,7 @@ CANDIDATES = {  # what else might have become the pocket preset
     "pocket, patches of 32": SMALLER,
     "pocket, enlarged 2x": ENLARGED,
     "pocket, enlarged 2x, no jittered generators": replace(ENLARGED, jittered=False),
+    "pocket, recoloured": replace(pocket, recoloured=True),
     "pocket, no contrast": replace(pocket, contrast=False),
     "pocket, no turns": replace(pocket, flips=False),
     "pocket, no jittered generators": replace(pocket, jittered=False),

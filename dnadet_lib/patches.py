@@ -65,6 +65,17 @@ def random_turns(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.stack([image[:, ::-1] if rng.random() < 0.5 else image for image in turned])
 
 
+def random_colours(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Swap the channels of each uint8 image (B, H, W, 3) at random, and invert each one or not.
+
+    No grey level is lost or rounded, so that traces stay while the content looks another.
+    """
+    order = rng.permuted(np.tile(np.arange(3), (len(images), 1)), axis=1)
+    swapped = np.take_along_axis(images, order[:, None, None, :], axis=3)
+    inverted = rng.random((len(images), 1, 1, 3)) < 0.5
+    return np.where(inverted, 255 - swapped, swapped)
+
+
 def grid_corners(
     height: int, width: int, patch: int, max_per_side: int = 8, density: int = 2
 ) -> list[tuple[int, int]]:

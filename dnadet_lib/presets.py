@@ -33,6 +33,7 @@ class Preset:
         transform_size: Pre-training: side of the crop that is transformed, in pixels.
         double_softmax: The release's fault: softmax before cross-entropy.
         flips: Whether images are mirrored and turned at random before patches are cut.
+        recoloured: Whether the channels of images are swapped and inverted at random.
         jittered: Whether the zoo's training images are joined by those of generators with noise on
             their weights.
     """
@@ -58,6 +59,7 @@ class Preset:
     double_softmax: bool = False
     flips: bool = False
     jittered: bool = False
+    recoloured: bool = False
 
     def settings(self) -> str:
         """Write the fields that are not the defaults, so that a new field leaves it as it is."""

@@ -19,7 +19,7 @@ from dnadet_lib.data import balanced_batches
 from dnadet_lib.files import atomic_path
 from dnadet_lib.losses import AutomaticWeightedLoss, SupConLoss, classification_loss
 from dnadet_lib.model import DNADet, ProjectionHead, save_model
-from dnadet_lib.patches import normalise, random_patches, random_turns, resize
+from dnadet_lib.patches import normalise, random_colours, random_patches, random_turns, resize
 from dnadet_lib.presets import Preset
 from dnadet_lib.transforms import Transformation, image_transformations
 
@@ -100,6 +100,8 @@ def cut_views(images: np.ndarray, preset: Preset, rng: np.random.Generator) -> n
     spec = preset.input
     if preset.flips:
         images = random_turns(images, rng)
+    if preset.recoloured:
+        images = random_colours(images, rng)
     for side in (spec.resize_first, spec.resize):
         if side is not None:
             images = np.stack([resize(image, side, spec.resize_filter) for image in images])
