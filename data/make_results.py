@@ -36,6 +36,7 @@ from dnadet_lib.evaluation import (
     Predictions,
     drawn_together,
     embed_images,
+    image_features,
     markdown_table,
     origins,
     predict,
@@ -45,7 +46,7 @@ from dnadet_lib.files import atomic_path
 from dnadet_lib.intervals import mean_interval, mean_of_setups
 from dnadet_lib.methods import REFERENCE, all_methods, make_method
 from dnadet_lib.model import DNADet, load_model
-from dnadet_lib.open_set import open_set_table, unknown_scores
+from dnadet_lib.open_set import block_table, open_set_table, unknown_scores
 from dnadet_lib.paths import build_folder
 from dnadet_lib.position import INNER, compare_labels, generated, mean_maps, study_table
 from dnadet_lib.robustness import DEGRADATIONS, accuracy_curves
@@ -67,6 +68,7 @@ CENTRE = (2, 2)
 POSITION_IMAGES = {"train": 1000, "test": 300}  # a generator
 SEEDS = (0, 1, 2, 3)
 ROBUSTNESS_IMAGES = 200  # a generator
+BLOCK_IMAGES = 100  # a generator
 PANELS = {d.name: d.unit + "\n(a pre-training class)" * d.pretrained for d in DEGRADATIONS}
 WITH_PATCHES = "high-pass, all"  # the top of the ladder
 GUARD = "nearest neighbours"  # the score that `attribute` refuses images by
@@ -120,25 +122,33 @@ def unknown() -> None:
     """Score unknown architectures against unseen instances of known ones."""
     model = load_model(MODEL)
     tables, refused = [], []
-    for split, setups in {"dev": ("dev",), "test": CHANGED}.items():
-        known = [predict(model, load_setup(setup)) for setup in setups]
-        if split == "test":  # the changed generators bring no photographs
-            closed = load_setup("closed")
-            real = np.flatnonzero(closed.labels == CLASSES.index("Real"))
-            known.append(predict(model, closed.take(real)))
-        images = load_setup("unknown", split)
-        embeddings = np.concatenate([p.embeddings for p in known])
-        correct = np.concatenate([p.correct for p in known])
-        scores = unknown_scores(model, embeddings)
-        others = unknown_scores(model, embed_images(model, images.paths))
+    for split in ("dev", "test"):
+        known, images = instances(split), load_setup("unknown", split)
+        features = image_features(model, known.paths)
+        correct = model.probabilities(features.embeddings).argmax(dim=1).numpy() == known.labels
+        scores = unknown_scores(model, features)
+        others = unknown_scores(model, image_features(model, images.paths))
         names = np.array(images.sources)
         tables.append(open_set_table(scores, correct, others, names).assign(split=split))
         every = np.concatenate([others[GUARD], scores[GUARD]])
-        whose = np.concatenate([names, *(origins(p.sources) for p in known)])
+        whose = np.concatenate([names, origins(np.array(known.sources))])
         means = pd.Series(every > model.threshold).groupby(whose).mean()
         refused.append(pd.DataFrame({"split": split, "generator": means.index, "refused": means}))
+    train, known = load_setup("closed", "train"), first_of_each(instances("dev"), BLOCK_IMAGES)
+    save_table(block_table(model, train, known, load_setup("unknown", "dev")), "unknown_blocks")
     save_table(pd.concat(tables), "unknown")
     save_table(pd.concat(refused), "refused")
+
+
+def instances(split: str) -> ImageSet:
+    """Unseen instances of known architectures, and photographs."""
+    if split == "dev":
+        return load_setup("dev")
+    closed = load_setup("closed")  # the changed generators bring no photographs
+    known = closed.take(np.flatnonzero(closed.labels == CLASSES.index("Real")))
+    for setup in CHANGED:
+        known = known.joined(load_setup(setup).with_classes(known.classes))
+    return known
 
 
 def at_temperature(model: DNADet, predictions: Predictions, temperature: float) -> np.ndarray:

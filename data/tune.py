@@ -24,7 +24,7 @@ import torch
 from dnadet_lib.data import ImageSet
 from dnadet_lib.files import atomic_path
 from dnadet_lib.fingerprints import DENOISERS
-from dnadet_lib.methods import PRETRAINED, make_method, networks, tuned_as
+from dnadet_lib.methods import PRETRAINED, PROBE, make_method, networks, tuned_as
 from dnadet_lib.paths import build_folder
 from dnadet_lib.presets import pocket
 from dnadet_lib.stages import training_data
@@ -47,21 +47,23 @@ GRIDS = {
     "residual correlation": grid(denoiser=tuple(DENOISERS)),
     "DCT regression": grid(high_pass=FRONT_END, C=(1e-4, 1e-3)),
     "DCT-CNN": grid(high_pass=FRONT_END, learning_rate=RATES),
-    "AttNet": grid(high_pass=FRONT_END, learning_rate=RATES, width=(8,), epochs=(4,)),
+    "AttNet": grid(high_pass=(True,), learning_rate=RATES, width=(8,), epochs=(4,)),
+    PROBE: grid(checkpoint=tuple(PRETRAINED.values()), block=(3, 4, 5)),
     **{name: grid(learning_rate=RATES) for name in networks() if tuned_as(name) == name},
 }
 
 
-SMALLER = replace(pocket, patches=4, input=replace(pocket.input, patch=32))
-ENLARGED = replace(pocket, input=replace(pocket.input, resize=128, vote="whole"))  # a quarter seen
+FAST = replace(pocket, learning_rate=1e-3)  # what the candidates are compared with
+SMALLER = replace(FAST, patches=4, input=replace(pocket.input, patch=32))
+ENLARGED = replace(FAST, input=replace(pocket.input, resize=128, vote="whole"))  # a quarter seen
 CANDIDATES = {  # what else might have become the pocket preset
     "pocket, patches of 32": SMALLER,
     "pocket, enlarged 2x": ENLARGED,
     "pocket, enlarged 2x, no jittered generators": replace(ENLARGED, jittered=False),
-    "pocket, recoloured": replace(pocket, recoloured=True),
-    "pocket, no contrast": replace(pocket, contrast=False),
-    "pocket, no turns": replace(pocket, flips=False),
-    "pocket, no jittered generators": replace(pocket, jittered=False),
+    "pocket, recoloured": replace(FAST, recoloured=True),
+    "pocket, no contrast": replace(FAST, contrast=False),
+    "pocket, no turns": replace(FAST, flips=False),
+    "pocket, no jittered generators": replace(FAST, jittered=False),
 }
 
 

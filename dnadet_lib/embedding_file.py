@@ -11,14 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import torch
 
 from dnadet_lib.embedding import FIT_AT_MOST, METHODS, place, project
 from dnadet_lib.files import atomic_path
-from dnadet_lib.model import DNADet
+from dnadet_lib.model import DNADet, Features
 
 BATCH = 100  # images decoded at a time
 ROWS = 2_000  # placed on the maps at a time
+SCORE = "unknown_score"  # the column of unknown scores
 NEEDED = ("path", "embedding")
 
 
@@ -30,6 +30,7 @@ class EmbeddingFile:
         model: The checkpoint that it names, or "".
         paths: (N,) image files.
         embeddings: float32 (N, D).
+        scores: float32 (N,) unknown scores, NaN where there is none.
         maps: Method -> float32 (N, 2).
         errors: What was left out, and why.
     """
@@ -37,6 +38,7 @@ class EmbeddingFile:
     model: str
     paths: list[Path]
     embeddings: np.ndarray
+    scores: np.ndarray
     maps: dict[str, np.ndarray]
     errors: list[str]
 
@@ -101,7 +103,7 @@ def _write_rows(
 ) -> tuple[int, list[str]]:
     """Write what the model says of every image that can be read."""
     kinds = {"path": pa.string(), "label": pa.string(), "confidence": pa.float32(),
-             "unknown_score": pa.float32(), "known": pa.bool_(),
+             SCORE: pa.float32(), "known": pa.bool_(),
              **dict.fromkeys(model.classes, pa.float32()),
              "embedding": pa.list_(pa.float32(), model.embedding_size)}  # fmt: skip
     schema = pa.schema(list(kinds.items()), {"model": name})
@@ -122,10 +124,11 @@ def _write_rows(
 
 
 def _rows(
-    model: DNADet, features: torch.Tensor, paths: list[str], schema: pa.Schema
+    model: DNADet, features: Features, paths: list[str], schema: pa.Schema
 ) -> pa.RecordBatch:
-    probabilities = model.probabilities(features).cpu().numpy()
-    scores = model.unknown_score(features).cpu().numpy()
+    probabilities = model.probabilities(features.embeddings).cpu().numpy()
+    scores = model.unknown_score(features.traces).cpu().numpy()
+    embeddings = features.embeddings.cpu().numpy()
     columns = [
         paths,
         [model.classes[k] for k in probabilities.argmax(axis=1)],
@@ -133,7 +136,7 @@ def _rows(
         pa.array(scores, from_pandas=True),  # NaN, where the checkpoint has no score, is null
         ~(scores > model.threshold),
         *probabilities.T,
-        pa.FixedSizeListArray.from_arrays(features.cpu().numpy().ravel(), model.embedding_size),
+        pa.FixedSizeListArray.from_arrays(embeddings.ravel(), model.embedding_size),
     ]
     return pa.record_batch(
         [pa.array(c) if not isinstance(c, pa.Array) else c for c in columns], schema=schema
@@ -183,7 +186,8 @@ def read_embeddings(file: Path) -> EmbeddingFile:
         if missing := [name for name in NEEDED if name not in names]:
             raise ValueError(f"no column {missing[0]!r}: `dnadet embed` writes it")
         methods = [m for m in METHODS if f"{m} x" in names and f"{m} y" in names]
-        plain = ["path", *(f"{m} {axis}" for m in methods for axis in "xy")]
+        scored = [SCORE] if SCORE in names else []
+        plain = ["path", *scored, *(f"{m} {axis}" for m in methods for axis in "xy")]
         table = parquet.read(plain)
         embeddings = np.concatenate(list(_matrices(parquet)))
     except (pa.ArrowException, ValueError) as error:
@@ -193,6 +197,9 @@ def read_embeddings(file: Path) -> EmbeddingFile:
         for m in methods
     }
     paths = [Path(path) for path in table.column("path").to_pylist()]
+    scores = np.full(len(paths), np.nan, np.float32)
+    if scored:  # null, where the checkpoint has no score, is NaN
+        scores = table.column(SCORE).to_numpy().astype(np.float32)
     good = np.isfinite(embeddings).all(axis=1)
     for points in maps.values():
         good &= np.isfinite(points).all(axis=1)
@@ -201,11 +208,12 @@ def read_embeddings(file: Path) -> EmbeddingFile:
         row = int(np.flatnonzero(~good)[0])
         errors.append(f"{file}: {int((~good).sum())} rows are not finite, such as {paths[row]}")
         paths = [path for path, kept in zip(paths, good, strict=True) if kept]
-        embeddings, maps = embeddings[good], {m: points[good] for m, points in maps.items()}
+        embeddings, scores = embeddings[good], scores[good]
+        maps = {m: points[good] for m, points in maps.items()}
     if not paths:
         raise ValueError(f"{file}: not a table of embeddings: no row holds finite numbers")
     model = (parquet.schema_arrow.metadata or {}).get(b"model", b"").decode()
-    return EmbeddingFile(model, paths, embeddings, maps, errors)
+    return EmbeddingFile(model, paths, embeddings, scores, maps, errors)
 
 
 def _matrices(parquet: pq.ParquetFile) -> Iterator[np.ndarray]:

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from sklearn.metrics import confusion_matrix, f1_score, recall_score
 
 from dnadet_lib.data import ImageSet
 from dnadet_lib.files import atomic_path
 from dnadet_lib.intervals import mean_interval
-from dnadet_lib.model import DNADet
+from dnadet_lib.model import DNADet, Features, join_features
 
 BOOTSTRAPS = 1000
 BATCH = 100  # images decoded at a time
@@ -52,11 +51,11 @@ class Predictions:
         return self.predicted == self.truth
 
 
-def embed_images(model: DNADet, images: Sequence[Path | np.ndarray]) -> np.ndarray:
-    """Embed images, in batches: (N, D).
+def image_features(model: DNADet, images: Sequence[Path | np.ndarray]) -> Features:
+    """Make the features of images, in batches.
 
     Args:
-        model: Embeds.
+        model: Makes them.
         images: Files, or uint8 arrays (H, W, 3).
 
     Raises:
@@ -65,7 +64,12 @@ def embed_images(model: DNADet, images: Sequence[Path | np.ndarray]) -> np.ndarr
     """
     chunks = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
     parts = [model.infer([model.views_of(image) for image in chunk]) for chunk in chunks]
-    return torch.cat(parts).cpu().numpy()
+    return join_features(parts)
+
+
+def embed_images(model: DNADet, images: Sequence[Path | np.ndarray]) -> np.ndarray:
+    """Embed images, in batches: (N, D). Errors are those of `image_features`."""
+    return image_features(model, images).embeddings.cpu().numpy()
 
 
 def predict(model: DNADet, images: ImageSet) -> Predictions:
@@ -78,15 +82,13 @@ def predict(model: DNADet, images: ImageSet) -> Predictions:
         ValueError: an image is smaller than a patch, or its class is none of the model's.
     """
     images = images.with_classes(model.classes)
-    embeddings = embed_images(model, images.paths)
-    device = next(model.parameters()).device
-    features = torch.from_numpy(embeddings).to(device)
+    features = image_features(model, images.paths)
     sources = images.sources or [images.classes[k] for k in images.labels]
     return Predictions(
         images.labels,
-        model.probabilities(features).cpu().numpy(),
-        embeddings,
-        model.unknown_score(features).cpu().numpy(),
+        model.probabilities(features.embeddings).cpu().numpy(),
+        features.embeddings.cpu().numpy(),
+        model.unknown_score(features.traces).cpu().numpy(),
         np.array(sources),
         images.classes,
     )

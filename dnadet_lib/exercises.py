@@ -90,22 +90,22 @@ def _top_two(answer: Answer) -> str:
 
 def _unknown_score(answer: Answer) -> str:
     rng = np.random.default_rng(7)
-    references, embedding = rng.normal(1, 1, (20, 4)), rng.normal(1, 1, 4)
-    lengths = np.linalg.norm(references, axis=1) * np.linalg.norm(embedding)
-    cosines = references @ embedding / lengths
-    nearest = 1 - np.sort(cosines)[::-1][:5]
+    scales = np.array([0.1, 1, 5, 20])
+    references, traces = scales * rng.normal(1, 1, (20, 4)), scales * rng.normal(1, 1, 4)
+    plain = np.sort(np.sqrt(np.mean((references - traces) ** 2, axis=1)))
+    steps = (references - traces) / references.std(axis=0)
+    distances = np.sort(np.sqrt(np.mean(steps**2, axis=1)))
+    nearest = distances[:5]
     hints = {
-        "Divide the scalar products by the lengths of both vectors.":
-            1 - np.sort(references @ embedding)[::-1][:5].mean(),
-        "This is the mean cosine. A distance is 1 minus it.": 1 - nearest.mean(),
-        "These are the farthest ones.": 1 - np.sort(cosines)[:5].mean(),
+        "Divide every channel by its standard deviation over the references.": plain[:5].mean(),
+        "Take the mean over channels, not the sum, before the root.": 2 * nearest.mean(),
+        "These are mean squares. Take the root.": np.mean(nearest**2),
+        "These are the farthest ones.": distances[-5:].mean(),
         "This is the sum. Take the mean.": nearest.sum(),
-        "This is the mean over all references. Take the k nearest.": 1 - cosines.mean(),
-        "This is a straight-line distance. The score uses the cosine.":
-            np.sort(np.linalg.norm(references - embedding, axis=1))[:5].mean(),
-    }  # fmt: skip
-    what = "For 20 reference vectors and k = 5"
-    return _compare_with_hints(answer(embedding, references, 5), nearest.mean(), what, hints)
+        "This is the mean over all references. Take the k nearest.": distances.mean(),
+    }
+    what = "For 20 references of 4 channels and k = 5"
+    return _compare_with_hints(answer(traces, references, 5), nearest.mean(), what, hints)
 
 
 def _two_spectra(answer: Answer) -> str:

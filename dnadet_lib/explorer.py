@@ -16,10 +16,12 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.path import Path as Outline
+from torch import Tensor
 
 from dnadet_lib.data import ImageSet, list_images
 from dnadet_lib.embedding import FIT_AT_MOST, map_quality, nearest_to, place, project
 from dnadet_lib.embedding_file import read_embeddings
+from dnadet_lib.evaluation import embed_images
 from dnadet_lib.explorer_figures import (
     CATEGORIES,
     NOT_LABELLED,
@@ -31,7 +33,7 @@ from dnadet_lib.explorer_figures import (
     selection_figure,
 )
 from dnadet_lib.files import atomic_path
-from dnadet_lib.model import DNADet, load_model
+from dnadet_lib.model import DNADet, Features, join_features, load_model
 from dnadet_lib.paths import build_folder
 
 BATCH = 100  # images decoded at a time
@@ -90,29 +92,31 @@ def open_images(model: DNADet, sets: Mapping[str, ImageSet]) -> Explorer:
     rows, paths, embedded, errors = [], [], [], []
     for setup, images in sets.items():
         sources = images.sources or [images.classes[k] for k in images.labels]
-        kept, embeddings, failures = embed_readable(model, images.paths)
-        embedded.append(embeddings)
+        kept, features, failures = read_features(model, images.paths)
+        embedded.append(features)
         errors += failures
         paths += [images.paths[i] for i in kept]
         rows += [(images.classes[images.labels[i]], origin(sources[i]), setup) for i in kept]
     if not rows:
         raise ValueError(f"no image to explore: {errors[0] if errors else 'the sets are empty'}")
-    embeddings = np.concatenate(embedded)
+    features = join_features(embedded)
     table = pd.DataFrame(rows, columns=["class", "generator", "set-up"])
-    probabilities = _describe(model, table, embeddings)
+    scores = model.unknown_score(features.traces)
+    probabilities = _describe(model, table, features.embeddings, scores)
+    embeddings = features.embeddings.cpu().numpy()
     return Explorer(model, paths, table, embeddings, probabilities, errors=errors)
 
 
-def embed_readable(
-    model: DNADet, paths: Sequence[Path]
-) -> tuple[list[int], np.ndarray, list[str]]:
-    """Embed the images that can be read, in batches.
+def read_features(model: DNADet, paths: Sequence[Path]) -> tuple[list[int], Features, list[str]]:
+    """Make the features of the images that can be read, in batches.
 
     Returns:
-        Their positions, their embeddings (M, D), and a line for each other file.
+        Their positions, their features, and a line for each other file.
     """
     kept, errors = [], []
-    embedded = [np.empty((0, model.embedding_size), np.float32)]
+    device = next(model.parameters()).device
+    nothing = torch.empty(0, model.embedding_size), model.reference[:0]
+    embedded = [Features(*(tensor.to(device) for tensor in nothing))]
     for start in range(0, len(paths), BATCH):
         views = []
         for i in range(start, min(start + BATCH, len(paths))):
@@ -123,8 +127,8 @@ def embed_readable(
                 continue
             kept.append(i)
         if views:
-            embedded.append(model.infer(views).cpu().numpy())
-    return kept, np.concatenate(embedded), errors
+            embedded.append(model.infer(views))
+    return kept, join_features(embedded), errors
 
 
 def origin(source: str) -> str:
@@ -132,11 +136,12 @@ def origin(source: str) -> str:
     return "/".join(source.split("/")[:2]) if source.startswith("real/") else source
 
 
-def _describe(model: DNADet, table: pd.DataFrame, embeddings: np.ndarray) -> np.ndarray:
+def _describe(
+    model: DNADet, table: pd.DataFrame, embeddings: Tensor, unknown_scores: Tensor
+) -> np.ndarray:
     """Add what the model says to the table; return the probabilities."""
-    features = torch.from_numpy(embeddings).to(next(model.parameters()).device)
-    probabilities = model.probabilities(features).cpu().numpy()
-    scores = model.unknown_score(features).cpu().numpy()
+    probabilities = model.probabilities(embeddings).cpu().numpy()
+    scores = unknown_scores.cpu().numpy()
     table["predicted"] = [model.classes[k] for k in probabilities.argmax(axis=1)]
     table["confidence"] = probabilities.max(axis=1)
     right = (table["predicted"] == table["class"]).astype("boolean")
@@ -174,7 +179,9 @@ def open_table(file: Path | str, model: DNADet | None = None) -> Explorer:
         errors.append(f"{len(gone)} images are not where {file} says, such as {gone[0]}")
     folders = [path.parent.name for path in read.paths]
     table = pd.DataFrame({"class": folders, "generator": folders, "set-up": Path(file).stem})
-    probabilities = _describe(model, table, read.embeddings)
+    device = next(model.parameters()).device
+    known = (torch.from_numpy(values).to(device) for values in (read.embeddings, read.scores))
+    probabilities = _describe(model, table, *known)
     return Explorer(
         model, read.paths, table, read.embeddings, probabilities, maps=read.maps, errors=errors
     )
@@ -200,16 +207,18 @@ def add_images(state: Explorer, sources: Iterable[Path | str], name: str = "adde
             paths += list_images(source)
         except (OSError, ValueError) as error:
             state.errors.append(str(error))
-    kept, embeddings, errors = embed_readable(state.model, paths)
+    kept, features, errors = read_features(state.model, paths)
     state.errors += errors
     paths = [paths[i] for i in kept]
     if not paths:
         return np.array([], int)
     folders = [path.resolve().parent.name for path in paths]
     table = pd.DataFrame({"class": NOT_LABELLED, "generator": folders, "set-up": name})
-    probabilities = _describe(state.model, table, embeddings)
+    scores = state.model.unknown_score(features.traces)
+    probabilities = _describe(state.model, table, features.embeddings, scores)
+    embeddings = features.embeddings.cpu().numpy()
     others = {
-        checkpoint: (model, embed_readable(model, paths)[1])
+        checkpoint: (model, embed_images(model, paths))
         for checkpoint, (model, _) in state.others.items()
     }
     for title, points in state.maps.items():
@@ -233,10 +242,10 @@ def add_checkpoint(state: Explorer, name: str, model: DNADet) -> None:
     Raises:
         ValueError: the checkpoint cannot take one of the images; its file is named.
     """
-    kept, embeddings, errors = embed_readable(model, state.paths)
-    if len(kept) < len(state):
-        raise ValueError(f"{name}: {errors[0]}")
-    state.others[name] = model, embeddings
+    try:
+        state.others[name] = model, embed_images(model, state.paths)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 # Maps --------------------------------------------------------------------------------------------

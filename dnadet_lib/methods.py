@@ -5,7 +5,7 @@ pre-training on transformations, patches, the contrastive loss, learned loss wei
 trained as the `rung` preset says, but for what its name says, and for settings that did best on the
 dev generators (`data/results/tuning.csv`, made by `data/tune.py`). Beside the ladder stands the
 `pocket` preset: whole images, mirrored and turned, and images of the training generators with noise
-on their weights.
+on their weights; and a linear probe of the pre-trained network, for which no weight is trained.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pandas as pd
 from sklearn.base import ClassifierMixin
 
 from dnadet_lib.baselines import DCTCNN, AttNet, DCTRegression, ResidualCorrelation
+from dnadet_lib.linear_probe import LinearProbe
 from dnadet_lib.paths import data_folder
 from dnadet_lib.presets import Preset, pocket, rung
 from dnadet_lib.suite import Method, baseline, network
@@ -30,6 +31,8 @@ RIVALS: dict[str, Callable[..., ClassifierMixin]] = {
     "DCT-CNN": DCTCNN,
     "AttNet": AttNet,
 }
+PROBE = "pre-trained features, LDA"  # pre-training and a linear classifier, nothing else
+TIE = 0.01  # of dev accuracy
 JITTERED_RIVAL = "DCT-CNN, jittered generators"  # it learns from what the pocket row learns from
 
 
@@ -71,7 +74,7 @@ def make_method(name: str, settings: dict | None = None) -> Method:
 
     Args:
         name: Of the row.
-        settings: Of a rival's constructor or a rung's preset; those that did best by default.
+        settings: Of an estimator's constructor or a rung's preset; those that did best by default.
 
     Raises:
         ValueError: no such row.
@@ -80,6 +83,8 @@ def make_method(name: str, settings: dict | None = None) -> Method:
     settings = best_settings().get(tuned_as(name), {}) if settings is None else settings
     if name in RIVALS:
         return baseline(name, RIVALS[name](**settings))
+    if name == PROBE:
+        return baseline(name, LinearProbe(**settings))
     if name == JITTERED_RIVAL:
         return replace(baseline(name, DCTCNN(**settings)), jittered=True)
     rows = networks()
@@ -102,14 +107,19 @@ def tuned_as(name: str) -> str:
 
 def all_methods() -> list[str]:
     """Name every row of the table, in order."""
-    return [*RIVALS, JITTERED_RIVAL, *networks()]
+    return [*RIVALS, JITTERED_RIVAL, PROBE, *networks()]
 
 
 def best_settings() -> dict[str, dict]:
-    """Read which settings did best on the dev generators, by row; the first one on ties."""
+    """Read which settings did best on the dev generators, by row.
+
+    One training seed tells no less than a point apart, so the first one within a point of the best
+    is taken.
+    """
     path = data_folder() / "results" / "tuning.csv"
     if not path.is_file():
         return {}
     table = pd.read_csv(path)
-    best = table.loc[table.groupby("method")["dev accuracy"].idxmax()]
+    most = table.groupby("method")["dev accuracy"].transform("max")
+    best = table[table["dev accuracy"] > most - TIE].drop_duplicates("method")
     return {row.method: json.loads(row.setting) for row in best.itertuples()}

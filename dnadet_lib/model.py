@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from dnadet_lib.files import atomic_path
 from dnadet_lib.patches import grid_patches, normalise, resize
 from dnadet_lib.paths import data_folder
 
+TRACE_BLOCK = 2  # of `main`: what tells unknown architectures best on the dev generators
 DROPPED_KEYS = ("projection_head.",)  # used in training only
 
 
@@ -87,8 +89,8 @@ class Attribution:
         probabilities: float (N, K), calibrated by the checkpoint's temperature.
         labels: The most probable class of each image.
         embeddings: float (N, 8 * width), mean over the image's patches.
-        unknown_scores: (N,) cosine distance to the nearest training embeddings, or NaN where the
-            checkpoint holds none. High means: unlike anything the model was trained on.
+        unknown_scores: (N,) distance to the nearest training images in an early block, or NaN where
+            the checkpoint holds none. High means: unlike anything the model was trained on.
         known: (N,) whether the score is under the threshold that was chosen on dev generators.
     """
 
@@ -99,6 +101,18 @@ class Attribution:
     known: np.ndarray
 
 
+class Features(NamedTuple):
+    """What the network makes of N images, each the mean over an image's patches.
+
+    Attributes:
+        embeddings: (N, 8 * width), of the last block: what the classifier sees.
+        traces: (N, C), of an early block: what the unknown score goes by.
+    """
+
+    embeddings: Tensor
+    traces: Tensor
+
+
 class DNADet(nn.Module):
     """DNA-Det: four stages of two convolutions, average pooling, dropout, a linear classifier.
 
@@ -107,6 +121,8 @@ class DNADet(nn.Module):
         input: How images are prepared.
         temperature: Divides the logits before softmax, fitted on dev generators.
         threshold: Unknown score above which an image is outside what the model knows.
+        reference: (M, C) traces of training images, which the unknown score goes by.
+        trace_block: Number of the block of `main` whose features are the traces.
 
     Source:
         Yang et al. 2022, section 4.2; parameter names follow its public release.
@@ -129,6 +145,7 @@ class DNADet(nn.Module):
             raise ValueError(f"{len(self.classes)} class names given for {num_classes} classes")
         self.input = input or InputSpec()
         self.temperature, self.threshold = 1.0, float("inf")
+        self.trace_block = TRACE_BLOCK
         channels = [3] + [width * 2**stage for stage in range(4) for _ in range(2)]
         self.high_pass = HighPass() if self.input.high_pass else nn.Identity()
         self.main = nn.Sequential(
@@ -137,7 +154,8 @@ class DNADet(nn.Module):
         self.classification_head = nn.Sequential(
             nn.Dropout(0.2), nn.Linear(channels[-1], num_classes)
         )
-        self.register_buffer("reference", torch.empty(0, channels[-1]), persistent=False)
+        traces = channels[TRACE_BLOCK + 1]
+        self.register_buffer("reference", torch.empty(0, traces), persistent=False)
 
     @property
     def embedding_size(self) -> int:
@@ -147,6 +165,12 @@ class DNADet(nn.Module):
     def embed(self, images: Tensor) -> Tensor:
         """Map normalised images (B, 3, H, W) to pooled features (B, 8 * width)."""
         return self.main(self.high_pass(images)).mean(dim=(2, 3))
+
+    def features(self, images: Tensor) -> Features:
+        """Map normalised images (B, 3, H, W) to pooled features of the last and an early block."""
+        early = self.main[: self.trace_block + 1](self.high_pass(images))
+        late = self.main[self.trace_block + 1 :](early)
+        return Features(late.mean(dim=(2, 3)), early.mean(dim=(2, 3)))
 
     def forward(self, images: Tensor) -> Tensor:
         """Map normalised images (B, 3, H, W) to logits (B, K)."""
@@ -165,8 +189,8 @@ class DNADet(nn.Module):
         return grid_patches(image, self.input.patch)
 
     @torch.no_grad()
-    def infer(self, views: Sequence[np.ndarray], batch_pixels: int = 2**18) -> Tensor:
-        """Embed the views of N images, in one stream of batches.
+    def infer(self, views: Sequence[np.ndarray], batch_pixels: int = 2**18) -> Features:
+        """Make the features of N images' views, in one stream of batches.
 
         The classifier is linear, so the mean embedding of an image's patches gives the mean of
         their logits: the vote.
@@ -176,20 +200,25 @@ class DNADet(nn.Module):
             batch_pixels: Pixels a forward pass, about: what bounds the memory.
 
         Returns:
-            Mean embedding over the views (N, 8 * width).
+            Means over the views of each image.
         """
         self.eval()
         if len({v.shape[1:3] for v in views}) > 1:
-            return torch.cat([self.infer([v], batch_pixels) for v in views])
+            return join_features([self.infer([v], batch_pixels) for v in views])
         device = next(self.classification_head.parameters()).device
         stacked = np.concatenate(list(views))
         batch_size = max(1, batch_pixels // (stacked.shape[1] * stacked.shape[2]))
         chunks = [
-            self.embed(normalise(torch.from_numpy(part).to(device)))
+            self.features(normalise(torch.from_numpy(part).to(device)))
             for part in np.array_split(stacked, -(-len(stacked) // batch_size))
         ]
-        means = [e.mean(dim=0) for e in torch.cat(chunks).split([len(v) for v in views])]
-        return torch.stack(means)
+        counts = [len(v) for v in views]
+        return Features(
+            *(
+                torch.stack([views_of_one.mean(dim=0) for views_of_one in part.split(counts)])
+                for part in join_features(chunks)
+            )
+        )
 
     @torch.no_grad()
     def probabilities(self, embeddings: Tensor) -> Tensor:
@@ -209,13 +238,13 @@ class DNADet(nn.Module):
         """
         if len(images) == 0:
             raise ValueError("no images given: attribute needs at least one")
-        embeddings = torch.cat([self.infer([self.views_of(image)]) for image in images])
-        probabilities = self.probabilities(embeddings).cpu().numpy()
-        scores = self.unknown_score(embeddings).cpu().numpy()
+        found = join_features([self.infer([self.views_of(image)]) for image in images])
+        probabilities = self.probabilities(found.embeddings).cpu().numpy()
+        scores = self.unknown_score(found.traces).cpu().numpy()
         return Attribution(
             probabilities,
             [self.classes[k] for k in probabilities.argmax(axis=1)],
-            embeddings.cpu().numpy(),
+            found.embeddings.cpu().numpy(),
             scores,
             ~(scores > self.threshold),
         )
@@ -235,20 +264,33 @@ class DNADet(nn.Module):
             )
         return self.prepare(image)
 
-    def unknown_score(self, embeddings: Tensor, neighbours: int = 5) -> Tensor:
-        """Mean cosine distance of embeddings (N, D) to their nearest training embeddings.
+    def unknown_score(self, traces: Tensor, neighbours: int = 5) -> Tensor:
+        """Mean distance of traces (N, C) to those of the nearest training images.
+
+        Channels are divided by their standard deviation over the training images; the distance is
+        the root of the mean square over channels. So 1 is a deviation in every channel.
+
+        Later blocks keep what tells the known classes apart and drop the rest, a new architecture's
+        trace with it; an early block still has it.
 
         Returns:
-            (N,) scores, NaN where the checkpoint holds no training embeddings.
+            (N,) scores, NaN where the checkpoint holds no training images' traces.
 
         Source:
             Sun et al. 2022, "Out-of-distribution detection with deep nearest neighbors".
         """
         if len(self.reference) < neighbours:
-            return torch.full((len(embeddings),), float("nan"))
-        reference = F.normalize(self.reference.to(embeddings.device), dim=1)
-        similarity = F.normalize(embeddings, dim=1) @ reference.T
-        return 1 - similarity.topk(neighbours, dim=1).values.mean(dim=1)
+            return torch.full((len(traces),), float("nan"))
+        reference = self.reference.to(traces.device)
+        deviation = reference.std(dim=0, correction=0) + 1e-6
+        distances = torch.cdist(traces / deviation, reference / deviation)
+        nearest = distances.topk(neighbours, dim=1, largest=False).values.mean(dim=1)
+        return nearest / reference.shape[1] ** 0.5
+
+
+def join_features(parts: Sequence[Features]) -> Features:
+    """Join the features of batches."""
+    return Features(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
 
 class ProjectionHead(nn.Sequential):
@@ -342,7 +384,13 @@ def _load_safetensors(path: Path, classes: Sequence[str] | None) -> DNADet:
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: not a dnadet checkpoint ({error})") from error
     model.threshold = float("inf") if threshold is None else threshold
-    model.reference = tensors.pop("reference", model.reference).float()
+    reference = tensors.pop("reference", model.reference).float()
+    if len(reference) and reference.shape[1] != model.reference.shape[1]:
+        raise ValueError(
+            f"{path}: tensor 'reference' has {reference.shape[1]} columns, expected "
+            f"{model.reference.shape[1]}"
+        )
+    model.reference = reference if len(reference) else model.reference
     load_weights(model, tensors, path)
     return _renamed(model, classes, path)
 

@@ -7,6 +7,7 @@ measure a new instance, not a new architecture.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
@@ -16,10 +17,13 @@ import torch
 from scipy.special import logsumexp
 from sklearn.metrics import roc_auc_score
 
-from dnadet_lib.model import DNADet
+from dnadet_lib.data import ImageSet
+from dnadet_lib.evaluation import image_features
+from dnadet_lib.model import DNADet, Features
 
 SCORES = ("maximum logit", "energy", "nearest neighbours")
 TRUE_POSITIVES = 0.95
+REFERENCES_A_CLASS = 200
 
 
 def maximum_logit(logits: np.ndarray) -> np.ndarray:
@@ -33,12 +37,11 @@ def energy(logits: np.ndarray) -> np.ndarray:
 
 
 @torch.no_grad()
-def unknown_scores(model: DNADet, embeddings: np.ndarray) -> dict[str, np.ndarray]:
-    """Score embeddings (N, D) in all three ways; high means unknown. Each is (N,)."""
+def unknown_scores(model: DNADet, features: Features) -> dict[str, np.ndarray]:
+    """Score the features of N images in all three ways; high means unknown. Each is (N,)."""
     model.eval()
-    features = torch.from_numpy(embeddings).to(next(model.parameters()).device)
-    logits = model.classification_head(features).cpu().numpy()
-    nearest = model.unknown_score(features).cpu().numpy()
+    logits = model.classification_head(features.embeddings).cpu().numpy()
+    nearest = model.unknown_score(features.traces).cpu().numpy()
     return dict(zip(SCORES, (maximum_logit(logits), energy(logits), nearest), strict=True))
 
 
@@ -86,6 +89,42 @@ def open_set_figures(
         float(np.mean(unknown <= threshold)),
         float(np.mean(below) / len(known)),
     )
+
+
+def block_table(
+    model: DNADet, train: ImageSet, known: ImageSet, unknown: ImageSet, seed: int = 0
+) -> pd.DataFrame:
+    """Measure the distance to the nearest training images in the features of every block.
+
+    Args:
+        model: Is left as it was.
+        train: At most 200 images a class are taken as the reference.
+        known: Unseen instances of known architectures.
+        unknown: Images of unknown architectures.
+        seed: Of which training images are taken.
+
+    Returns:
+        Columns block and auroc.
+    """
+    own, rows = copy.deepcopy(model), []
+    chosen = train.take(references(train.labels, seed)).paths
+    for block in range(len(own.main)):
+        own.trace_block = block
+        own.reference, *traces = (
+            image_features(own, paths).traces for paths in (chosen, known.paths, unknown.paths)
+        )
+        scores = [own.unknown_score(part).cpu().numpy() for part in traces]
+        truth = np.repeat([0, 1], [len(part) for part in scores])
+        auroc = float(roc_auc_score(truth, np.concatenate(scores)))
+        rows.append({"block": block, "auroc": auroc})
+    return pd.DataFrame(rows)
+
+
+def references(labels: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Choose at most 200 images of each class at random: their positions."""
+    rng = np.random.default_rng(seed)
+    classes = [rng.permutation(np.flatnonzero(labels == k)) for k in np.unique(labels)]
+    return np.concatenate([own[:REFERENCES_A_CLASS] for own in classes])
 
 
 def open_set_table(

@@ -96,7 +96,6 @@ pocket = replace(  # a patch of 64 is the whole of the zoo's images; larger ones
     name="pocket",
     input=replace(_NATIVE, patch=64),
     patches=1,
-    learning_rate=1e-3,
     steps_per_epoch=94,
     flips=True,
     jittered=True,

@@ -13,8 +13,9 @@ from sklearn.metrics import accuracy_score, f1_score
 from torch.nn import functional as F
 
 from dnadet_lib.data import ImageSet, load_images
-from dnadet_lib.evaluation import Predictions, predict
+from dnadet_lib.evaluation import Predictions, image_features, predict
 from dnadet_lib.model import DNADet, save_model, transfer_backbone
+from dnadet_lib.open_set import references
 from dnadet_lib.photos import cut_crops, load_photographs
 from dnadet_lib.presets import Preset
 from dnadet_lib.training import (
@@ -28,7 +29,6 @@ from dnadet_lib.zoo import load_jittered, load_setup
 
 PRETRAINING_CROPS = {"pocket": 6000, "smoke": 60}
 IMAGES_A_TRANSFORMATION = {"pocket": 10, "smoke": 1}
-REFERENCES_A_CLASS = 200
 KNOWN_SHARE = 0.95
 
 
@@ -66,11 +66,8 @@ def transformation_set(group: str, size: int, each: int, seed: int = 0) -> Trans
 
 def predict_transformations(model: DNADet, data: TransformationSet) -> np.ndarray:
     """Predict transformation numbers (N,), by the model's vote over patches."""
-    parts = [
-        model.infer([model.prepare(image) for image in data.images[start : start + 200]])
-        for start in range(0, len(data.images), 200)
-    ]
-    return model.probabilities(torch.cat(parts)).argmax(dim=1).cpu().numpy()
+    features = image_features(model, list(data.images))
+    return model.probabilities(features.embeddings).argmax(dim=1).cpu().numpy()
 
 
 def pretraining_scores(data: TransformationSet, predicted: np.ndarray) -> dict[str, float]:
@@ -167,19 +164,13 @@ def run_training(
 
 
 def calibrate(model: DNADet, train: ImageSet, dev: ImageSet, seed: int = 0) -> None:
-    """Fit what `attribute` needs beyond weights: temperature, training embeddings, threshold.
+    """Fit what `attribute` needs beyond weights: temperature, training traces, threshold.
 
     The temperature minimises the log loss on dev after the vote over patches; the threshold lets
     95% of dev images pass as known.
     """
-    rng = np.random.default_rng(seed)
-    chosen = np.concatenate(
-        [
-            rng.permutation(np.flatnonzero(train.labels == k))[:REFERENCES_A_CLASS]
-            for k in np.unique(train.labels)
-        ]
-    )
-    model.reference = torch.from_numpy(predict(model, train.take(chosen)).embeddings)
+    chosen = train.take(references(train.labels, seed))
+    model.reference = image_features(model, chosen.paths).traces
     predictions = predict(model, dev)
     model.temperature = fit_temperature(model, predictions)
     model.threshold = float(np.quantile(predictions.unknown_scores, KNOWN_SHARE))

@@ -26,6 +26,7 @@ from dnadet_lib.evaluation import (
 )
 from dnadet_lib.files import atomic_path
 from dnadet_lib.intervals import mean_interval, mean_of_setups
+from dnadet_lib.linear_probe import LinearProbe
 from dnadet_lib.model import find_checkpoint, load_model
 from dnadet_lib.presets import Preset
 from dnadet_lib.stages import run_training, training_data
@@ -93,7 +94,11 @@ def baseline(name: str, estimator: ClassifierMixin) -> Method:
         scores = own.predict_proba if hasattr(own, "predict_proba") else own.decision_function
         return lambda images: scores(load_images(images.paths))
 
-    return Method(name, repr(estimator), fit, seeded=isinstance(estimator, NetworkClassifier))
+    settings = repr(estimator)
+    if isinstance(estimator, LinearProbe):
+        start = find_checkpoint(estimator.checkpoint).read_bytes()
+        settings += f" {hashlib.sha256(start).hexdigest()}"
+    return Method(name, settings, fit, seeded=isinstance(estimator, NetworkClassifier))
 
 
 def run_suite(

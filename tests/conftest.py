@@ -63,7 +63,7 @@ def tiny_model() -> DNADet:
     torch.manual_seed(0)
     spec = InputSpec(resize=None, patch=32, vote="patches", high_pass=True)
     model = DNADet(5, 8, classes=zoo.CLASSES, input=spec)
-    model.reference = torch.rand(20, model.embedding_size)
+    model.reference = torch.rand(20, model.reference.shape[1])
     model.threshold = 0.5
     return model.eval()
 

@@ -69,7 +69,8 @@ def test_a_row_takes_the_settings_that_did_best(tmp_path, monkeypatch):
     (tmp_path / "results" / "tuning.csv").write_text(
         "method,setting,dev accuracy\n"
         """AttNet,"{""learning_rate"": 0.003}",0.7\n"""
-        """AttNet,"{""high_pass"": true}",0.9\n"""
+        """AttNet,"{""width"": 4}",0.889\n"""
+        """AttNet,"{""high_pass"": true}",0.895\n"""  # within a point of the best
         """AttNet,"{""epochs"": 2}",0.9\n"""
         """"raw, base","{""learning_rate"": 0.001}",0.5\n"""
     )

@@ -177,12 +177,40 @@ def test_temperature_softens_without_changing_the_label(tiny_model, rng):
     assert soft.probabilities.max() < sharp.probabilities.max()
 
 
-def test_unknown_score_is_the_distance_to_the_nearest_training_embeddings(tiny_model):
-    tiny_model.reference = torch.eye(64)[:8]
-    probe = torch.zeros(1, 64)
-    probe[0, 0] = 2.0
-    # Its five nearest of the eight: itself (similarity 1) and four at right angles (0).
-    assert tiny_model.unknown_score(probe).item() == pytest.approx(1 - 1 / 5)
+def test_unknown_score_is_the_distance_to_the_nearest_training_images(tiny_model):
+    # Six images in two channels out of 16; their deviations there are 2 and 10, 0 elsewhere.
+    reference = torch.zeros(6, 16)
+    reference[:, 0] = 2 * torch.tensor([1.0, 1, 1, -1, -1, -1])
+    reference[:, 1] = 5 * reference[[0, 3, 1, 4, 2, 5], 0]
+    tiny_model.reference = reference
+    deviation = torch.tensor([2.0, 10.0])
+    probe = torch.zeros(1, 16)
+    probe[0, :2] = torch.tensor([3.0, -4.0])
+    away = ((probe[:, :2] - reference[:, :2]) / deviation).norm(dim=1)
+    expected = away.sort().values[:5].mean() / 16**0.5
+    assert tiny_model.unknown_score(probe).item() == pytest.approx(expected.item(), rel=1e-4)
+    far = tiny_model.unknown_score(10 * probe).item()
+    assert far > 5 * expected
+
+
+def test_features_are_those_of_an_early_and_of_the_last_block(tiny_model, rng):
+    views = [rng.integers(0, 256, (v, 32, 32, 3), dtype=np.uint8) for v in (1, 3)]
+    found = tiny_model.infer(views)
+    with torch.no_grad():
+        pixels = [normalise(torch.from_numpy(v)) for v in views]
+        embeddings = torch.stack([tiny_model.embed(p).mean(dim=0) for p in pixels])
+        early = tiny_model.main[: tiny_model.trace_block + 1]
+        traces = torch.stack([early(tiny_model.high_pass(p)).mean(dim=(0, 2, 3)) for p in pixels])
+    torch.testing.assert_close(found.embeddings, embeddings, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found.traces, traces, atol=1e-5, rtol=1e-4)
+
+
+def test_images_of_several_sizes_run_together(rng):
+    model = DNADet(3, 8, input=InputSpec(resize=None, vote="whole")).eval()
+    images = [rng.integers(0, 256, (side, 40, 3), dtype=np.uint8) for side in (40, 64, 40)]
+    found = model.infer([model.prepare(image) for image in images])
+    expected = model.attribute(images).embeddings
+    np.testing.assert_allclose(found.embeddings, expected, atol=1e-5)
 
 
 def test_known_follows_from_the_threshold(tiny_model, rng):
@@ -194,7 +222,7 @@ def test_known_follows_from_the_threshold(tiny_model, rng):
 
 
 def test_without_training_embeddings_nothing_is_called_unknown(tiny_model, rng):
-    tiny_model.reference = torch.empty(0, 64)
+    tiny_model.reference = torch.empty(0, 16)
     result = tiny_model.attribute([photograph(rng, 64, 64)])
     assert np.isnan(result.unknown_scores).all()
     assert result.known.all()

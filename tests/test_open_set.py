@@ -1,13 +1,19 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from support import write_images
 
+from dnadet_lib.data import ImageSet, read_image
+from dnadet_lib.model import Features
 from dnadet_lib.open_set import (
     SCORES,
+    block_table,
     energy,
     maximum_logit,
     open_set_figures,
     open_set_table,
+    references,
     unknown_scores,
 )
 
@@ -19,12 +25,12 @@ def test_scores_by_hand():
 
 
 def test_a_model_scores_embeddings_in_three_ways(tiny_model):
-    embeddings = torch.randn(7, tiny_model.embedding_size)
-    scores = unknown_scores(tiny_model, embeddings.numpy())
+    embeddings, traces = torch.randn(7, tiny_model.embedding_size), torch.randn(7, 16)
+    scores = unknown_scores(tiny_model, Features(embeddings, traces))
     assert tuple(scores) == SCORES
     with torch.no_grad():
         logits = tiny_model.classification_head(embeddings)
-        near = tiny_model.unknown_score(embeddings)
+        near = tiny_model.unknown_score(traces)
     np.testing.assert_allclose(scores["maximum logit"], -logits.max(dim=1).values)
     np.testing.assert_allclose(scores["nearest neighbours"], near)
 
@@ -47,6 +53,28 @@ def test_oscr_counts_only_what_is_named_rightly():
     half = open_set_figures(known, np.array([False, True, True, True]), unknown)
     assert half.oscr == pytest.approx((0 + 2 / 4) / 2)
     assert half.auroc == everything.auroc
+
+
+def test_every_block_is_measured_and_the_model_left_alone(tiny_model, tmp_path, rng):
+    sets = {}
+    for name, side in (("train", 64), ("known", 64), ("unknown", 64)):
+        paths = write_images(tmp_path / name, 8, rng, side)
+        sets[name] = ImageSet(paths, np.arange(8) % 2, ("a", "b"))
+    for path in sets["unknown"].paths:  # pixels in pairs: a trace that the early blocks see
+        pixels = read_image(path)
+        Image.fromarray(pixels[::2, ::2].repeat(2, axis=0).repeat(2, axis=1)).save(path)
+    before = tiny_model.reference.clone()
+    table = block_table(tiny_model, **sets)
+    assert table["block"].tolist() == list(range(8))
+    assert (table["auroc"][:4] > 0.9).all()
+    assert torch.equal(tiny_model.reference, before) and tiny_model.trace_block == 2
+
+
+def test_at_most_200_references_of_each_class():
+    labels = np.repeat([0, 1], [300, 50])
+    chosen = references(labels, seed=1)
+    assert len(set(chosen)) == len(chosen) == 250
+    assert (labels[chosen] == 1).sum() == 50
 
 
 def test_both_kinds_of_images_are_needed():

@@ -51,7 +51,7 @@ def train(images, folder: Path | None = None, *, preset=SMALL, seed=0, batches=N
     model = new_model(preset)
 
     def validate(candidate: DNADet) -> tuple[np.ndarray, np.ndarray]:
-        embedded = candidate.infer([candidate.prepare(image) for image in images[0]])
+        embedded = candidate.infer([candidate.prepare(image) for image in images[0]]).embeddings
         return images[1], candidate.probabilities(embedded).argmax(dim=1).numpy()
 
     batches = batches or PatchBatches(*images, preset)

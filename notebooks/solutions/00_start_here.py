@@ -15,8 +15,8 @@ def top_two(probabilities, classes):
     return [classes[k] for k in np.argsort(probabilities)[::-1][:2]]
 
 
-def unknown_score(embedding, references, k):
-    """Mean cosine distance from an embedding (D,) to the k nearest of references (N, D)."""
-    lengths = np.linalg.norm(references, axis=1) * np.linalg.norm(embedding)
-    distances = 1 - references @ embedding / lengths
+def unknown_score(traces, references, k):
+    """Mean distance from traces (C,) to the k nearest of references (N, C)."""
+    steps = (references - traces) / references.std(axis=0)
+    distances = np.sqrt(np.mean(steps**2, axis=1))
     return np.sort(distances)[:k].mean()
