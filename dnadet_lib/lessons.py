@@ -28,6 +28,7 @@ REPAIR = (
     "Leave data_dir in the parameters cell empty. To get the data of the clone back, type in a "
     "terminal, in the folder of the clone:\n    git checkout -- data"
 )
+DEFAULT_MODELS = ("pocket", "whole_raw")  # profile smoke may put a tiny model in their place
 CLONE = Path(__file__).resolve().parent.parent
 
 
@@ -227,7 +228,7 @@ def shipped(name: str) -> DNADet:
 
 def shipped_or_tiny(lesson: Lesson, name: str = "pocket") -> tuple[DNADet, str]:
     """Return the shipped checkpoint; at profile smoke, if there is none, a tiny one."""
-    if lesson.profile == "smoke" and not _is_shipped(name):
+    if lesson.profile == "smoke" and name in DEFAULT_MODELS and not _is_shipped(name):
         return _tiny(lesson, "detector", presets.smoke, stage_one(lesson)[0])
     return shipped(name), f"shipped checkpoint {name}"
 
@@ -261,7 +262,7 @@ def stage_two(lesson: Lesson, name: str = "pocket") -> tuple[DNADet, str]:
     file = lesson.folder / "stage2" / "model.safetensors"
     if name == "pocket" and file.is_file():
         return load_model(file), "trained in lesson 03"
-    if lesson.profile != "smoke":
+    if lesson.profile != "smoke" or name not in DEFAULT_MODELS:
         return shipped(name), f"shipped checkpoint {name}"
     return _tiny(lesson, "detector", presets.smoke, stage_one(lesson)[0])
 

@@ -311,6 +311,10 @@ def test_a_notebook_shows_the_message_alone() -> None:
 def test_missing_checkpoint_is_named(world) -> None:
     with pytest.raises(lessons.LessonError, match="(?s)no_such_model.*git checkout -- data"):
         lessons.shipped("no_such_model")
+    lesson = lessons.Lesson("smoke", 0, world.images, world.build)
+    for find in (lessons.shipped_or_tiny, lessons.stage_two):  # no tiny model in place of a typo
+        with pytest.raises(lessons.LessonError, match="(?s)pokcet.*git checkout -- data"):
+            find(lesson, "pokcet")
 
 
 def test_pick_takes_some_of_every_class(world) -> None:
