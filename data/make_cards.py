@@ -254,8 +254,8 @@ def stage_2_text(name: str, model: DNADet, rows: list, each: pd.DataFrame) -> st
 
 Names the generator architecture of an image: {", ".join(model.classes)}.
 
-- Data: closed set of the pocket zoo; epoch, temperature and unknown threshold chosen on dev
-  generators. Preset: `{get_preset(name)}`
+- Data: closed set of the pocket zoo; temperature and unknown threshold chosen on dev generators.
+  Preset: `{get_preset(name)}`
 - Command: `python data/train_checkpoints.py train` (seed 0).
 - Temperature {model.temperature:.2f}, unknown threshold {model.threshold:.3f}.
 

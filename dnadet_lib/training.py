@@ -222,7 +222,7 @@ def fit(
         ValueError: the folder holds a run of another seed or preset.
     """
     torch.manual_seed(seed)
-    made_with = f"seed {seed}, {preset}"
+    made_with = f"seed {seed}, {preset.settings()}"
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     run = start_run(model, preset, batches.steps)
     state = folder / "state.pt" if folder else None

@@ -14,14 +14,15 @@ def results(tmp_path, monkeypatch):
     monkeypatch.setattr(make_results, "DATA", tmp_path)
     (tmp_path / "results").mkdir()
     names = (
-        "suite", "leads", "fault_a", "tuning", "position", "unknown", "refused", "calibration",
-        "robustness",
+        "suite", "leads", "leads_probe", "fault_a", "tuning", "position", "unknown", "blocks",
+        "refused", "calibration", "robustness",
     )  # fmt: skip
     (tmp_path / "results_template.md").write_text(
         "\n".join(f"## {name}\n\n{{{name}}}\n" for name in names)
     )
     (tmp_path / "results" / "results.md").write_text("| method | closed |\n")
     (tmp_path / "results" / "leads.md").write_text("| AttNet | 0.123 |\n")
+    (tmp_path / "results" / "leads_probe.md").write_text("| DCT-CNN | 0.321 |\n")
     (tmp_path / "results" / "fault_a.md").write_text("| pocket, first seed repeated | 0.5 |\n")
 
     def save(name, rows):
@@ -36,6 +37,7 @@ def results(tmp_path, monkeypatch):
         {"split": "test", "score": "energy", "auroc": a, "fpr95": 0.2, "oscr": 0.9}
         for a in (0.9, 0.95, 1.0)
     ])  # fmt: skip
+    save("unknown_blocks", [{"block": 2, "auroc": 0.9876}])
     save("refused", [{"split": "dev", "generator": "SubPixelGAN_meadow_s0", "refused": 0.625}])
     save("calibration", [
         {"setup": "closed", "scaling": "after", "temperature": 0.7, "calibration error": 0.01,
@@ -57,6 +59,8 @@ def test_the_page_shows_every_table(results):
     make_results.page()
     page = (results / "RESULTS.md").read_text()
     assert "| method | closed |" in page
+    assert "| DCT-CNN | 0.321 |" in page
+    assert "| 2 | 0.988 |" in page
     assert "| architecture | 0.900 [0.900, 0.900] | " in page
     assert "| 0.000 [-0.248, 0.248] |" in page  # a fall-off may be negative
     assert "| test | energy | 0.950 [0.826, 1.000] |" in page  # a share ends at 1
