@@ -158,23 +158,23 @@ def test_a_wrong_answer_is_told_what_is_wrong(capsys: pytest.CaptureFixture[str]
 
 
 def test_typical_mistakes_get_their_hint() -> None:
-    def all_references(embedding, references, k):
-        return np.mean(1 - cosines(embedding, references))
+    def distances(traces, references):
+        steps = (references - traces) / references.std(axis=0)
+        return np.sqrt(np.mean(steps**2, axis=1))
 
-    def similarity(embedding, references, k):
-        return np.sort(cosines(embedding, references))[-k:].mean()
+    def all_references(traces, references, k):
+        return distances(traces, references).mean()
+
+    def farthest(traces, references, k):
+        return np.sort(distances(traces, references))[-k:].mean()
 
     def with_itself(embeddings, points, k):
         near = [np.argsort(((x[:, None] - x) ** 2).sum(2), axis=1)[:, :k]
                 for x in (embeddings, points)]  # fmt: skip
         return np.mean([len(set(a) & set(b)) / k for a, b in zip(*near, strict=True)])
 
-    def cosines(embedding, references):
-        lengths = np.linalg.norm(references, axis=1) * np.linalg.norm(embedding)
-        return references @ embedding / lengths
-
     assert "the k nearest" in exercises.problem_of("00.3", all_references)
-    assert "1 minus it" in exercises.problem_of("00.3", similarity)
+    assert "farthest" in exercises.problem_of("00.3", farthest)
     over_images = exercises.problem_of("04.3", lambda correct, generators: correct.mean())
     assert "mean over images" in over_images
     assert "leave it out" in exercises.problem_of("05.3", with_itself)
