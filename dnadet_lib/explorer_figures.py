@@ -16,7 +16,7 @@ from dnadet_lib.data import read_image
 from dnadet_lib.embedding import nearest_to
 
 if TYPE_CHECKING:
-    from dnadet_lib.explorer import Explorer
+    from dnadet_lib.explorer_state import Explorer
 
 NOT_LABELLED = "not labelled"  # the class of images that nothing is known of
 CATEGORIES = ("class", "predicted", "generator", "set-up", "named rightly", "known")

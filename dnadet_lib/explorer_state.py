@@ -1,0 +1,227 @@
+"""What an explorer holds, and how images get into it: from sets, a table, or added later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from dnadet_lib.data import ImageSet, list_images
+from dnadet_lib.embedding import place
+from dnadet_lib.embedding_file import read_embeddings
+from dnadet_lib.evaluation import embed_images
+from dnadet_lib.explorer_figures import NOT_LABELLED
+from dnadet_lib.model import DNADet, Features, join_features, load_model
+
+BATCH = 100  # images decoded at a time
+
+
+@dataclass
+class Explorer:
+    """What is explored: images, what a model says of them, and maps of their embeddings.
+
+    Attributes:
+        model: The model.
+        paths: (N,) image files.
+        table: One row an image: class, predicted, generator, set-up, confidence, named rightly,
+            unknown score, known.
+        embeddings: (N, D).
+        probabilities: (N, K) of the model's classes.
+        maps: Name of a map -> (N, 2).
+        selections: Name -> positions of kept images.
+        errors: What could not be read, a line a file.
+        others: Name of another checkpoint -> its model and its embeddings (N, D) of these images.
+            Its maps are named "METHOD, NAME".
+    """
+
+    model: DNADet
+    paths: list[Path]
+    table: pd.DataFrame
+    embeddings: np.ndarray
+    probabilities: np.ndarray
+    maps: dict[str, np.ndarray] = field(default_factory=dict)
+    selections: dict[str, np.ndarray] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    others: dict[str, tuple[DNADet, np.ndarray]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def embeddings_of(self, name: str) -> np.ndarray:
+        """Return the embeddings (N, D) that a map shows: the model's, or another checkpoint's."""
+        checkpoint = name.partition(", ")[2]
+        return self.others[checkpoint][1] if checkpoint else self.embeddings
+
+
+def open_images(model: DNADet, sets: Mapping[str, ImageSet]) -> Explorer:
+    """Embed and attribute sets of images; a file that cannot be read is left out and named.
+
+    Args:
+        model: Embeds and attributes.
+        sets: Set-up -> images. Their classes need not be the model's.
+
+    Raises:
+        ValueError: no image can be read; the first file's reason is given.
+    """
+    rows, paths, embedded, errors = [], [], [], []
+    for setup, images in sets.items():
+        sources = images.sources or [images.classes[k] for k in images.labels]
+        kept, features, failures = read_features(model, images.paths)
+        embedded.append(features)
+        errors += failures
+        paths += [images.paths[i] for i in kept]
+        rows += [(images.classes[images.labels[i]], origin(sources[i]), setup) for i in kept]
+    if not rows:
+        raise ValueError(f"no image to explore: {errors[0] if errors else 'the sets are empty'}")
+    features = join_features(embedded)
+    table = pd.DataFrame(rows, columns=["class", "generator", "set-up"])
+    scores = model.unknown_score(features.traces)
+    probabilities = _describe(model, table, features.embeddings, scores)
+    embeddings = features.embeddings.cpu().numpy()
+    return Explorer(model, paths, table, embeddings, probabilities, errors=errors)
+
+
+def read_features(model: DNADet, paths: Sequence[Path]) -> tuple[list[int], Features, list[str]]:
+    """Make the features of the images that can be read, in batches.
+
+    Returns:
+        Their positions, their features, and a line for each other file.
+    """
+    kept, errors = [], []
+    device = next(model.parameters()).device
+    nothing = torch.empty(0, model.embedding_size), model.reference[:0]
+    embedded = [Features(*(tensor.to(device) for tensor in nothing))]
+    for start in range(0, len(paths), BATCH):
+        views = []
+        for i in range(start, min(start + BATCH, len(paths))):
+            try:
+                views.append(model.views_of(paths[i]))
+            except (OSError, ValueError) as error:
+                errors.append(str(error))
+                continue
+            kept.append(i)
+        if views:
+            embedded.append(model.infer(views))
+    return kept, join_features(embedded), errors
+
+
+def origin(source: str) -> str:
+    """Name what an image counts under: its generator, or `real/CONTENT` for a crop."""
+    return "/".join(source.split("/")[:2]) if source.startswith("real/") else source
+
+
+def _describe(
+    model: DNADet, table: pd.DataFrame, embeddings: Tensor, unknown_scores: Tensor
+) -> np.ndarray:
+    """Add what the model says to the table; return the probabilities."""
+    probabilities = model.probabilities(embeddings).cpu().numpy()
+    scores = unknown_scores.cpu().numpy()
+    table["predicted"] = [model.classes[k] for k in probabilities.argmax(axis=1)]
+    table["confidence"] = probabilities.max(axis=1)
+    right = (table["predicted"] == table["class"]).astype("boolean")
+    table["named rightly"] = right.mask(table["class"] == NOT_LABELLED)
+    table["unknown score"] = scores
+    table["known"] = ~(scores > model.threshold)
+    return probabilities
+
+
+def open_table(file: Path | str, model: DNADet | None = None) -> Explorer:
+    """Open what `dnadet embed` wrote, with its maps; rows that are no numbers are left out.
+
+    An image's folder stands as its class and its generator. Images are read when they are looked
+    at; those that are gone are named in `errors`, and keep their points.
+
+    Args:
+        file: Parquet file.
+        model: What made the embeddings; by default the checkpoint that the file names.
+
+    Raises:
+        FileNotFoundError: there is no such file, or no such checkpoint.
+        ValueError: the file is no table of embeddings, or of another size than the model's.
+    """
+    read = read_embeddings(Path(file))
+    model = load_model(read.model) if model is None else model
+    size = read.embeddings.shape[1]
+    if size != model.embedding_size:
+        raise ValueError(
+            f"{file}: embeddings of {size} numbers, the model's have {model.embedding_size}: "
+            "give the checkpoint that made them"
+        )
+    errors = list(read.errors)
+    gone = [str(path) for path in read.paths if not path.is_file()]
+    if gone:
+        errors.append(f"{len(gone)} images are not where {file} says, such as {gone[0]}")
+    folders = [path.parent.name for path in read.paths]
+    table = pd.DataFrame({"class": folders, "generator": folders, "set-up": Path(file).stem})
+    device = next(model.parameters()).device
+    known = (torch.from_numpy(values).to(device) for values in (read.embeddings, read.scores))
+    probabilities = _describe(model, table, *known)
+    return Explorer(
+        model, read.paths, table, read.embeddings, probabilities, maps=read.maps, errors=errors
+    )
+
+
+def add_images(state: Explorer, sources: Iterable[Path | str], name: str = "added") -> np.ndarray:
+    """Embed further images and place them on the maps, which stay as they are.
+
+    What cannot be read is named in `state.errors`. Nothing is known of who made the images: their
+    class is "not labelled".
+
+    Args:
+        state: Gets the images, at the end.
+        sources: Files, folders or globs.
+        name: Of their set-up.
+
+    Returns:
+        Positions of the added images.
+    """
+    paths = []
+    for source in sources:
+        try:
+            paths += list_images(source)
+        except (OSError, ValueError) as error:
+            state.errors.append(str(error))
+    kept, features, errors = read_features(state.model, paths)
+    state.errors += errors
+    paths = [paths[i] for i in kept]
+    if not paths:
+        return np.array([], int)
+    folders = [path.resolve().parent.name for path in paths]
+    table = pd.DataFrame({"class": NOT_LABELLED, "generator": folders, "set-up": name})
+    scores = state.model.unknown_score(features.traces)
+    probabilities = _describe(state.model, table, features.embeddings, scores)
+    embeddings = features.embeddings.cpu().numpy()
+    others = {
+        checkpoint: (model, embed_images(model, paths))
+        for checkpoint, (model, _) in state.others.items()
+    }
+    for title, points in state.maps.items():
+        checkpoint = title.partition(", ")[2]
+        new = others[checkpoint][1] if checkpoint else embeddings
+        placed = place(state.embeddings_of(title), points, new)
+        state.maps[title] = np.concatenate([points, placed.astype(np.float32)])
+    first = len(state)
+    for checkpoint, (model, old) in state.others.items():
+        state.others[checkpoint] = model, np.concatenate([old, others[checkpoint][1]])
+    state.paths += paths
+    state.table = pd.concat([state.table, table], ignore_index=True)
+    state.embeddings = np.concatenate([state.embeddings, embeddings])
+    state.probabilities = np.concatenate([state.probabilities, probabilities])
+    return np.arange(first, len(state))
+
+
+def add_checkpoint(state: Explorer, name: str, model: DNADet) -> None:
+    """Embed the explored images with another checkpoint too, to map both side by side.
+
+    Raises:
+        ValueError: the checkpoint cannot take one of the images; its file is named.
+    """
+    try:
+        state.others[name] = model, embed_images(model, state.paths)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{name}: {error}") from error
