@@ -99,12 +99,9 @@ def colouring(state: Explorer, name: str) -> dict[str, list]:
     """
     shown, legend = explorer.colours(state, name)
     if legend:
-        values = state.table[name].astype(str)
-        absent = {str(value) for value in values[state.table[name].isna()]}  # "nan", "<NA>", ...
-        labels = [str(label) for label in legend]
-        entry = [labels.index(str(value)) for value in values]
-        labels = [NONE[0] if label in absent else label for label in labels]
-        entries = list(zip(labels, legend.values(), strict=True))
+        labels = list(legend)
+        entry = [labels.index(value) for value in explorer.as_text(state, name)]
+        entries = list(legend.items())
         return {"entries": entries, "entry": entry, "points": [entries[k][1] for k in entry]}
     values = np.asarray(shown, float)
     there = np.isfinite(values)

@@ -21,7 +21,7 @@ from dnadet_lib.files import atomic_path
 from dnadet_lib.patches import grid_patches, normalise, resize
 from dnadet_lib.paths import data_folder
 
-TRACE_BLOCK = 2  # of `main`: what tells unknown architectures best on the dev generators
+TRACE_BLOCK = 4  # of `main`: chosen on dev, data/results/unknown_blocks.csv
 DROPPED_KEYS = ("projection_head.",)  # used in training only
 
 

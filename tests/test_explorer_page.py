@@ -161,7 +161,7 @@ def test_what_has_no_number_is_named_so(state: Explorer, tmp_path: Path) -> None
     assert data["columns"]["unknown score"][:2] == [None, 0.5]
     assert data["columns"]["named rightly"][:2] == [None, True]
     rightly = data["colours"]["named rightly"]
-    assert [rightly["entries"][k][0] for k in rightly["entry"]] == ["none", *["True"] * 11]
+    assert [rightly["entries"][k][0] for k in rightly["entry"]] == ["not labelled", *["True"] * 11]
     colouring = data["colours"]["unknown score"]
     labels = [colouring["entries"][k][0] for k in colouring["entry"]]
     assert labels == ["none", *["0.500 to 0.500"] * 11]

@@ -178,16 +178,16 @@ def test_temperature_softens_without_changing_the_label(tiny_model, rng):
 
 
 def test_unknown_score_is_the_distance_to_the_nearest_training_images(tiny_model):
-    # Six images in two channels out of 16; their deviations there are 2 and 10, 0 elsewhere.
-    reference = torch.zeros(6, 16)
+    # Six images in two channels out of 32; their deviations there are 2 and 10, 0 elsewhere.
+    reference = torch.zeros(6, 32)
     reference[:, 0] = 2 * torch.tensor([1.0, 1, 1, -1, -1, -1])
     reference[:, 1] = 5 * reference[[0, 3, 1, 4, 2, 5], 0]
     tiny_model.reference = reference
     deviation = torch.tensor([2.0, 10.0])
-    probe = torch.zeros(1, 16)
+    probe = torch.zeros(1, 32)
     probe[0, :2] = torch.tensor([3.0, -4.0])
     away = ((probe[:, :2] - reference[:, :2]) / deviation).norm(dim=1)
-    expected = away.sort().values[:5].mean() / 16**0.5
+    expected = away.sort().values[:5].mean() / 32**0.5
     assert tiny_model.unknown_score(probe).item() == pytest.approx(expected.item(), rel=1e-4)
     far = tiny_model.unknown_score(10 * probe).item()
     assert far > 5 * expected
@@ -222,7 +222,7 @@ def test_known_follows_from_the_threshold(tiny_model, rng):
 
 
 def test_without_training_embeddings_nothing_is_called_unknown(tiny_model, rng):
-    tiny_model.reference = torch.empty(0, 16)
+    tiny_model.reference = torch.empty(0, 32)
     result = tiny_model.attribute([photograph(rng, 64, 64)])
     assert np.isnan(result.unknown_scores).all()
     assert result.known.all()

@@ -5,7 +5,7 @@ from PIL import Image
 from support import write_images
 
 from dnadet_lib.data import ImageSet, read_image
-from dnadet_lib.model import Features
+from dnadet_lib.model import TRACE_BLOCK, Features
 from dnadet_lib.open_set import (
     SCORES,
     block_table,
@@ -25,7 +25,7 @@ def test_scores_by_hand():
 
 
 def test_a_model_scores_embeddings_in_three_ways(tiny_model):
-    embeddings, traces = torch.randn(7, tiny_model.embedding_size), torch.randn(7, 16)
+    embeddings, traces = torch.randn(7, tiny_model.embedding_size), torch.randn(7, 32)
     scores = unknown_scores(tiny_model, Features(embeddings, traces))
     assert tuple(scores) == SCORES
     with torch.no_grad():
@@ -59,15 +59,17 @@ def test_every_block_is_measured_and_the_model_left_alone(tiny_model, tmp_path, 
     sets = {}
     for name, side in (("train", 64), ("known", 64), ("unknown", 64)):
         paths = write_images(tmp_path / name, 8, rng, side)
-        sets[name] = ImageSet(paths, np.arange(8) % 2, ("a", "b"))
+        sets[name] = ImageSet(paths, np.arange(8) % 2, ("Real", "GAN"))
     for path in sets["unknown"].paths:  # pixels in pairs: a trace that the early blocks see
         pixels = read_image(path)
         Image.fromarray(pixels[::2, ::2].repeat(2, axis=0).repeat(2, axis=1)).save(path)
     before = tiny_model.reference.clone()
     table = block_table(tiny_model, **sets)
     assert table["block"].tolist() == list(range(8))
-    assert (table["auroc"][:4] > 0.9).all()
-    assert torch.equal(tiny_model.reference, before) and tiny_model.trace_block == 2
+    assert (table["unknown"][:4] > 0.9).all()
+    assert (table["GAN"] < 0.9).all()  # it is like the other class
+    assert np.allclose(table["mean"], (table["unknown"] + table["GAN"]) / 2)
+    assert torch.equal(tiny_model.reference, before) and tiny_model.trace_block == TRACE_BLOCK
 
 
 def test_at_most_200_references_of_each_class():

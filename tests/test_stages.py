@@ -65,7 +65,7 @@ def test_stage_2_makes_a_calibrated_model(world, tmp_path, pretrained):
     assert model.classes == CLASSES
     assert 0.25 <= model.temperature <= 8
     assert 0 < model.threshold < 100
-    assert model.reference.shape == (120, 2 * model.width)  # at most 200 a class
+    assert model.reference.shape == (120, 4 * model.width)  # at most 200 a class
 
     loaded = load_model(tmp_path / "model.safetensors")
     assert (loaded.temperature, loaded.threshold) == (model.temperature, model.threshold)
