@@ -58,8 +58,8 @@ def test_oscr_counts_only_what_is_named_rightly():
 def test_every_block_is_measured_and_the_model_left_alone(tiny_model, tmp_path, rng):
     sets = {}
     for name, side in (("train", 64), ("known", 64), ("unknown", 64)):
-        paths = write_images(tmp_path / name, 8, rng, side)
-        sets[name] = ImageSet(paths, np.arange(8) % 2, ("Real", "GAN"))
+        paths = write_images(tmp_path / name, 12, rng, side)
+        sets[name] = ImageSet(paths, np.arange(12) % 2, ("Real", "GAN"))
     for path in sets["unknown"].paths:  # pixels in pairs: a trace that the early blocks see
         pixels = read_image(path)
         Image.fromarray(pixels[::2, ::2].repeat(2, axis=0).repeat(2, axis=1)).save(path)
