@@ -24,7 +24,7 @@ import torch
 from dnadet_lib.data import ImageSet
 from dnadet_lib.files import atomic_path
 from dnadet_lib.fingerprints import DENOISERS
-from dnadet_lib.methods import PRETRAINED, PROBE, make_method, networks, tuned_as
+from dnadet_lib.methods import PRETRAINED, PROBE, REFERENCE, make_method, networks, tuned_as
 from dnadet_lib.paths import build_folder
 from dnadet_lib.presets import pocket
 from dnadet_lib.stages import training_data
@@ -49,6 +49,7 @@ GRIDS = {
     "DCT-CNN": grid(high_pass=FRONT_END, learning_rate=RATES),
     "AttNet": grid(high_pass=(True,), learning_rate=RATES, width=(8,), epochs=(4,)),
     PROBE: grid(checkpoint=tuple(PRETRAINED.values()), block=(3, 4, 5)),
+    REFERENCE: [{}],
     **{name: grid(learning_rate=RATES) for name in networks() if tuned_as(name) == name},
 }
 
@@ -69,6 +70,8 @@ CANDIDATES = {  # what else might have become the pocket preset
 
 def tuned_method(name: str, settings: dict) -> Method:
     """Make a row of the table, or a candidate, with some settings."""
+    if name == REFERENCE:
+        return make_method(name)
     if name in CANDIDATES:
         return network(name, CANDIDATES[name], PRETRAINED[True])
     return make_method(name, settings)

@@ -8,9 +8,12 @@ images.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.pipeline import make_pipeline
@@ -33,6 +36,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
     Args:
         checkpoint: Pre-trained; a shipped name or a file.
         block: Number of a block of `DNADet.main`, 0 to 7.
+        votes: Turned and mirrored copies of a test image that vote together, 1 to 8.
 
     Attributes:
         classes_: Names of the classes.
@@ -41,15 +45,19 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
         Alain and Bengio 2017 (probes); Ledoit and Wolf 2004 (shrinkage).
     """
 
-    def __init__(self, checkpoint: str = "pocket_pretrain", block: int = 4) -> None:
+    def __init__(
+        self, checkpoint: str = "pocket_pretrain", block: int = 4, votes: int = 1
+    ) -> None:
         self.checkpoint = checkpoint
         self.block = block
+        self.votes = votes
 
     def fit(self, images: np.ndarray, labels: ArrayLike) -> LinearProbe:
         """Learn the classes of uint8 images (N, H, W, 3).
 
         Raises:
-            ValueError: images or labels are not as described, or there is no such block.
+            ValueError: images or labels are not as described, there is no such block, or images
+                are no squares, so that turned copies have another shape.
             FileNotFoundError: there is no such checkpoint.
         """
         images = check_images(images)
@@ -58,6 +66,8 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
         if not 0 <= self.block < len(self.network_.main):
             raise ValueError(f"block {self.block}: choose 0 to {len(self.network_.main) - 1}")
         self.size_ = images.shape[1:]
+        if self.votes > 1 and self.size_[0] != self.size_[1]:
+            raise ValueError(f"images of {self.size_[1]}x{self.size_[0]} pixels: give squares")
         discriminant = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
         self.pipeline_ = make_pipeline(StandardScaler(), discriminant)
         self.pipeline_.fit(self.features(images), np.asarray(labels))
@@ -75,10 +85,23 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
         return torch.cat(parts).numpy()
 
     def predict_proba(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities (N, K) of uint8 images (N, H, W, 3)."""
+        """Probabilities (N, K) of uint8 images (N, H, W, 3), of the mean over the votes' logits."""
         check_is_fitted(self)
-        return self.pipeline_.predict_proba(self.features(check_images(images, self.size_)))
+        images = check_images(images, self.size_)
+        logs = [
+            self.pipeline_.predict_log_proba(self.features(copy))
+            for copy in turned_copies(images, self.votes)
+        ]
+        return softmax(np.mean(logs, axis=0), axis=1)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Name the class of each uint8 image (N, H, W, 3)."""
         return self.classes_[self.predict_proba(images).argmax(axis=1)]
+
+
+def turned_copies(images: np.ndarray, count: int) -> Iterator[np.ndarray]:
+    """Give images (N, H, H, 3) in the first of the eight ways to turn and mirror a square."""
+    for k in range(count):
+        turned = np.rot90(images, k % 4, axes=(1, 2))
+        mirrored = k % 2 == (k < 4)  # 0 to 3: each turn once, the odd ones mirrored; then the rest
+        yield np.ascontiguousarray(turned[:, :, ::-1] if mirrored else turned)

@@ -14,7 +14,7 @@ def results(tmp_path, monkeypatch):
     monkeypatch.setattr(make_results, "DATA", tmp_path)
     (tmp_path / "results").mkdir()
     names = (
-        "suite", "leads", "leads_probe", "fault_a", "tuning", "position", "unknown", "blocks",
+        "suite", "leads", "leads_shipped", "fault_a", "tuning", "position", "unknown", "blocks",
         "refused", "calibration", "robustness",
     )  # fmt: skip
     (tmp_path / "results_template.md").write_text(
@@ -22,7 +22,7 @@ def results(tmp_path, monkeypatch):
     )
     (tmp_path / "results" / "results.md").write_text("| method | closed |\n")
     (tmp_path / "results" / "leads.md").write_text("| AttNet | 0.123 |\n")
-    (tmp_path / "results" / "leads_probe.md").write_text("| DCT-CNN | 0.321 |\n")
+    (tmp_path / "results" / "leads_shipped.md").write_text("| DCT-CNN | 0.321 |\n")
     (tmp_path / "results" / "fault_a.md").write_text("| pocket, first seed repeated | 0.5 |\n")
 
     def save(name, rows):
