@@ -22,7 +22,7 @@ from dnadet_lib.paths import build_folder, data_folder
 
 MAP = "explorer.html"
 MAP_TITLE = "The shipped results on a map"
-MAP_IMAGES = {"pocket": 40, "smoke": 6}  # of a generator, by profile; the first one rendered counts
+MAP_IMAGES = {"pocket": 25, "smoke": 6}  # of a generator, by profile; the first one rendered counts
 MINUTES = re.compile(r"\*\*Minutes on two cores:\*\* smoke ([^,]+), pocket (\S+)")
 FORMULA = re.compile(r"\$\$(.+?)\$\$|(?<![\\$])\$([^$\n]+?)\$(?!\$)", re.DOTALL)
 STYLE = """
