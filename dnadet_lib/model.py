@@ -387,8 +387,8 @@ def _load_safetensors(path: Path, classes: Sequence[str] | None) -> DNADet:
     reference = tensors.pop("reference", model.reference).float()
     if len(reference) and reference.shape[1] != model.reference.shape[1]:
         raise ValueError(
-            f"{path}: tensor 'reference' has {reference.shape[1]} columns, expected "
-            f"{model.reference.shape[1]}"
+            f"{path}: tensor 'reference' has shape {tuple(reference.shape)}, expected "
+            f"{(len(reference), model.reference.shape[1])}"
         )
     model.reference = reference if len(reference) else model.reference
     load_weights(model, tensors, path)

@@ -64,8 +64,11 @@ def test_every_setup_has_every_class(generators):
     assert len(setups["seed"]) == 12
 
 
-def test_every_generator_is_above_the_quality_line():
-    assert below_the_line(pd.read_csv(DATA / "zoo" / "manifest.csv")) == []
+def test_every_generator_but_one_is_above_the_quality_line():
+    """A better dev generator of stamps drew the line later, above one ProGAN of the tests."""
+    below = below_the_line(pd.read_csv(DATA / "zoo" / "manifest.csv"))
+    assert [sentence.split(":")[0] for sentence in below] == ["ProGAN_stamps_s0"]
+    assert below[0] in (DATA / "README.md").read_text(encoding="utf-8")
 
 
 def test_data_card_shows_every_generator_as_the_manifest_has_it():
