@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dnadet_lib.embedding import FIT_AT_MOST, METHODS, place, project
+from dnadet_lib.evaluation import readable_features
 from dnadet_lib.files import atomic_path
 from dnadet_lib.model import DNADet, Features
 
-BATCH = 100  # images decoded at a time
 ROWS = 2_000  # placed on the maps at a time
 SCORE = "unknown_score"  # the column of unknown scores
 NEEDED = ("path", "embedding")
@@ -107,19 +107,13 @@ def _write_rows(
              **dict.fromkeys(model.classes, pa.float32()),
              "embedding": pa.list_(pa.float32(), model.embedding_size)}  # fmt: skip
     schema = pa.schema(list(kinds.items()), {"model": name})
-    count, errors = 0, []
+    count = 0
+    errors: list[str] = []
     with pq.ParquetWriter(file, schema) as writer:
-        for start in range(0, len(paths), BATCH):
-            views, kept = [], []
-            for path in paths[start : start + BATCH]:
-                try:
-                    views.append(model.views_of(path))
-                    kept.append(str(path))
-                except (OSError, ValueError) as error:
-                    errors.append(str(error))
-            if kept:
-                writer.write_batch(_rows(model, model.infer(views), kept, schema))
-                count += len(kept)
+        for kept, features in readable_features(model, paths, errors):
+            names = [str(paths[i]) for i in kept]
+            writer.write_batch(_rows(model, features, names, schema))
+            count += len(kept)
     return count, errors
 
 

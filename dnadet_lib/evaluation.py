@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -65,6 +65,29 @@ def image_features(model: DNADet, images: Sequence[Path | np.ndarray]) -> Featur
     chunks = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
     parts = [model.infer([model.views_of(image) for image in chunk]) for chunk in chunks]
     return join_features(parts)
+
+
+def readable_features(
+    model: DNADet, paths: Sequence[Path], errors: list[str]
+) -> Iterator[tuple[list[int], Features]]:
+    """Make the features of the images that can be read: positions and features, batch by batch.
+
+    Args:
+        model: Makes them.
+        paths: Image files.
+        errors: Gets a line for each file that cannot be read or is smaller than a patch.
+    """
+    for start in range(0, len(paths), BATCH):
+        kept, views = [], []
+        for i in range(start, min(start + BATCH, len(paths))):
+            try:
+                views.append(model.views_of(paths[i]))
+            except (OSError, ValueError) as error:
+                errors.append(str(error))
+                continue
+            kept.append(i)
+        if kept:
+            yield kept, model.infer(views)
 
 
 def embed_images(model: DNADet, images: Sequence[Path | np.ndarray]) -> np.ndarray:

@@ -33,7 +33,6 @@ from dnadet_lib.explorer_state import (
     add_images,
     open_images,
     open_table,
-    origin,
 )
 from dnadet_lib.files import atomic_path
 from dnadet_lib.paths import build_folder
@@ -247,7 +246,6 @@ __all__ = [
     "neighbours_figure",
     "open_images",
     "open_table",
-    "origin",
     "quality",
     "selection_figure",
 ]

@@ -21,6 +21,7 @@ from matplotlib.colors import to_hex
 
 from dnadet_lib import explorer, zoo
 from dnadet_lib.data import ImageSet, read_image
+from dnadet_lib.evaluation import origins
 from dnadet_lib.explorer import Explorer
 from dnadet_lib.files import atomic_path
 from dnadet_lib.model import load_model
@@ -175,7 +176,7 @@ def open_shipped(root: Path, each: int, seed: int = 0, checkpoint: str = "pocket
 
 def sample(images: ImageSet, each: int, seed: int) -> ImageSet:
     """Draw up to `each` images of every generator and of every content's photographs."""
-    origins = np.array([explorer.origin(source) for source in images.sources])
+    makers = origins(np.array(images.sources))
     order = np.random.default_rng(seed).permutation(len(images))
-    groups = [order[origins[order] == name][:each] for name in dict.fromkeys(origins)]
+    groups = [order[makers[order] == name][:each] for name in dict.fromkeys(makers)]
     return images.take(np.sort(np.concatenate(groups)))

@@ -14,11 +14,9 @@ from torch import Tensor
 from dnadet_lib.data import ImageSet, list_images
 from dnadet_lib.embedding import place
 from dnadet_lib.embedding_file import read_embeddings
-from dnadet_lib.evaluation import embed_images
+from dnadet_lib.evaluation import embed_images, origins, readable_features
 from dnadet_lib.explorer_figures import NOT_LABELLED
 from dnadet_lib.model import DNADet, Features, join_features, load_model
-
-BATCH = 100  # images decoded at a time
 
 
 @dataclass
@@ -71,11 +69,12 @@ def open_images(model: DNADet, sets: Mapping[str, ImageSet]) -> Explorer:
     rows, paths, embedded, errors = [], [], [], []
     for setup, images in sets.items():
         sources = images.sources or [images.classes[k] for k in images.labels]
+        makers = origins(np.array(sources)).tolist()
         kept, features, failures = read_features(model, images.paths)
         embedded.append(features)
         errors += failures
         paths += [images.paths[i] for i in kept]
-        rows += [(images.classes[images.labels[i]], origin(sources[i]), setup) for i in kept]
+        rows += [(images.classes[images.labels[i]], makers[i], setup) for i in kept]
     if not rows:
         raise ValueError(f"no image to explore: {errors[0] if errors else 'the sets are empty'}")
     features = join_features(embedded)
@@ -92,27 +91,15 @@ def read_features(model: DNADet, paths: Sequence[Path]) -> tuple[list[int], Feat
     Returns:
         Their positions, their features, and a line for each other file.
     """
-    kept, errors = [], []
+    kept: list[int] = []
+    errors: list[str] = []
     device = next(model.parameters()).device
     nothing = torch.empty(0, model.embedding_size), model.reference[:0]
-    embedded = [Features(*(tensor.to(device) for tensor in nothing))]
-    for start in range(0, len(paths), BATCH):
-        views = []
-        for i in range(start, min(start + BATCH, len(paths))):
-            try:
-                views.append(model.views_of(paths[i]))
-            except (OSError, ValueError) as error:
-                errors.append(str(error))
-                continue
-            kept.append(i)
-        if views:
-            embedded.append(model.infer(views))
-    return kept, join_features(embedded), errors
-
-
-def origin(source: str) -> str:
-    """Name what an image counts under: its generator, or `real/CONTENT` for a crop."""
-    return "/".join(source.split("/")[:2]) if source.startswith("real/") else source
+    made = [Features(*(tensor.to(device) for tensor in nothing))]
+    for positions, features in readable_features(model, paths, errors):
+        kept += positions
+        made.append(features)
+    return kept, join_features(made), errors
 
 
 def _describe(
