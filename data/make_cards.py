@@ -247,16 +247,18 @@ def stage_2_cards() -> None:
 def stage_2_text(name: str, model: DNADet, rows: list, each: pd.DataFrame) -> str:
     """Fill the card of one attribution checkpoint."""
     what = {
-        "pocket": "DNA-Det at pocket size, both stages",
+        "pocket": "stage 1 of DNA-Det and a discriminant on its channels",
         "whole_raw": "a baseline: the same backbone on whole raw images, nothing else",
     }[name]
+    solved = model.discriminant
+    stage_1 = "; no weight is trained, stage 1 is `pocket_pretrain`" if solved else ""
     return f"""# {name}: {what}
 
 Names the generator architecture of an image: {", ".join(model.classes)}.
 
 - Data: closed set of the pocket zoo; temperature and unknown threshold chosen on dev generators.
   Preset: `{get_preset(name)}`
-- Command: `python data/train_checkpoints.py train` (seed 0).
+- Command: `python data/train_checkpoints.py train` (seed 0){stage_1}.
 - Temperature {model.temperature:.2f}, unknown threshold {model.threshold:.3f}.
 
 Mean accuracy over generators (photographs of one content count as one more), with the 95%

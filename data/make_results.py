@@ -44,7 +44,7 @@ from dnadet_lib.evaluation import (
 )
 from dnadet_lib.files import atomic_path
 from dnadet_lib.intervals import mean_interval, mean_of_setups
-from dnadet_lib.methods import REFERENCE, SHIPPED, all_methods, make_method
+from dnadet_lib.methods import SHIPPED, all_methods, make_method
 from dnadet_lib.model import DNADet, load_model
 from dnadet_lib.open_set import block_table, open_set_table, unknown_scores
 from dnadet_lib.paths import build_folder
@@ -71,7 +71,7 @@ ROBUSTNESS_IMAGES = 200  # a generator
 BLOCK_IMAGES = 100  # a generator
 PANELS = {d.name: d.unit + "\n(a pre-training class)" * d.pretrained for d in DEGRADATIONS}
 WITH_PATCHES = "high-pass, all"  # the top of the ladder
-GUARD = "nearest neighbours"  # the score that `attribute` refuses images by
+GUARD = "relative distance"  # the score that `attribute` refuses images by
 CHANGED = ("seed", "loss", "finetune")  # unseen instances, of the content that was learned
 
 
@@ -86,13 +86,12 @@ def suite(only_there: bool = False) -> None:
     work = build_folder() / "suite" / "pocket"
     methods = [make_method(name) for name in all_methods()]
     predictions = run_suite(methods, image_root(), work, only_there=only_there)
-    rows = write_suite(predictions, REFERENCE, RESULTS)
+    rows = write_suite(predictions, SHIPPED, RESULTS)
     plots.save(plots.suite_dots(rows), RESULTS / "results.png")
     every, counts = generator_table(predictions), image_counts(predictions)
-    for name, file in ((WITH_PATCHES, "leads"), (SHIPPED, "leads_shipped")):
-        leads = mean_rows(differences(every, name), "lead", counts)
-        with atomic_path(RESULTS / f"{file}.md") as temporary:
-            temporary.write_text(results_table(leads, "lead"), encoding="utf-8")
+    leads = mean_rows(differences(every, WITH_PATCHES), "lead", counts)
+    with atomic_path(RESULTS / "leads.md") as temporary:
+        temporary.write_text(results_table(leads, "lead"), encoding="utf-8")
     table = every.loc[[SHIPPED, WITH_PATCHES], ["seed"], :]
     faulty = with_repeated_seed(table).rename("{}, first seed repeated".format, level="method")
     repeated = [mean_rows(part, "accuracy", counts) for part in (table, faulty)]
@@ -281,7 +280,6 @@ def page() -> None:
     text = (DATA / "results_template.md").read_text(encoding="utf-8").format(
         suite=(RESULTS / "results.md").read_text(encoding="utf-8"),
         leads=(RESULTS / "leads.md").read_text(encoding="utf-8"),
-        leads_shipped=(RESULTS / "leads_shipped.md").read_text(encoding="utf-8"),
         fault_a=(RESULTS / "fault_a.md").read_text(encoding="utf-8"),
         tuning=tuning_table(),
         position=summary("position", ["label"], {**cells, "fall-off": difference}),

@@ -24,9 +24,9 @@ import torch
 from dnadet_lib.data import ImageSet
 from dnadet_lib.files import atomic_path
 from dnadet_lib.fingerprints import DENOISERS
-from dnadet_lib.methods import PRETRAINED, PROBE, REFERENCE, make_method, networks, tuned_as
+from dnadet_lib.methods import PRETRAINED, SHIPPED, make_method, networks, tuned_as
 from dnadet_lib.paths import build_folder
-from dnadet_lib.presets import pocket
+from dnadet_lib.presets import augmented, pocket
 from dnadet_lib.stages import training_data
 from dnadet_lib.suite import Method, generator_table, images_digest, network, score_table
 from dnadet_lib.zoo import render
@@ -48,32 +48,33 @@ GRIDS = {
     "DCT regression": grid(high_pass=FRONT_END, C=(1e-4, 1e-3)),
     "DCT-CNN": grid(high_pass=FRONT_END, learning_rate=RATES),
     "AttNet": grid(high_pass=(True,), learning_rate=RATES, width=(8,), epochs=(4,)),
-    PROBE: grid(checkpoint=tuple(PRETRAINED.values()), block=(3, 4, 5)),
-    REFERENCE: [{}],
     **{name: grid(learning_rate=RATES) for name in networks() if tuned_as(name) == name},
+    SHIPPED: grid(discriminant=(4, 5, 6)),
 }
 
 
-FAST = replace(pocket, learning_rate=1e-3)  # what the candidates are compared with
-SMALLER = replace(FAST, patches=4, input=replace(pocket.input, patch=32))
-ENLARGED = replace(FAST, input=replace(pocket.input, resize=128, vote="whole"))  # a quarter seen
-CANDIDATES = {  # what else might have become the pocket preset
-    "pocket, patches of 32": SMALLER,
-    "pocket, enlarged 2x": ENLARGED,
-    "pocket, enlarged 2x, no jittered generators": replace(ENLARGED, jittered=False),
-    "pocket, recoloured": replace(FAST, recoloured=True),
-    "pocket, no contrast": replace(FAST, contrast=False),
-    "pocket, no turns": replace(FAST, flips=False),
-    "pocket, no jittered generators": replace(FAST, jittered=False),
-}
+FAST = replace(augmented, learning_rate=1e-3)  # what its variants are compared with
+SMALLER = replace(FAST, patches=4, input=replace(FAST.input, patch=32))
+ENLARGED = replace(FAST, input=replace(FAST.input, resize=128, vote="whole"))  # a quarter seen
+UPRIGHT = replace(pocket, input=replace(pocket.input, vote="patches"))
+RAW = replace(pocket, input=replace(pocket.input, high_pass=False))
+CANDIDATES = {  # what else might have become the pocket preset, and its stage 1
+    "augmented, patches of 32": (SMALLER, PRETRAINED[True]),
+    "augmented, enlarged 2x": (ENLARGED, PRETRAINED[True]),
+    "augmented, enlarged 2x, no jittered generators": (
+        replace(ENLARGED, jittered=False), PRETRAINED[True],
+    ),
+    "augmented, no jittered generators": (replace(FAST, jittered=False), PRETRAINED[True]),
+    "pocket, no turned votes": (UPRIGHT, PRETRAINED[True]),
+    "pocket, raw": (RAW, PRETRAINED[False]),
+    "pocket, stage 1 on both contents": (pocket, "pocket_pretrain_both"),
+}  # fmt: skip
 
 
 def tuned_method(name: str, settings: dict) -> Method:
     """Make a row of the table, or a candidate, with some settings."""
-    if name == REFERENCE:
-        return make_method(name)
     if name in CANDIDATES:
-        return network(name, CANDIDATES[name], PRETRAINED[True])
+        return network(name, *CANDIDATES[name])
     return make_method(name, settings)
 
 

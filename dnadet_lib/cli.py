@@ -66,7 +66,11 @@ def build_parser() -> argparse.ArgumentParser:
     train = add(train_command, "train", "stage 2: learn architectures from labelled images")
     add_profile(train)
     add_training(train, "pocket")
-    train.add_argument("--pretrained", help="stage 1 checkpoint or shipped name (default: none)")
+    train.add_argument(
+        "--pretrained",
+        help="stage 1 checkpoint or shipped name (default: the shipped one for a preset that needs "
+        "one, else none)",
+    )
     add_labelled(train, "train", "dev")
 
     evaluate = add(evaluate_command, "evaluate", "measure a model on the set-ups")
@@ -284,7 +288,8 @@ def train_command(options: argparse.Namespace) -> int:
     else:
         train = labelled_images(options.train, options.classes)
         dev = labelled_images(options.dev, options.classes)
-    pretrained = load_model(options.pretrained) if options.pretrained else None
+    start = options.pretrained or ("pocket_pretrain" if preset.discriminant else None)
+    pretrained = load_model(start) if start else None
     run_training(
         preset, train, dev, pretrained=pretrained, seed=options.seed, folder=options.out
     )
@@ -328,7 +333,7 @@ def suite_command(options: argparse.Namespace) -> int:
     """Fill the table, methods by set-ups: JSON, CSV, Markdown and a figure."""
     from dnadet_lib import plots
     from dnadet_lib.evaluation import results_json
-    from dnadet_lib.methods import REFERENCE, all_methods, make_method
+    from dnadet_lib.methods import SHIPPED, all_methods, make_method
     from dnadet_lib.paths import build_folder
     from dnadet_lib.suite import run_suite, write_suite
     from dnadet_lib.zoo import available_setups, image_root
@@ -339,7 +344,7 @@ def suite_command(options: argparse.Namespace) -> int:
         methods, image_root(options.suite), folder,
         seeds=options.seeds, setups=options.setups or available_setups(),
     )  # fmt: skip
-    rows = write_suite(predictions, REFERENCE, folder)
+    rows = write_suite(predictions, SHIPPED, folder)
     plots.use_style()
     plots.save(plots.suite_dots(rows), folder / "results.png")
     print(results_json(rows) if options.json else (folder / "results.md").read_text(), end="")

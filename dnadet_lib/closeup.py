@@ -160,13 +160,12 @@ def cams_figure(
     return drawn
 
 
-def overview_figure(model: DNADet, image: np.ndarray, layer: int = 7) -> Figure:
-    """Draw an image's patch votes, Grad-CAM for its class, residual and the residual's spectrum.
+def overview_figure(model: DNADet, image: np.ndarray) -> Figure:
+    """Draw an image's patch votes, Grad-CAM, residual and the residual's spectrum.
 
     Args:
         model: Votes; its class is the one that Grad-CAM asks for.
         image: uint8 (H, W, 3).
-        layer: Of Grad-CAM.
 
     Raises:
         ValueError: the image is smaller than a patch.
@@ -177,10 +176,10 @@ def overview_figure(model: DNADet, image: np.ndarray, layer: int = 7) -> Figure:
     winner, share = agreement(votes)
     axes[0].set_title(f"votes of patches of {votes.patch}\n{model.classes[winner]}: {share:.0%}")
     named = model.attribute([image]).labels[0]
-    values = image_cam(model, image, model.classes.index(named), layer)
+    values = image_cam(model, image, model.classes.index(named))
     largest = max(float(np.abs(values).max()), 1e-12)
     axes[1].imshow(values / largest, cmap="RdBu_r", vmin=-1, vmax=1)
-    axes[1].set_title(f"Grad-CAM, layer {layer}\nred speaks for {named}")
+    axes[1].set_title(f"Grad-CAM, last layer\nred speaks for {named}")
     residual = residuals(image[None])
     axes[2].imshow((128 + 6 * residual[0]).clip(0, 255).astype(np.uint8))
     axes[2].set_title("residual, 6 times\n(wavelet filter)")

@@ -90,22 +90,25 @@ def _top_two(answer: Answer) -> str:
 
 def _unknown_score(answer: Answer) -> str:
     rng = np.random.default_rng(7)
-    scales = np.array([0.1, 1, 5, 20])
-    references, traces = scales * rng.normal(1, 1, (20, 4)), scales * rng.normal(1, 1, 4)
-    plain = np.sort(np.sqrt(np.mean((references - traces) ** 2, axis=1)))
-    steps = (references - traces) / references.std(axis=0)
-    distances = np.sort(np.sqrt(np.mean(steps**2, axis=1)))
-    nearest = distances[:5]
+    means, traces, middle = rng.normal(size=(3, 4)), rng.normal(size=4), rng.normal(size=4)
+    within, overall = (np.linalg.inv(np.cov(rng.normal(size=(4, 30)))) for _ in range(2))
+    squares = [d @ within @ d for d in traces - means]
+    nearest, least_plain = min(squares), min(np.sum((traces - means) ** 2, axis=1))
+    away = traces - middle
+    overall_square = away @ overall @ away
     hints = {
-        "Divide every channel by its standard deviation over the references.": plain[:5].mean(),
-        "Take the mean over channels, not the sum, before the root.": 2 * nearest.mean(),
-        "These are mean squares. Take the root.": np.mean(nearest**2),
-        "These are the farthest ones.": distances[-5:].mean(),
-        "This is the sum. Take the mean.": nearest.sum(),
-        "This is the mean over all references. Take the k nearest.": distances.mean(),
+        "Divide by T, the number of traces.": nearest - overall_square,
+        "This is the first square alone. Take the second one off.": nearest / 4,
+        "Put the inverse covariances between: d @ P @ d.": (least_plain - away @ away) / 4,
+        "This is the mean over the classes. Take the nearest.": (
+            np.mean(squares) - overall_square
+        ) / 4,
+        "This is the farthest class. Take the nearest.": (max(squares) - overall_square) / 4,
+        "These are distances. Take their squares.": (nearest**0.5 - overall_square**0.5) / 4,
     }
-    what = "For 20 references of 4 channels and k = 5"
-    return _compare_with_hints(answer(traces, references, 5), nearest.mean(), what, hints)
+    what = "For 3 classes and 4 traces"
+    found = answer(traces, means, middle, within, overall)
+    return _compare_with_hints(found, (nearest - overall_square) / 4, what, hints)
 
 
 def _two_spectra(answer: Answer) -> str:

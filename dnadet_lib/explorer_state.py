@@ -94,8 +94,8 @@ def read_features(model: DNADet, paths: Sequence[Path]) -> tuple[list[int], Feat
     kept: list[int] = []
     errors: list[str] = []
     device = next(model.parameters()).device
-    nothing = torch.empty(0, model.embedding_size), model.reference[:0]
-    made = [Features(*(tensor.to(device) for tensor in nothing))]
+    sizes = model.embedding_size, model.trace_size
+    made = [Features(*(torch.empty(0, size, device=device) for size in sizes))]
     for positions, features in readable_features(model, paths, errors):
         kept += positions
         made.append(features)

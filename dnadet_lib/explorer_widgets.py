@@ -342,12 +342,13 @@ def _strengths(name: str) -> list[tuple[str, float]]:
     return [("as it is", 0.0), *((f"{s:g}", s) for s in closeup.degradation(name).strengths)]
 
 
-def cam(model: DNADet, image: np.ndarray, target: str, layer: int = 7) -> Any:
+def cam(model: DNADet, image: np.ndarray, target: str) -> Any:
     """Choose a class and a layer, and see Grad-CAM of an image."""
     import ipywidgets as widgets
 
     classes = widgets.Dropdown(options=list(model.classes), value=target, description="class")
-    layers = widgets.IntSlider(value=layer, min=0, max=len(model.main) - 1, description="layer")
+    last = len(model.main) - 1
+    layers = widgets.IntSlider(value=last, min=0, max=last, description="layer")
     result = widgets.Output()
 
     def draw(_: object = None) -> None:

@@ -8,10 +8,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dnadet_lib.model import DNADet
-from dnadet_lib.patches import grid_corners, normalise
+from dnadet_lib.patches import grid_corners, normalise, turned_back
 
 
-def grad_cam(model: DNADet, images: Tensor, target: int, layer: int = 7) -> Tensor:
+def grad_cam(
+    model: DNADet, images: Tensor, target: int, layer: int | None = None
+) -> Tensor:
     """Map where a layer speaks for a class (positive) or against it (negative).
 
     Each channel of the layer is weighted by the mean of the class logit's gradient over its
@@ -21,8 +23,8 @@ def grad_cam(model: DNADet, images: Tensor, target: int, layer: int = 7) -> Tens
         model: Evaluated as it is; its weights get no gradient.
         images: Normalised (B, 3, H, W).
         target: Number of the class.
-        layer: Number of a block of `model.main`, 0 to 7. The last one is 16 times coarser than the
-            image, block 1 half as fine as it.
+        layer: Number of a block of `model.main`, by default the last one. Each second block is
+            twice as coarse as the one before; block 1 half as fine as the image.
 
     Returns:
         (B, h, w), of the layer's height and width, without the ReLU of the paper, so that what
@@ -34,6 +36,7 @@ def grad_cam(model: DNADet, images: Tensor, target: int, layer: int = 7) -> Tens
     Source:
         Selvaraju et al. 2017, equations 1 and 2.
     """
+    layer = len(model.main) - 1 if layer is None else layer
     if not 0 <= layer < len(model.main):
         raise ValueError(f"layer {layer}: choose one of 0 to {len(model.main) - 1}")
     if not 0 <= target < len(model.classes):
@@ -46,18 +49,20 @@ def grad_cam(model: DNADet, images: Tensor, target: int, layer: int = 7) -> Tens
         activations = model.main[: layer + 1](model.high_pass(images))
     with torch.enable_grad():
         activations.requires_grad_(True)
-        pooled = model.main[layer + 1 :](activations).mean(dim=(2, 3))
-        logit = model.classification_head(pooled)[:, target].sum()
+        embeddings = model.pool(model.main[layer + 1 :](activations))
+        logit = model.classification_head(embeddings)[:, target].sum()
         (gradients,) = torch.autograd.grad(logit, activations)
     weights = gradients.mean(dim=(2, 3), keepdim=True)
     return (weights * activations.detach()).sum(dim=1)
 
 
-def image_cam(model: DNADet, image: np.ndarray, target: int, layer: int = 7) -> np.ndarray:
+def image_cam(
+    model: DNADet, image: np.ndarray, target: int, layer: int | None = None
+) -> np.ndarray:
     """Grad-CAM of one image as the model sees it: through its patches, where it votes over them.
 
     The vote is the mean of the patches' logits, so each patch's map is enlarged to the patch's
-    size and the maps are averaged where patches overlap.
+    size, turned back where the patch was turned, and the maps are averaged where they overlap.
 
     Args:
         model: As in `grad_cam`.
@@ -82,8 +87,10 @@ def image_cam(model: DNADet, image: np.ndarray, target: int, layer: int = 7) -> 
     total = np.zeros((height, width), np.float32)
     count = np.zeros((height, width), np.float32)
     corners = grid_corners(height, width, model.input.patch)
-    for (top, left), patch_map in zip(corners, large, strict=True):
-        place = np.s_[top : top + side[0], left : left + side[1]]
-        total[place] += patch_map
-        count[place] += 1
+    copies = large.reshape(-1, len(corners), *side)
+    for number, maps in enumerate(copies):
+        for (top, left), patch_map in zip(corners, turned_back(maps, number), strict=True):
+            place = np.s_[top : top + side[0], left : left + side[1]]
+            total[place] += patch_map
+            count[place] += 1
     return total / count.clip(1)

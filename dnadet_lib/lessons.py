@@ -192,6 +192,12 @@ def training_preset(profile: str) -> Preset:
     return replace(presets.rung, name="rung_in_six", epochs=6, steps_per_epoch=31)
 
 
+def discriminant_preset(profile: str) -> Preset:
+    """Return the preset of the shipped checkpoint: a discriminant on frozen channels."""
+    width = presets.smoke.width if profile == "smoke" else presets.pocket.width
+    return replace(presets.pocket, width=width)
+
+
 def baseline_preset(profile: str) -> Preset:
     """Return the preset of the baseline: whole raw images, cross-entropy alone."""
     if profile != "smoke":

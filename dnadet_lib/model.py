@@ -18,11 +18,14 @@ from torch.nn import functional as F
 
 from dnadet_lib.data import read_image
 from dnadet_lib.files import atomic_path
-from dnadet_lib.patches import grid_patches, normalise, resize
+from dnadet_lib.patches import grid_patches, normalise, resize, turned
 from dnadet_lib.paths import data_folder
 
-TRACE_BLOCK = 4  # of `main`: chosen on dev, data/results/unknown_blocks.csv
-DROPPED_KEYS = ("projection_head.",)  # used in training only
+BLOCKS = 8
+TRACE_BLOCK = 1  # of `main`: chosen on dev, data/results/unknown_blocks.csv
+SMALL = 0.05  # of a channel's deviation: the log of less is of no account
+TURNS = 4  # copies of a view that vote where the input is "turned"
+DROPPED_KEYS = ("projection_head.", "reference")  # used in training only; of older checkpoints
 
 
 class ConvolutionBlock(nn.Module):
@@ -69,7 +72,8 @@ class InputSpec:
         resize: Side in pixels of the resize before the network, or None for native resolution.
         resize_filter: Pillow's name of the resize filter.
         patch: Side in pixels of a patch, after the resize.
-        vote: "whole": one pass over the whole image; "patches": mean over a grid of patches.
+        vote: "whole": one pass over the whole image; "patches": mean over a grid of patches;
+            "turned": the same, each patch in four turned and mirrored copies.
         high_pass: Whether the fixed high-pass front end is on.
     """
 
@@ -88,9 +92,9 @@ class Attribution:
     Attributes:
         probabilities: float (N, K), calibrated by the checkpoint's temperature.
         labels: The most probable class of each image.
-        embeddings: float (N, 8 * width), mean over the image's patches.
-        unknown_scores: (N,) distance to the nearest training images in an early block, or NaN where
-            the checkpoint holds none. High means: unlike anything the model was trained on.
+        embeddings: float (N, D), mean over the image's patches.
+        unknown_scores: (N,) relative Mahalanobis distance to the training images, or NaN where the
+            checkpoint does not know it. High means: unlike anything the model was trained on.
         known: (N,) whether the score is under the threshold that was chosen on dev generators.
     """
 
@@ -105,30 +109,51 @@ class Features(NamedTuple):
     """What the network makes of N images, each the mean over an image's patches.
 
     Attributes:
-        embeddings: (N, 8 * width), of the last block: what the classifier sees.
-        traces: (N, C), of an early block: what the unknown score goes by.
+        embeddings: (N, D): what the classifier sees.
+        traces: (N, T), statistics of an early block: what the unknown score goes by.
     """
 
     embeddings: Tensor
     traces: Tensor
 
 
+def channel_statistics(maps: Tensor) -> Tensor:
+    """Map (B, C, H, W) to the channels' means and log deviations over the image, (B, 2 * C)."""
+    deviations, means = torch.std_mean(maps, dim=(2, 3), correction=0)
+    return torch.cat([means, (deviations + SMALL).log()], dim=1)
+
+
+class Distances(NamedTuple):
+    """What the unknown score needs of the training images' traces, of T numbers each.
+
+    Attributes:
+        means: (K + 1, T), of each class, and in the last row of all.
+        precisions: (2, T, T), inverse covariance within the classes, and of all.
+    """
+
+    means: Tensor
+    precisions: Tensor
+
+
 class DNADet(nn.Module):
     """DNA-Det: four stages of two convolutions, average pooling, dropout, a linear classifier.
+
+    With `discriminant`, the last block's channels are described by mean and deviation in place of
+    the mean, and whitened: in that space the variance within the classes is the same in every
+    direction, and the classifier takes the nearest class mean (Fisher's discriminant).
 
     Attributes:
         classes: Names of the classes, in the order of the logits.
         input: How images are prepared.
+        embedding_size: Length D of an embedding.
         temperature: Divides the logits before softmax, fitted on dev generators.
         threshold: Unknown score above which an image is outside what the model knows.
-        reference: (M, C) traces of training images, which the unknown score goes by.
+        reference: What the unknown score knows of the training images, or None.
         trace_block: Number of the block of `main` whose features are the traces.
 
     Source:
         Yang et al. 2022, section 4.2; parameter names follow its public release.
     """
-
-    reference: Tensor
 
     def __init__(
         self,
@@ -137,40 +162,49 @@ class DNADet(nn.Module):
         *,
         classes: Sequence[str] | None = None,
         input: InputSpec | None = None,
+        blocks: int = BLOCKS,
+        discriminant: bool = False,
     ) -> None:
         super().__init__()
-        self.width = width
+        self.width, self.discriminant = width, discriminant
         self.classes = tuple(classes or (str(k) for k in range(num_classes)))
         if len(self.classes) != num_classes:
             raise ValueError(f"{len(self.classes)} class names given for {num_classes} classes")
         self.input = input or InputSpec()
         self.temperature, self.threshold = 1.0, float("inf")
-        self.trace_block = TRACE_BLOCK
-        channels = [3] + [width * 2**stage for stage in range(4) for _ in range(2)]
+        self.reference: Distances | None = None
+        self.trace_block = min(TRACE_BLOCK, blocks - 1)
+        self.channels = channels = [3] + [width * 2**stage for stage in range(4) for _ in range(2)]
         self.high_pass = HighPass() if self.input.high_pass else nn.Identity()
         self.main = nn.Sequential(
-            *(ConvolutionBlock(channels[i], channels[i + 1], i % 2 == 0) for i in range(8))
+            *(ConvolutionBlock(channels[i], channels[i + 1], i % 2 == 0) for i in range(blocks))
         )
+        pooled = channels[blocks] * (2 if discriminant else 1)
+        self.embedding_size = pooled
+        self.whitening = nn.Linear(pooled, pooled) if discriminant else nn.Identity()
         self.classification_head = nn.Sequential(
-            nn.Dropout(0.2), nn.Linear(channels[-1], num_classes)
+            nn.Dropout(0.2), nn.Linear(pooled, num_classes)
         )
-        traces = channels[TRACE_BLOCK + 1]
-        self.register_buffer("reference", torch.empty(0, traces), persistent=False)
 
     @property
-    def embedding_size(self) -> int:
-        """Length of an embedding: 8 * width."""
-        return 8 * self.width
+    def trace_size(self) -> int:
+        """Number T of statistics that the unknown score goes by."""
+        return 2 * self.channels[self.trace_block + 1]
+
+    def pool(self, maps: Tensor) -> Tensor:
+        """Map what the last block makes, (B, C, H, W), to embeddings (B, D)."""
+        pooled = channel_statistics(maps) if self.discriminant else maps.mean(dim=(2, 3))
+        return self.whitening(pooled)
 
     def embed(self, images: Tensor) -> Tensor:
-        """Map normalised images (B, 3, H, W) to pooled features (B, 8 * width)."""
-        return self.main(self.high_pass(images)).mean(dim=(2, 3))
+        """Map normalised images (B, 3, H, W) to embeddings (B, D)."""
+        return self.pool(self.main(self.high_pass(images)))
 
     def features(self, images: Tensor) -> Features:
-        """Map normalised images (B, 3, H, W) to pooled features of the last and an early block."""
+        """Map normalised images (B, 3, H, W) to embeddings, and statistics of an early block."""
         early = self.main[: self.trace_block + 1](self.high_pass(images))
         late = self.main[self.trace_block + 1 :](early)
-        return Features(late.mean(dim=(2, 3)), early.mean(dim=(2, 3)))
+        return Features(self.pool(late), channel_statistics(early))
 
     def forward(self, images: Tensor) -> Tensor:
         """Map normalised images (B, 3, H, W) to logits (B, K)."""
@@ -186,7 +220,10 @@ class DNADet(nn.Module):
             image = image if side is None else resize(image, side, self.input.resize_filter)
         if self.input.vote == "whole":
             return image[None]
-        return grid_patches(image, self.input.patch)
+        patches = grid_patches(image, self.input.patch)
+        if self.input.vote == "patches":
+            return patches
+        return np.concatenate([turned(patches, copy) for copy in range(TURNS)])
 
     @torch.no_grad()
     def infer(self, views: Sequence[np.ndarray], batch_pixels: int = 2**18) -> Features:
@@ -264,28 +301,26 @@ class DNADet(nn.Module):
             )
         return self.prepare(image)
 
-    def unknown_score(self, traces: Tensor, neighbours: int = 5) -> Tensor:
-        """Mean distance of traces (N, C) to those of the nearest training images.
+    def unknown_score(self, traces: Tensor) -> Tensor:
+        """Relative Mahalanobis distance of traces (N, T) to those of the training images.
 
-        Channels are divided by their standard deviation over the training images; the distance is
-        the root of the mean square over channels. So 1 is a deviation in every channel.
-
-        Later blocks keep what tells the known classes apart and drop the rest, a new architecture's
-        trace with it; an early block still has it.
+        The squared distance to the nearest class mean, in deviations within the classes, less the
+        squared distance to the mean of all, in deviations over all; divided by T. An image of odd
+        content is far in both, an image of a new architecture in the first alone.
 
         Returns:
-            (N,) scores, NaN where the checkpoint holds no training images' traces.
+            (N,) scores, NaN where the checkpoint does not know the training images' traces.
 
         Source:
-            Sun et al. 2022, "Out-of-distribution detection with deep nearest neighbors".
+            Lee et al. 2018 (Mahalanobis distance); Ren et al. 2021 (relative to the one of all).
         """
-        if len(self.reference) < neighbours:
+        if self.reference is None:
             return torch.full((len(traces),), float("nan"))
-        reference = self.reference.to(traces.device)
-        deviation = reference.std(dim=0, correction=0) + 1e-6
-        distances = torch.cdist(traces / deviation, reference / deviation)
-        nearest = distances.topk(neighbours, dim=1, largest=False).values.mean(dim=1)
-        return nearest / reference.shape[1] ** 0.5
+        means, precisions = (part.to(traces.device) for part in self.reference)
+        away = traces[:, None] - means
+        squares = torch.einsum("nkt,tu,nku->nk", away[:, :-1], precisions[0], away[:, :-1])
+        overall = torch.einsum("nt,tu,nu->n", away[:, -1], precisions[1], away[:, -1])
+        return (squares.min(dim=1).values - overall) / traces.shape[1]
 
 
 def join_features(parts: Sequence[Features]) -> Features:
@@ -318,14 +353,23 @@ def save_model(model: DNADet, path: Path, **notes: object) -> None:
         "classes": model.classes,
         "width": model.width,
         "input": asdict(model.input),
+        "blocks": len(model.main),
+        "discriminant": model.discriminant,
         "temperature": model.temperature,
         "threshold": model.threshold if np.isfinite(model.threshold) else None,
         "notes": notes,
     }
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    tensors["reference"] = model.reference.detach().cpu().half().contiguous()
+    if model.reference is not None:
+        parts = model.reference._asdict().items()
+        tensors |= {f"reference.{name}": part.cpu().contiguous() for name, part in parts}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={"dnadet": json.dumps(config)})
+
+
+def shipped_file(name: str | Path) -> Path:
+    """Return where a shipped checkpoint of that name lies, or would lie."""
+    return data_folder() / "checkpoints" / f"{name}.safetensors"
 
 
 def find_checkpoint(path_or_name: str | Path) -> Path:
@@ -337,10 +381,9 @@ def find_checkpoint(path_or_name: str | Path) -> Path:
     path = Path(path_or_name)
     if path.is_file():
         return path
-    shipped = data_folder() / "checkpoints"
-    path = shipped / f"{path_or_name}.safetensors"
+    path = shipped_file(path_or_name)
     if not path.is_file():
-        names = ", ".join(sorted(p.stem for p in shipped.glob("*.safetensors")))
+        names = ", ".join(sorted(p.stem for p in path.parent.glob("*.safetensors")))
         raise FileNotFoundError(
             f"{path_or_name}: neither a checkpoint file nor a shipped name ({names})"
         )
@@ -378,21 +421,33 @@ def _load_safetensors(path: Path, classes: Sequence[str] | None) -> DNADet:
             config["width"],
             classes=config["classes"],
             input=InputSpec(**config["input"]),
+            blocks=config.get("blocks", BLOCKS),
+            discriminant=config.get("discriminant", False),
         )
         threshold = config["threshold"]
         model.temperature = float(config["temperature"])
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: not a dnadet checkpoint ({error})") from error
     model.threshold = float("inf") if threshold is None else threshold
-    reference = tensors.pop("reference", model.reference).float()
-    if len(reference) and reference.shape[1] != model.reference.shape[1]:
-        raise ValueError(
-            f"{path}: tensor 'reference' has shape {tuple(reference.shape)}, expected "
-            f"{(len(reference), model.reference.shape[1])}"
-        )
-    model.reference = reference if len(reference) else model.reference
+    model.reference = _reference(model, tensors, path)
     load_weights(model, tensors, path)
     return _renamed(model, classes, path)
+
+
+def _reference(model: DNADet, tensors: dict[str, Tensor], path: Path) -> Distances | None:
+    """Take what the unknown score needs out of a checkpoint's tensors."""
+    found = [tensors.pop(f"reference.{name}", torch.empty(0)) for name in Distances._fields]
+    if all(tensor.numel() == 0 for tensor in found):
+        return None
+    size = model.trace_size
+    expected = (len(model.classes) + 1, size), (2, size, size)
+    for name, tensor, shape in zip(Distances._fields, found, expected, strict=True):
+        if tuple(tensor.shape) != shape:
+            raise ValueError(
+                f"{path}: tensor 'reference.{name}' has shape {tuple(tensor.shape)}, "
+                f"expected {shape}"
+            )
+    return Distances(*found)
 
 
 def _renamed(model: DNADet, classes: Sequence[str] | None, path: Path) -> DNADet:
@@ -453,14 +508,18 @@ def transfer_backbone(model: DNADet, pretrained: DNADet) -> None:
     """Start a model from the backbone of a pre-trained one; the classifier stays as it is.
 
     Raises:
-        ValueError: the two differ in width or front end.
+        ValueError: the two differ in width or front end, or the pre-trained one has fewer blocks.
     """
+    if len(pretrained.main) < len(model.main):
+        raise ValueError(
+            f"pre-trained model has {len(pretrained.main)} blocks, this one {len(model.main)}"
+        )
     if (model.width, model.input.high_pass) != (pretrained.width, pretrained.input.high_pass):
         raise ValueError(
             f"pre-trained model has width {pretrained.width} and high-pass "
             f"{pretrained.input.high_pass}; this one {model.width} and {model.input.high_pass}"
         )
-    model.main.load_state_dict(pretrained.main.state_dict())
+    model.main.load_state_dict(pretrained.main[: len(model.main)].state_dict())
 
 
 __all__ = [

@@ -15,16 +15,17 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.special import logsumexp
+from sklearn.covariance import ledoit_wolf
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from dnadet_lib.data import ImageSet
 from dnadet_lib.evaluation import image_features
-from dnadet_lib.model import DNADet, Features
+from dnadet_lib.model import Distances, DNADet, Features
 
-SCORES = ("maximum logit", "energy", "nearest neighbours")
+SCORES = ("maximum logit", "energy", "relative distance")
 TRUE_POSITIVES = 0.95
-REFERENCES_A_CLASS = 200
+REFERENCES_A_CLASS = 400
 
 
 def maximum_logit(logits: np.ndarray) -> np.ndarray:
@@ -42,8 +43,25 @@ def unknown_scores(model: DNADet, features: Features) -> dict[str, np.ndarray]:
     """Score the features of N images in all three ways; high means unknown. Each is (N,)."""
     model.eval()
     logits = model.classification_head(features.embeddings).cpu().numpy()
-    nearest = model.unknown_score(features.traces).cpu().numpy()
-    return dict(zip(SCORES, (maximum_logit(logits), energy(logits), nearest), strict=True))
+    distance = model.unknown_score(features.traces).cpu().numpy()
+    return dict(zip(SCORES, (maximum_logit(logits), energy(logits), distance), strict=True))
+
+
+def trace_distances(traces: Tensor, labels: np.ndarray) -> Distances:
+    """Describe training images' traces (N, T) by the means and covariances of their classes.
+
+    Covariances are shrunk as Ledoit and Wolf (2004) say, channels at unit deviation.
+    """
+    points = traces.double().cpu().numpy()
+    deviation = points.std(axis=0) + 1e-6
+    scaled = points / deviation
+    numbers = np.unique(labels)
+    means = np.stack([scaled[labels == k].mean(axis=0) for k in numbers] + [scaled.mean(axis=0)])
+    around = scaled - means[np.searchsorted(numbers, labels)], scaled - means[-1]
+    covariances = [ledoit_wolf(part, assume_centered=True)[0] for part in around]
+    precisions = np.stack([np.linalg.inv(c) / np.outer(deviation, deviation) for c in covariances])
+    parts = (means * deviation, precisions)
+    return Distances(*(torch.from_numpy(part).float() for part in parts))
 
 
 @dataclass(frozen=True)
@@ -95,15 +113,15 @@ def open_set_figures(
 def block_table(
     model: DNADet, train: ImageSet, known: ImageSet, unknown: ImageSet, seed: int = 0
 ) -> pd.DataFrame:
-    """Measure the distance to the nearest training images in the features of every block.
+    """Measure the unknown score in the features of every block.
 
     One unknown architecture says little, so every class but the first is left out of the training
-    images in turn and stands for another. (The network has seen those classes, which flatters the
-    later blocks.)
+    images in turn and stands for another. (Where those classes trained the blocks, that flatters
+    the later ones.)
 
     Args:
         model: Is left as it was.
-        train: At most 200 images a class are taken as the reference.
+        train: At most 400 images a class are taken as the reference.
         known: Unseen instances of known architectures; class 0 is Real.
         unknown: Images of unknown architectures.
         seed: Of which training images are taken.
@@ -118,10 +136,11 @@ def block_table(
         own.trace_block = block
         sets = (images.paths for images in (chosen, known, unknown))
         every, instances, others = (image_features(own, paths).traces for paths in sets)
-        own.reference = every
+        own.reference = trace_distances(every, chosen.labels)
         row = {"unknown": scores_auroc(own, instances, others)}
         for number, name in list(enumerate(train.classes))[1:]:
-            own.reference = every[chosen.labels != number]
+            kept = chosen.labels != number
+            own.reference = trace_distances(every[kept], chosen.labels[kept])
             out = known.labels == number
             row[name] = scores_auroc(own, instances[~out], instances[out])
         left_out = [row[name] for name in train.classes[1:]]
@@ -138,7 +157,7 @@ def scores_auroc(model: DNADet, known: Tensor, unknown: Tensor) -> float:
 
 
 def references(labels: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Choose at most 200 images of each class at random: their positions."""
+    """Choose at most 400 images of each class at random: their positions."""
     rng = np.random.default_rng(seed)
     classes = [rng.permutation(np.flatnonzero(labels == k)) for k in np.unique(labels)]
     return np.concatenate([own[:REFERENCES_A_CLASS] for own in classes])

@@ -65,15 +65,15 @@ def random_turns(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.stack([image[:, ::-1] if rng.random() < 0.5 else image for image in turned])
 
 
-def random_colours(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Swap the channels of each uint8 image (B, H, W, 3) at random, and invert each one or not.
+def turned(images: np.ndarray, copy: int) -> np.ndarray:
+    """Turn images (B, H, W, ...) by `copy` quarters; the first and third turn are mirrored, too."""
+    quarters = np.rot90(images, copy, axes=(1, 2))
+    return quarters[:, :, ::-1] if copy % 2 else quarters
 
-    No grey level is lost or rounded, so that traces stay while the content looks another.
-    """
-    order = rng.permuted(np.tile(np.arange(3), (len(images), 1)), axis=1)
-    swapped = np.take_along_axis(images, order[:, None, None, :], axis=3)
-    inverted = rng.random((len(images), 1, 1, 3)) < 0.5
-    return np.where(inverted, 255 - swapped, swapped)
+
+def turned_back(images: np.ndarray, copy: int) -> np.ndarray:
+    """Undo `turned`."""
+    return np.rot90(images[:, :, ::-1] if copy % 2 else images, -copy, axes=(1, 2))
 
 
 def grid_corners(

@@ -33,9 +33,11 @@ class Preset:
         transform_size: Pre-training: side of the crop that is transformed, in pixels.
         double_softmax: The release's fault: softmax before cross-entropy.
         flips: Whether images are mirrored and turned at random before patches are cut.
-        recoloured: Whether the channels of images are swapped and inverted at random.
         jittered: Whether the zoo's training images are joined by those of generators with noise on
             their weights.
+        discriminant: Stage 2: number of pre-trained blocks on whose channels a linear discriminant
+            is solved; 0 trains the whole network.
+        contents: Pre-training: of which photographs crops are transformed, equally many of each.
     """
 
     name: str
@@ -59,7 +61,8 @@ class Preset:
     double_softmax: bool = False
     flips: bool = False
     jittered: bool = False
-    recoloured: bool = False
+    discriminant: int = 0
+    contents: tuple[str, ...] = ("meadow",)
 
     def settings(self) -> str:
         """Write the fields that are not the defaults, so that a new field leaves it as it is."""
@@ -91,9 +94,15 @@ rung = Preset(  # what the rows of the ablation change
     epochs=2,
     select_by="last",
 )
-pocket = replace(  # a patch of 64 is the whole of the zoo's images; larger ones get a grid of them
+pocket = Preset(  # a patch of 64 is the whole of the zoo's images; larger ones get a grid of them
+    "pocket",
+    width=32,
+    input=replace(_NATIVE, patch=64, vote="turned"),
+    discriminant=5,
+)
+augmented = replace(
     rung,
-    name="pocket",
+    name="augmented",
     input=replace(_NATIVE, patch=64),
     patches=1,
     steps_per_epoch=94,
@@ -117,6 +126,9 @@ pocket_pretrain = Preset(
 pocket_pretrain_raw = replace(
     pocket_pretrain, name="pocket_pretrain_raw", input=replace(_NATIVE, high_pass=False)
 )
+pocket_pretrain_both = replace(
+    pocket_pretrain, name="pocket_pretrain_both", contents=("meadow", "stamps")
+)
 whole_raw = replace(
     rung,
     name="whole_raw",
@@ -134,7 +146,8 @@ PRESETS = {
     preset.name: preset
     for preset in (
         paper_celeba, paper_lsun, paper_wild, paper_pretrain,
-        pocket, pocket_pretrain, pocket_pretrain_raw, rung, whole_raw, smoke, smoke_pretrain,
+        pocket, pocket_pretrain, pocket_pretrain_raw, pocket_pretrain_both,
+        augmented, rung, whole_raw, smoke, smoke_pretrain,
     )
 }  # fmt: skip
 

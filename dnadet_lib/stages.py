@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,16 +14,27 @@ from sklearn.metrics import accuracy_score, f1_score
 from torch.nn import functional as F
 
 from dnadet_lib.data import ImageSet, load_images
+from dnadet_lib.discriminant import fit_discriminant
 from dnadet_lib.evaluation import Predictions, image_features, predict
-from dnadet_lib.model import DNADet, save_model, transfer_backbone
-from dnadet_lib.open_set import references
+from dnadet_lib.model import (
+    BLOCKS,
+    DNADet,
+    load_model,
+    save_model,
+    shipped_file,
+    transfer_backbone,
+)
+from dnadet_lib.open_set import references, trace_distances
+from dnadet_lib.paths import build_folder
 from dnadet_lib.photos import cut_crops, load_photographs
-from dnadet_lib.presets import Preset
+from dnadet_lib.presets import Preset, get_preset
 from dnadet_lib.training import (
     PatchBatches,
     TransformationBatches,
     apply_transformations,
+    dev_figures,
     fit,
+    write_history,
 )
 from dnadet_lib.transforms import image_transformations
 from dnadet_lib.zoo import load_jittered, load_setup
@@ -43,22 +55,36 @@ class TransformationSet:
 def build_model(classes: tuple[str, ...], preset: Preset, seed: int) -> DNADet:
     """Make a model with weights drawn from the seed, on the GPU where there is one."""
     torch.manual_seed(seed)
-    model = DNADet(len(classes), preset.width, classes=classes, input=preset.input)
+    model = DNADet(
+        len(classes), preset.width, classes=classes, input=preset.input,
+        blocks=preset.discriminant or BLOCKS, discriminant=preset.discriminant > 0,
+    )  # fmt: skip
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def transformation_set(group: str, size: int, each: int, seed: int = 0) -> TransformationSet:
+def photograph_crops(contents: Sequence[str], group: str, count: int, seed: int) -> np.ndarray:
+    """Cut `count` crops from a group's photographs of some contents, equally many of each."""
+    counts = [len(part) for part in np.array_split(np.arange(count), len(contents))]
+    sets = [load_photographs(content, group) for content in contents]
+    pairs = zip(sets, counts, strict=True)
+    return np.concatenate([cut_crops(own, number, seed)[0] for own, number in pairs])
+
+
+def transformation_set(
+    group: str, size: int, each: int, seed: int = 0, contents: Sequence[str] = ("meadow",)
+) -> TransformationSet:
     """Put `each` crops of a photograph group through every one of the 170 transformations.
 
     Args:
-        group: "train", "dev" or "test" photographs of meadow.
+        group: "train", "dev" or "test" photographs.
         size: Side of the crops in pixels; 64.
         each: Crops a transformation.
         seed: Of crops and noise.
+        contents: Of the photographs; equally many crops of each.
     """
     transformations = image_transformations(size)
     labels = np.tile(np.arange(len(transformations)), each)
-    crops, _ = cut_crops(load_photographs("meadow", group), len(labels), seed)
+    crops = photograph_crops(contents, group, len(labels), seed)
     rng = np.random.default_rng(seed)
     crops = crops[rng.permutation(len(crops))]
     return TransformationSet(apply_transformations(crops, labels, transformations, rng), labels)
@@ -88,7 +114,7 @@ def run_pretraining(
     folder: Path | None = None,
     start_from: DNADet | None = None,
 ) -> tuple[DNADet, list[dict[str, float]]]:
-    """Stage 1: learn to tell the 170 transformations apart on meadow's train photographs.
+    """Stage 1: learn to tell the 170 transformations apart on train photographs.
 
     Args:
         preset: A pre-training preset.
@@ -104,15 +130,30 @@ def run_pretraining(
     model = build_model(names, preset, seed)
     if start_from is not None:
         model.load_state_dict(start_from.state_dict())
-    photographs = load_photographs("meadow", "train")
-    crops, _ = cut_crops(photographs, PRETRAINING_CROPS[profile], seed)
-    dev = transformation_set("dev", preset.transform_size, IMAGES_A_TRANSFORMATION[profile])
+    crops = photograph_crops(preset.contents, "train", PRETRAINING_CROPS[profile], seed)
+    each, size = IMAGES_A_TRANSFORMATION[profile], preset.transform_size
+    dev = transformation_set("dev", size, each, contents=preset.contents)
 
     def validate(candidate: DNADet) -> tuple[np.ndarray, np.ndarray]:
         return dev.labels, predict_transformations(candidate, dev)
 
     batches = TransformationBatches(crops, preset)
     return model, fit(model, batches, validate, preset, seed=seed, folder=folder)
+
+
+def pretrained_model(name: str, seed: int = 0) -> DNADet:
+    """Return what stage 1 makes by a preset and a seed.
+
+    That of seed 0 is shipped, where it is; others are trained, which takes a quarter of an hour, in
+    `build/checkpoints/NAME_seed_S`; a run found there goes on.
+    """
+    if seed == 0 and (Path(name).is_file() or shipped_file(name).is_file()):
+        return load_model(name)
+    folder = build_folder() / "checkpoints" / f"{name}_seed_{seed}"
+    if not (folder / "model.safetensors").is_file():
+        print(f"stage 1: {name}, seed {seed}", file=sys.stderr, flush=True)
+        run_pretraining(get_preset(name), seed=seed, folder=folder)
+    return load_model(folder / "model.safetensors")
 
 
 def dev_validation(dev: ImageSet) -> Callable[[DNADet], tuple[np.ndarray, np.ndarray]]:
@@ -134,13 +175,13 @@ def run_training(
     seed: int = 0,
     folder: Path | None = None,
 ) -> tuple[DNADet, list[dict[str, float]]]:
-    """Stage 2: learn the classes of labelled images, from a pre-trained backbone or from scratch.
+    """Stage 2: learn the classes of labelled images.
 
     Args:
         preset: A stage 2 preset.
         train: Training images, of one size; every class must have some.
         dev: Images of dev generators: scores an epoch, the temperature and the unknown threshold.
-        pretrained: Stage 1 model, or None for random weights.
+        pretrained: Stage 1 model, or None for random weights; a discriminant needs one.
         seed: Of weights, order and patches.
         folder: For history, state and model; a run found there goes on.
 
@@ -148,15 +189,28 @@ def run_training(
         The calibrated model with the weights of the epoch that the preset keeps, and the history.
 
     Raises:
-        ValueError: a class has no image, or images differ in size; named.
+        ValueError: a class has no image, or images differ in size; named. Or a discriminant is
+            given no pre-trained model.
     """
     train.require_every_class()
+    if preset.discriminant and pretrained is None:
+        raise ValueError(
+            f"preset {preset.name} solves a discriminant on a pre-trained model: give one "
+            "(--pretrained), such as pocket_pretrain"
+        )
     model = build_model(train.classes, preset, seed)
     if pretrained is not None:
         transfer_backbone(model, pretrained)
-    cache = folder / "cache" if folder else None
-    batches = PatchBatches(load_images(train.paths, cache), train.labels, preset)
-    history = fit(model, batches, dev_validation(dev), preset, seed=seed, folder=folder)
+    validate = dev_validation(dev)
+    if preset.discriminant:
+        fit_discriminant(model, train)
+        history = [{"epoch": 1, **dev_figures(*validate(model))}]
+        if folder is not None:
+            write_history(history, folder / "history.csv")
+    else:
+        cache = folder / "cache" if folder else None
+        batches = PatchBatches(load_images(train.paths, cache), train.labels, preset)
+        history = fit(model, batches, validate, preset, seed=seed, folder=folder)
     calibrate(model, train, dev, seed)
     if folder is not None:
         save_model(model, folder / "model.safetensors", preset=preset.name, seed=seed)
@@ -164,13 +218,13 @@ def run_training(
 
 
 def calibrate(model: DNADet, train: ImageSet, dev: ImageSet, seed: int = 0) -> None:
-    """Fit what `attribute` needs beyond weights: temperature, training traces, threshold.
+    """Fit what `attribute` needs beyond weights: temperature, distances of traces, threshold.
 
     The temperature minimises the log loss on dev after the vote over patches; the threshold lets
     95% of dev images pass as known.
     """
     chosen = train.take(references(train.labels, seed))
-    model.reference = image_features(model, chosen.paths).traces
+    model.reference = trace_distances(image_features(model, chosen.paths).traces, chosen.labels)
     predictions = predict(model, dev)
     model.temperature = fit_temperature(model, predictions)
     model.threshold = float(np.quantile(predictions.unknown_scores, KNOWN_SHARE))
@@ -186,7 +240,7 @@ def fit_temperature(model: DNADet, predictions: Predictions) -> float:
     with torch.no_grad():
         logits = model.classification_head(embeddings).cpu()
     truth = torch.from_numpy(predictions.truth).long()
-    candidates = np.geomspace(0.25, 8, 101)
+    candidates = np.geomspace(0.25, 64, 161)
     losses = [float(F.cross_entropy(logits / t, truth)) for t in candidates]
     return float(candidates[int(np.argmin(losses))])
 

@@ -26,10 +26,9 @@ from dnadet_lib.evaluation import (
 )
 from dnadet_lib.files import atomic_path
 from dnadet_lib.intervals import mean_interval, mean_of_setups
-from dnadet_lib.linear_probe import LinearProbe
-from dnadet_lib.model import find_checkpoint, load_model
-from dnadet_lib.presets import Preset
-from dnadet_lib.stages import run_training, training_data
+from dnadet_lib.model import find_checkpoint, shipped_file
+from dnadet_lib.presets import PRESETS, Preset
+from dnadet_lib.stages import pretrained_model, run_training, training_data
 from dnadet_lib.zoo import load_jittered, load_setup
 
 SETUPS = ("closed", "seed", "loss", "finetune", "dataset")
@@ -67,18 +66,27 @@ class Method:
 def network(name: str, preset: Preset, pretrained: str | None = None) -> Method:
     """Train DNA-Det's second stage as a preset says, from a pre-trained checkpoint or none.
 
+    A discriminant has no randomness of its own, so its seed is that of stage 1.
+
     Raises:
         FileNotFoundError: there is no such checkpoint.
     """
-    start = find_checkpoint(pretrained).read_bytes() if pretrained else b""
+    start = stage_one_digest(pretrained)
 
     def fit(train: ImageSet, dev: ImageSet, seed: int, folder: Path) -> Classifier:
-        warm = load_model(pretrained) if pretrained else None
+        warm = pretrained_model(pretrained, seed * preset.discriminant) if pretrained else None
         model, _ = run_training(preset, train, dev, pretrained=warm, seed=seed, folder=folder)
         return lambda images: predict(model, images).probabilities
 
-    settings = f"{preset.settings()} {hashlib.sha256(start).hexdigest()}"
+    settings = f"{preset.settings()} {start}"
     return Method(name, settings, fit, jittered=preset.jittered)
+
+
+def stage_one_digest(name: str | None) -> str:
+    """SHA-256 of a shipped stage 1, of the preset of one that is not shipped, or of nothing."""
+    if name in PRESETS and not shipped_file(name).is_file():
+        return hashlib.sha256(PRESETS[name].settings().encode()).hexdigest()
+    return hashlib.sha256(find_checkpoint(name).read_bytes() if name else b"").hexdigest()
 
 
 def baseline(name: str, estimator: ClassifierMixin) -> Method:
@@ -94,11 +102,7 @@ def baseline(name: str, estimator: ClassifierMixin) -> Method:
         scores = own.predict_proba if hasattr(own, "predict_proba") else own.decision_function
         return lambda images: scores(load_images(images.paths))
 
-    settings = repr(estimator)
-    if isinstance(estimator, LinearProbe):
-        start = find_checkpoint(estimator.checkpoint).read_bytes()
-        settings += f" {hashlib.sha256(start).hexdigest()}"
-    return Method(name, settings, fit, seeded=isinstance(estimator, NetworkClassifier))
+    return Method(name, repr(estimator), fit, seeded=isinstance(estimator, NetworkClassifier))
 
 
 def run_suite(

@@ -19,7 +19,7 @@ from dnadet_lib.data import balanced_batches
 from dnadet_lib.files import atomic_path
 from dnadet_lib.losses import AutomaticWeightedLoss, SupConLoss, classification_loss
 from dnadet_lib.model import DNADet, ProjectionHead, save_model
-from dnadet_lib.patches import normalise, random_colours, random_patches, random_turns, resize
+from dnadet_lib.patches import normalise, random_patches, random_turns, resize
 from dnadet_lib.presets import Preset
 from dnadet_lib.transforms import Transformation, image_transformations
 
@@ -100,8 +100,6 @@ def cut_views(images: np.ndarray, preset: Preset, rng: np.random.Generator) -> n
     spec = preset.input
     if preset.flips:
         images = random_turns(images, rng)
-    if preset.recoloured:
-        images = random_colours(images, rng)
     for side in (spec.resize_first, spec.resize):
         if side is not None:
             images = np.stack([resize(image, side, spec.resize_filter) for image in images])
@@ -241,8 +239,7 @@ def fit(
             return run.history
         row = train_epoch(run, batches, preset, seed, epoch)
         truth, predicted = validate(model)
-        row["dev_accuracy"] = float(accuracy_score(truth, predicted))
-        row["dev_macro_f1"] = float(f1_score(truth, predicted, average="macro"))
+        row |= dev_figures(truth, predicted)
         last = preset.select_by == "last"
         row["score"] = row["epoch"] if last else row[f"dev_{preset.select_by}"]
         if row["score"] > max((r["score"] for r in run.history), default=-1):  # first one on ties
@@ -258,6 +255,14 @@ def fit(
     if folder is not None:
         save_model(model, folder / "model.safetensors", preset=preset.name, seed=seed)
     return run.history
+
+
+def dev_figures(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """Accuracy and macro F1 on dev images, as a history holds them."""
+    return {
+        "dev_accuracy": float(accuracy_score(truth, predicted)),
+        "dev_macro_f1": float(f1_score(truth, predicted, average="macro")),
+    }
 
 
 def epoch_line(row: dict[str, float]) -> str:

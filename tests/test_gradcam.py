@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -43,6 +45,26 @@ def test_of_an_image_is_the_mean_over_its_patches(tiny_model: DNADet, rng) -> No
     assert found.shape == (64, 96)
     corner = image_cam(tiny_model, image[:32, :32], 2, layer=5)
     assert np.allclose(found[:16, :16], corner[:16, :16], atol=1e-6)  # one patch lies there alone
+
+
+def test_maps_of_turned_copies_are_turned_back(tiny_model: DNADet, rng) -> None:
+    image = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    one = image_cam(tiny_model, image, 2, layer=5)
+    tiny_model.input = replace(tiny_model.input, vote="turned")
+    found = image_cam(tiny_model, image, 2, layer=5)
+    again = np.rot90(image_cam(tiny_model, np.rot90(image, 2), 2, layer=5), 2)
+    assert np.allclose(found, again, atol=1e-6)  # the same four copies, in another order
+    assert not np.allclose(found, one, atol=1e-6)
+
+
+def test_of_a_discriminant(images: torch.Tensor) -> None:
+    torch.manual_seed(0)
+    model = DNADet(3, 8, blocks=5, discriminant=True).eval()
+    found = grad_cam(model, images, 1)
+    reference = LayerGradCam(model, model.main[4]).attribute(images, target=1)[:, 0].detach()
+    assert (found - reference).abs().max() <= 1e-5 * reference.abs().max()
+    with pytest.raises(ValueError, match="layer 5: choose one of 0 to 4"):
+        grad_cam(model, images, 0, 5)
 
 
 def test_of_a_model_that_sees_the_whole_resized_image(rng) -> None:

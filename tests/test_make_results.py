@@ -14,7 +14,7 @@ def results(tmp_path, monkeypatch):
     monkeypatch.setattr(make_results, "DATA", tmp_path)
     (tmp_path / "results").mkdir()
     names = (
-        "suite", "leads", "leads_shipped", "fault_a", "tuning", "position", "unknown", "blocks",
+        "suite", "leads", "fault_a", "tuning", "position", "unknown", "blocks",
         "refused", "calibration", "robustness",
     )  # fmt: skip
     (tmp_path / "results_template.md").write_text(
@@ -22,7 +22,6 @@ def results(tmp_path, monkeypatch):
     )
     (tmp_path / "results" / "results.md").write_text("| method | closed |\n")
     (tmp_path / "results" / "leads.md").write_text("| AttNet | 0.123 |\n")
-    (tmp_path / "results" / "leads_shipped.md").write_text("| DCT-CNN | 0.321 |\n")
     (tmp_path / "results" / "fault_a.md").write_text("| pocket, first seed repeated | 0.5 |\n")
 
     def save(name, rows):
@@ -59,7 +58,6 @@ def test_the_page_shows_every_table(results):
     make_results.page()
     page = (results / "RESULTS.md").read_text()
     assert "| method | closed |" in page
-    assert "| DCT-CNN | 0.321 |" in page
     assert "| 2 | 0.988 | 0.9 |" in page
     assert "| architecture | 0.900 [0.900, 0.900] | " in page
     assert "| 0.000 [-0.248, 0.248] |" in page  # a fall-off may be negative

@@ -5,7 +5,6 @@ import pytest
 from dnadet_lib import methods
 from dnadet_lib.methods import (
     JITTERED_RIVAL,
-    REFERENCE,
     SHIPPED,
     all_methods,
     best_settings,
@@ -57,7 +56,7 @@ def test_the_top_of_the_ladder_is_the_rung_preset():
 def test_rows_have_names_of_their_own():
     names = all_methods()
     assert len(set(names)) == len(names)
-    assert REFERENCE in names
+    assert SHIPPED in names
     with pytest.raises(ValueError, match="row 'magic': choose of residual correlation; DCT"):
         make_method("magic")
 
@@ -88,9 +87,13 @@ def test_pretrained_rungs_share_a_learning_rate(monkeypatch):
         assert ("learning_rate=0.002" in make_method(name).settings) == shared, name
 
 
-def test_a_row_is_the_pocket_preset_and_a_rival_gets_the_same_images():
+def test_a_row_is_the_pocket_preset_and_its_variants_differ_as_they_say():
     rows = networks()
     assert rows[SHIPPED] == (pocket, "pocket_pretrain")
-    assert changed(rows["pocket, no jittered generators"], rows[SHIPPED]) == {"jittered"}
+    assert changed(rows["pocket, no turned votes"], rows[SHIPPED]) == {"vote"}
+    assert changed(rows["pocket, stage 1 on both contents"], rows[SHIPPED]) == {"pretrained"}
+
+
+def test_a_rival_gets_the_images_of_jittered_generators_too():
     learning = {name for name in all_methods() if make_method(name).jittered}
-    assert learning == {SHIPPED, JITTERED_RIVAL}
+    assert learning == {"augmented", JITTERED_RIVAL}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dnadet_lib import DNADet, load_model
-from dnadet_lib.model import HighPass, InputSpec, ProjectionHead, save_model, transfer_backbone
+from dnadet_lib.model import (
+    Distances,
+    HighPass,
+    InputSpec,
+    ProjectionHead,
+    save_model,
+    transfer_backbone,
+)
 from dnadet_lib.patches import grid_patches, normalise
 
 
@@ -118,7 +127,8 @@ def test_save_and_load_round_trip(tiny_model, checkpoint):
     assert not loaded.training
     for name, tensor in tiny_model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor), name
-    torch.testing.assert_close(loaded.reference, tiny_model.reference.half().float())
+    for part, kept in zip(tiny_model.reference, loaded.reference, strict=True):
+        assert torch.equal(part, kept)
     images = torch.randn(2, 3, 32, 32)
     assert torch.equal(loaded(images), tiny_model(images))
 
@@ -177,20 +187,50 @@ def test_temperature_softens_without_changing_the_label(tiny_model, rng):
     assert soft.probabilities.max() < sharp.probabilities.max()
 
 
-def test_unknown_score_is_the_distance_to_the_nearest_training_images(tiny_model):
-    # Six images in two channels out of 32; their deviations there are 2 and 10, 0 elsewhere.
-    reference = torch.zeros(6, 32)
-    reference[:, 0] = 2 * torch.tensor([1.0, 1, 1, -1, -1, -1])
-    reference[:, 1] = 5 * reference[[0, 3, 1, 4, 2, 5], 0]
-    tiny_model.reference = reference
-    deviation = torch.tensor([2.0, 10.0])
-    probe = torch.zeros(1, 32)
-    probe[0, :2] = torch.tensor([3.0, -4.0])
-    away = ((probe[:, :2] - reference[:, :2]) / deviation).norm(dim=1)
-    expected = away.sort().values[:5].mean() / 32**0.5
-    assert tiny_model.unknown_score(probe).item() == pytest.approx(expected.item(), rel=1e-4)
-    far = tiny_model.unknown_score(10 * probe).item()
-    assert far > 5 * expected
+def test_unknown_score_is_the_relative_mahalanobis_distance(tiny_model):
+    # Class means at 1 and -1 on the first axis; deviations 0.5 there and 2 on the second.
+    means = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 0.0]])
+    within, overall = torch.diag(torch.tensor([4.0, 0.25])), torch.diag(torch.tensor([0.8, 0.25]))
+    tiny_model.reference = Distances(means, torch.stack([within, overall]))
+    probes = torch.tensor([[1.5, 2.0], [1.5, 40.0], [0.0, 0.0]])
+    first = (0.5**2 * 4 + 2**2 * 0.25) - (1.5**2 * 0.8 + 2**2 * 0.25)
+    scores = tiny_model.unknown_score(probes)
+    assert scores[0].item() == pytest.approx(first / 2, rel=1e-5)
+    assert scores[1].item() == pytest.approx(scores[0].item(), rel=1e-3)  # far from all alike
+    assert scores[2].item() == pytest.approx(4 / 2)  # between the classes, where no image was
+
+
+def test_turned_copies_of_a_patch_vote_together(tiny_model, rng):
+    image = photograph(rng, 48, 40)
+    alone = tiny_model.attribute([image]).embeddings
+    tiny_model.input = replace(tiny_model.input, vote="turned")
+    together = tiny_model.attribute([image]).embeddings
+    patches = grid_patches(image, 32)
+    copies = [patches, patches.swapaxes(1, 2)[:, ::-1][:, :, ::-1], patches[:, ::-1, ::-1]]
+    copies.append(patches.swapaxes(1, 2))
+    with torch.no_grad():
+        each = [tiny_model.embed(normalise(torch.from_numpy(c.copy()))).mean(0) for c in copies]
+    np.testing.assert_allclose(together[0], torch.stack(each).mean(dim=0), atol=1e-7)
+    assert not np.allclose(together, alone, atol=1e-6)
+
+
+def test_a_discriminant_has_its_own_pooling_and_travels(tmp_path, rng):
+    torch.manual_seed(0)
+    spec = InputSpec(resize=None, patch=32, vote="turned", high_pass=True)
+    model = DNADet(3, 8, classes=("a", "b", "c"), input=spec, blocks=3, discriminant=True).eval()
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        maps = model.main(model.high_pass(images)).flatten(2)
+        parts = [maps.mean(2), (maps.std(2, correction=0) + 0.05).log()]
+        expected = model.whitening(torch.cat(parts, dim=1))
+        torch.testing.assert_close(model.embed(images), expected, atol=1e-5, rtol=1e-4)
+    assert expected.shape[1] == model.embedding_size == 32
+    save_model(model, tmp_path / "m.safetensors")
+    loaded = load_model(tmp_path / "m.safetensors")
+    assert (len(loaded.main), loaded.discriminant, loaded.input) == (3, True, spec)
+    image = photograph(rng, 64, 64)
+    found, again = (m.attribute([image]).probabilities for m in (model, loaded))
+    np.testing.assert_array_equal(found, again)
 
 
 def test_features_are_those_of_an_early_and_of_the_last_block(tiny_model, rng):
@@ -200,7 +240,9 @@ def test_features_are_those_of_an_early_and_of_the_last_block(tiny_model, rng):
         pixels = [normalise(torch.from_numpy(v)) for v in views]
         embeddings = torch.stack([tiny_model.embed(p).mean(dim=0) for p in pixels])
         early = tiny_model.main[: tiny_model.trace_block + 1]
-        traces = torch.stack([early(tiny_model.high_pass(p)).mean(dim=(0, 2, 3)) for p in pixels])
+        maps = [early(tiny_model.high_pass(p)).flatten(2) for p in pixels]
+        each = [torch.cat([m.mean(2), (m.std(2, correction=0) + 0.05).log()], 1) for m in maps]
+        traces = torch.stack([part.mean(dim=0) for part in each])
     torch.testing.assert_close(found.embeddings, embeddings, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(found.traces, traces, atol=1e-5, rtol=1e-4)
 
@@ -221,8 +263,8 @@ def test_known_follows_from_the_threshold(tiny_model, rng):
         assert tiny_model.attribute([image]).known.tolist() == [known]
 
 
-def test_without_training_embeddings_nothing_is_called_unknown(tiny_model, rng):
-    tiny_model.reference = torch.empty(0, 32)
+def test_without_training_traces_nothing_is_called_unknown(tiny_model, rng):
+    tiny_model.reference = None
     result = tiny_model.attribute([photograph(rng, 64, 64)])
     assert np.isnan(result.unknown_scores).all()
     assert result.known.all()

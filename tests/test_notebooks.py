@@ -158,22 +158,23 @@ def test_a_wrong_answer_is_told_what_is_wrong(capsys: pytest.CaptureFixture[str]
 
 
 def test_typical_mistakes_get_their_hint() -> None:
-    def distances(traces, references):
-        steps = (references - traces) / references.std(axis=0)
-        return np.sqrt(np.mean(steps**2, axis=1))
+    def scores(traces, means, middle, within, overall):
+        away = traces - middle
+        squares = np.array([d @ within @ d for d in traces - means])
+        return (squares - away @ overall @ away) / len(traces)
 
-    def all_references(traces, references, k):
-        return distances(traces, references).mean()
+    def all_classes(*given):
+        return scores(*given).mean()
 
-    def farthest(traces, references, k):
-        return np.sort(distances(traces, references))[-k:].mean()
+    def farthest(*given):
+        return scores(*given).max()
 
     def with_itself(embeddings, points, k):
         near = [np.argsort(((x[:, None] - x) ** 2).sum(2), axis=1)[:, :k]
                 for x in (embeddings, points)]  # fmt: skip
         return np.mean([len(set(a) & set(b)) / k for a, b in zip(*near, strict=True)])
 
-    assert "the k nearest" in exercises.problem_of("00.3", all_references)
+    assert "mean over the classes" in exercises.problem_of("00.3", all_classes)
     assert "farthest" in exercises.problem_of("00.3", farthest)
     over_images = exercises.problem_of("04.3", lambda correct, generators: correct.mean())
     assert "mean over images" in over_images

@@ -14,6 +14,7 @@ from dnadet_lib.open_set import (
     open_set_figures,
     open_set_table,
     references,
+    trace_distances,
     unknown_scores,
 )
 
@@ -25,14 +26,15 @@ def test_scores_by_hand():
 
 
 def test_a_model_scores_embeddings_in_three_ways(tiny_model):
-    embeddings, traces = torch.randn(7, tiny_model.embedding_size), torch.randn(7, 32)
+    sizes = tiny_model.embedding_size, tiny_model.trace_size
+    embeddings, traces = (torch.randn(7, size) for size in sizes)
     scores = unknown_scores(tiny_model, Features(embeddings, traces))
     assert tuple(scores) == SCORES
     with torch.no_grad():
         logits = tiny_model.classification_head(embeddings)
         near = tiny_model.unknown_score(traces)
     np.testing.assert_allclose(scores["maximum logit"], -logits.max(dim=1).values)
-    np.testing.assert_allclose(scores["nearest neighbours"], near)
+    np.testing.assert_allclose(scores["relative distance"], near)
 
 
 def test_figures_where_the_score_is_perfect_useless_and_upside_down():
@@ -63,19 +65,36 @@ def test_every_block_is_measured_and_the_model_left_alone(tiny_model, tmp_path, 
     for path in sets["unknown"].paths:  # pixels in pairs: a trace that the early blocks see
         pixels = read_image(path)
         Image.fromarray(pixels[::2, ::2].repeat(2, axis=0).repeat(2, axis=1)).save(path)
-    before = tiny_model.reference.clone()
+    before = tiny_model.reference
     table = block_table(tiny_model, **sets)
     assert table["block"].tolist() == list(range(8))
     assert (table["unknown"][:4] > 0.9).all()
     assert (table["GAN"] < 0.9).all()  # it is like the other class
     assert np.allclose(table["mean"], (table["unknown"] + table["GAN"]) / 2)
-    assert torch.equal(tiny_model.reference, before) and tiny_model.trace_block == TRACE_BLOCK
+    assert tiny_model.reference is before and tiny_model.trace_block == TRACE_BLOCK
 
 
-def test_at_most_200_references_of_each_class():
-    labels = np.repeat([0, 1], [300, 50])
+def test_what_lies_between_the_classes_is_less_known_than_what_is_odd_in_all(tiny_model, rng):
+    size, labels = tiny_model.trace_size, np.arange(4000) % 2
+    noise = rng.normal(size=(4000, size)) @ rng.normal(size=(size, size))
+    shift = 10 * np.eye(size)[0]  # between the classes
+    _, strengths, axes = np.linalg.svd(noise, full_matrices=False)
+    odd = 3 * strengths[0] / np.sqrt(len(noise)) * axes[0]  # where images vary most in every class
+    scores = []
+    for scale in (1, np.geomspace(0.01, 100, size)):  # channels of any sizes
+        points = torch.from_numpy((0.2 * noise + labels[:, None] * shift) * scale)
+        tiny_model.reference = trace_distances(points, labels)
+        probes = torch.from_numpy(np.stack([shift, shift / 2, shift + 0.2 * odd]) * scale)
+        scores.append(tiny_model.unknown_score(probes.float()))
+    at_mean, between, aside = scores[0].tolist()
+    assert between > at_mean + 10 * abs(aside - at_mean)
+    torch.testing.assert_close(*scores, atol=0.01, rtol=0.01)
+
+
+def test_at_most_400_references_of_each_class():
+    labels = np.repeat([0, 1], [500, 50])
     chosen = references(labels, seed=1)
-    assert len(set(chosen)) == len(chosen) == 250
+    assert len(set(chosen)) == len(chosen) == 450
     assert (labels[chosen] == 1).sum() == 50
 
 

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from support import photograph
 
-from dnadet_lib.patches import grid_patches, normalise, random_colours, random_patches, resize
+from dnadet_lib.patches import grid_patches, normalise, random_patches, resize
 
 
 def coordinates(height: int, width: int) -> np.ndarray:
@@ -95,21 +95,3 @@ def test_resize_to_the_same_size_changes_nothing(rng):
 def test_an_unknown_filter_is_refused(rng):
     with pytest.raises(ValueError, match="'cubic': choose one of .*bicubic"):
         resize(photograph(rng), 64, "cubic")
-
-
-def test_random_colours_lose_no_grey_level(rng):
-    images = rng.integers(0, 256, (200, 4, 5, 3), dtype=np.uint8)
-    changed = random_colours(images, rng)
-    assert changed.dtype == np.uint8
-    ways = set()
-    for image, other in zip(images, changed, strict=True):
-        way = tuple(
-            (k, inverted)
-            for channel in np.moveaxis(other, 2, 0)
-            for k in range(3)
-            for inverted in (False, True)
-            if np.array_equal(channel, 255 - image[:, :, k] if inverted else image[:, :, k])
-        )
-        assert sorted(k for k, _ in way) == [0, 1, 2]  # each channel once, as it was or inverted
-        ways.add(way)
-    assert len(ways) > 40  # of 48

@@ -53,15 +53,17 @@ def test_both_pocket_stages_share_a_backbone_and_a_front_end():
     first = get_preset("pocket_pretrain")
     for second in (get_preset("rung"), get_preset("pocket")):
         assert first.width == second.width
-        assert first.input == replace(second.input, patch=first.input.patch)
+        assert first.input == replace(
+            second.input, patch=first.input.patch, vote=first.input.vote
+        )
 
 
 def test_pocket_sees_whole_images_of_the_zoo_and_a_grid_of_larger_ones():
     spec = get_preset("pocket").input
     model = DNADet(5, 8, input=spec)
     small, large = (np.zeros((side, side, 3), np.uint8) for side in (64, 128))
-    assert model.prepare(small).shape == (1, 64, 64, 3)
-    assert model.prepare(large).shape == (9, 64, 64, 3)
+    assert model.prepare(small).shape == (4, 64, 64, 3)  # in four turned copies
+    assert model.prepare(large).shape == (4 * 9, 64, 64, 3)
 
 
 def test_presets_are_frozen_and_found_by_name():

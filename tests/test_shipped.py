@@ -16,6 +16,7 @@ from test_gans import TRACES, traces
 from train_gan import LONGER_ON_GPU
 
 from dnadet_lib import load_model, zoo
+from dnadet_lib.cli import main
 from dnadet_lib.photos import CONTENTS, GROUPS, load_photographs
 from dnadet_lib.quality import below_the_line
 from dnadet_lib.transforms import image_transformations
@@ -176,7 +177,7 @@ def test_checkpoint_is_sound_and_has_a_card(name):
     else:
         assert model.classes == zoo.CLASSES
         assert np.isfinite(model.threshold)
-        assert len(model.reference) >= 500
+        assert all(part.isfinite().all() for part in model.reference)
     assert all(p.isfinite().all() for p in model.parameters())
     assert (DATA / "checkpoints" / f"{name}.md").is_file()
 
@@ -191,3 +192,21 @@ def test_shipped_model_knows_the_generators_it_was_trained_on(generators):
         images = zoo.sample_images(g.load(), latents, 40).numpy()
         right.append(np.mean([label == g.architecture for label in model.attribute(images).labels]))
     assert np.mean(right) > 0.95
+
+
+def test_own_images_are_learned_on_the_shipped_stage_1(generators, tmp_path):
+    """As the README says, without naming a preset or a checkpoint."""
+    for g in [g for g in generators if g.role == "train"][:2]:
+        for split, count in (("train", 60), ("dev", 20)):
+            latents = zoo.draw_latents(zoo.LATENT_SEEDS[split], count)
+            folder = tmp_path / split / g.architecture
+            folder.mkdir(parents=True)
+            for number, image in enumerate(zoo.sample_images(g.load(), latents, count).numpy()):
+                Image.fromarray(image).save(folder / f"{number}.png")
+    sources = ["--train", str(tmp_path / "train"), "--dev", str(tmp_path / "dev")]
+    assert main(["train", *sources, "--out", str(tmp_path / "mine")]) == 0
+    model = load_model(tmp_path / "mine" / "model.safetensors")
+    assert model.classes == tuple(sorted(g.name for g in (tmp_path / "dev").iterdir()))
+    for folder in (tmp_path / "dev").iterdir():
+        labels = model.attribute(sorted(folder.iterdir())).labels
+        assert labels.count(folder.name) >= 18

@@ -15,8 +15,8 @@ def top_two(probabilities, classes):
     return [classes[k] for k in np.argsort(probabilities)[::-1][:2]]
 
 
-def unknown_score(traces, references, k):
-    """Mean distance from traces (C,) to the k nearest of references (N, C)."""
-    steps = (references - traces) / references.std(axis=0)
-    distances = np.sqrt(np.mean(steps**2, axis=1))
-    return np.sort(distances)[:k].mean()
+def unknown_score(traces, means, middle, within, overall):
+    """Squared distance to the nearest class less that to the middle of all, divided by T."""
+    nearest = min(d @ within @ d for d in traces - means)
+    away = traces - middle
+    return (nearest - away @ overall @ away) / len(traces)
