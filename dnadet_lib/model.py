@@ -166,6 +166,8 @@ class DNADet(nn.Module):
         discriminant: bool = False,
     ) -> None:
         super().__init__()
+        if not 1 <= blocks <= BLOCKS:
+            raise ValueError(f"{blocks} blocks: choose 1 to {BLOCKS}")
         self.width, self.discriminant = width, discriminant
         self.classes = tuple(classes or (str(k) for k in range(num_classes)))
         if len(self.classes) != num_classes:
@@ -426,7 +428,7 @@ def _load_safetensors(path: Path, classes: Sequence[str] | None) -> DNADet:
         )
         threshold = config["threshold"]
         model.temperature = float(config["temperature"])
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: not a dnadet checkpoint ({error})") from error
     model.threshold = float("inf") if threshold is None else threshold
     model.reference = _reference(model, tensors, path)

@@ -74,7 +74,8 @@ def network(name: str, preset: Preset, pretrained: str | None = None) -> Method:
     start = stage_one_digest(pretrained)
 
     def fit(train: ImageSet, dev: ImageSet, seed: int, folder: Path) -> Classifier:
-        warm = pretrained_model(pretrained, seed * preset.discriminant) if pretrained else None
+        stage_1_seed = seed if preset.discriminant else 0
+        warm = pretrained_model(pretrained, stage_1_seed) if pretrained else None
         model, _ = run_training(preset, train, dev, pretrained=warm, seed=seed, folder=folder)
         return lambda images: predict(model, images).probabilities
 

@@ -8,7 +8,7 @@ import torch
 
 from dnadet_lib import stages
 from dnadet_lib.model import DNADet, load_model
-from dnadet_lib.presets import get_preset
+from dnadet_lib.presets import PRESETS, get_preset
 from dnadet_lib.zoo import CLASSES
 
 ONE_EPOCH = {"epochs": 1, "steps_per_epoch": 2}
@@ -109,3 +109,25 @@ def test_history_becomes_a_table():
     table = stages.history_frame([{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.0}])
     assert table.index.tolist() == [1, 2]
     assert table.loss.tolist() == [2.0, 1.0]
+
+
+def test_stage_1_takes_photographs_of_both_contents_and_is_trained_once(
+    world, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("DNADET_BUILD", str(tmp_path))
+    crops = stages.photograph_crops(("meadow", "stamps"), "train", 7, seed=1)
+    shares = (("meadow", 4), ("stamps", 3))
+    alone = [stages.photograph_crops((content,), "train", n, 1) for content, n in shares]
+    assert np.array_equal(crops, np.concatenate(alone))
+    both = replace(
+        get_preset("smoke_pretrain"), name="both", contents=("meadow", "stamps"), **ONE_EPOCH
+    )
+    monkeypatch.setitem(PRESETS, "both", both)
+    monkeypatch.setattr(stages, "PRETRAINING_CROPS", {"pocket": 20})
+    monkeypatch.setattr(stages, "IMAGES_A_TRANSFORMATION", {"pocket": 1})
+    first = stages.pretrained_model("both", seed=3)
+    file = tmp_path / "checkpoints" / "both_seed_3" / "model.safetensors"
+    before = file.stat().st_mtime_ns
+    again = stages.pretrained_model("both", seed=3)
+    assert file.stat().st_mtime_ns == before
+    assert torch.equal(first.main[0].main[0].weight, again.main[0].main[0].weight)

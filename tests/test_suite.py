@@ -9,6 +9,7 @@ from dnadet_lib import suite
 from dnadet_lib.baselines import AttNet, DCTRegression, ResidualCorrelation
 from dnadet_lib.data import load_images, read_image
 from dnadet_lib.intervals import mean_of_setups
+from dnadet_lib.model import load_model
 from dnadet_lib.presets import get_preset
 from dnadet_lib.zoo import CLASSES, load_setup
 
@@ -121,6 +122,22 @@ def test_a_network_keeps_its_run(world, tmp_path):
     (model,) = tmp_path.rglob("model.safetensors")
     assert model.parent.name == "seed_0"
     assert model.parent.parent.name.startswith("dna_det__tiny-")
+
+
+def test_a_discriminants_seed_is_that_of_stage_1(world, tmp_path, checkpoint, monkeypatch):
+    asked = []
+
+    def stage_1(name, seed=0):
+        asked.append(seed)
+        return load_model(checkpoint)
+
+    monkeypatch.setattr(suite, "pretrained_model", stage_1)
+    solved = replace(get_preset("pocket"), width=8)
+    trained = replace(get_preset("smoke"), epochs=1, steps_per_epoch=1)
+    for preset in (solved, trained):
+        method = suite.network(preset.name, preset, str(checkpoint))
+        suite.run_suite([method], world.images, tmp_path, seeds=[0, 2], setups=["seed"])
+    assert asked == [0, 2, 0, 0]
 
 
 def test_a_rival_gets_the_seed_and_no_dev_image(world, tmp_path):

@@ -80,6 +80,7 @@ def test_wrong_width_in_the_configuration(checkpoint):
         {"input": {"resise": 3}},
         {"width": "wide"},
         {"temperature": None},
+        {"blocks": 9},
     ],
     ids=lambda change: next(iter(change)),
 )
