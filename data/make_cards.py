@@ -206,7 +206,7 @@ transformations a 64-pixel crop went through; stage 2 starts from its backbone.
 
 - Data: crops of meadow's train photographs; epoch chosen on dev photographs.
 - Command: `python data/train_checkpoints.py {step}` (seed 0).
-- Preset: `{get_preset(name)}`
+- Preset: `{get_preset(name).settings()}`
 
 Measured on {len(data.labels)} transformed crops of meadow's test photographs, none of which was
 seen in training (chance: accuracy {1 / 170:.3f}):
@@ -257,7 +257,7 @@ def stage_2_text(name: str, model: DNADet, rows: list, each: pd.DataFrame) -> st
 Names the generator architecture of an image: {", ".join(model.classes)}.
 
 - Data: closed set of the pocket zoo; temperature and unknown threshold chosen on dev generators.
-  Preset: `{get_preset(name)}`
+  Preset: `{get_preset(name).settings()}`
 - Command: `python data/train_checkpoints.py train` (seed 0){stage_1}.
 - Temperature {model.temperature:.2f}, unknown threshold {model.threshold:.3f}.
 
