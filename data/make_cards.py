@@ -250,8 +250,7 @@ def stage_2_text(name: str, model: DNADet, rows: list, each: pd.DataFrame) -> st
         "pocket": "stage 1 of DNA-Det and a discriminant on its channels",
         "whole_raw": "a baseline: the same backbone on whole raw images, nothing else",
     }[name]
-    solved = model.discriminant
-    stage_1 = "; no weight is trained, stage 1 is `pocket_pretrain`" if solved else ""
+    stage_1 = "; no weight is trained, stage 1 is `pocket_pretrain`" * model.discriminant
     return f"""# {name}: {what}
 
 Names the generator architecture of an image: {", ".join(model.classes)}.

@@ -49,6 +49,7 @@ GRIDS = {
     "DCT-CNN": grid(high_pass=FRONT_END, learning_rate=RATES),
     "AttNet": grid(high_pass=(True,), learning_rate=RATES, width=(8,), epochs=(4,)),
     **{name: grid(learning_rate=RATES) for name in networks() if tuned_as(name) == name},
+    **{name: [{}] for name in networks() if tuned_as(name) == SHIPPED},  # its variants
     SHIPPED: grid(discriminant=(4, 5, 6)),
 }
 
@@ -56,7 +57,6 @@ GRIDS = {
 FAST = replace(augmented, learning_rate=1e-3)  # what its variants are compared with
 SMALLER = replace(FAST, patches=4, input=replace(FAST.input, patch=32))
 ENLARGED = replace(FAST, input=replace(FAST.input, resize=128, vote="whole"))  # a quarter seen
-UPRIGHT = replace(pocket, input=replace(pocket.input, vote="patches"))
 RAW = replace(pocket, input=replace(pocket.input, high_pass=False))
 CANDIDATES = {  # what else might have become the pocket preset, and its stage 1
     "augmented, patches of 32": (SMALLER, PRETRAINED[True]),
@@ -65,9 +65,7 @@ CANDIDATES = {  # what else might have become the pocket preset, and its stage 1
         replace(ENLARGED, jittered=False), PRETRAINED[True],
     ),
     "augmented, no jittered generators": (replace(FAST, jittered=False), PRETRAINED[True]),
-    "pocket, no turned votes": (UPRIGHT, PRETRAINED[True]),
     "pocket, raw": (RAW, PRETRAINED[False]),
-    "pocket, stage 1 on both contents": (pocket, "pocket_pretrain_both"),
 }  # fmt: skip
 
 

@@ -275,6 +275,7 @@ def pretrain_command(options: argparse.Namespace) -> int:
 
 def train_command(options: argparse.Namespace) -> int:
     """Train stage 2 on the zoo or on labelled images."""
+    from dnadet_lib.methods import PRETRAINED
     from dnadet_lib.model import load_model
     from dnadet_lib.presets import get_preset
     from dnadet_lib.stages import run_training, training_data
@@ -288,7 +289,8 @@ def train_command(options: argparse.Namespace) -> int:
     else:
         train = labelled_images(options.train, options.classes)
         dev = labelled_images(options.dev, options.classes)
-    start = options.pretrained or ("pocket_pretrain" if preset.discriminant else None)
+    fitting = PRETRAINED[preset.input.high_pass] if preset.discriminant else None
+    start = options.pretrained or fitting
     pretrained = load_model(start) if start else None
     run_training(
         preset, train, dev, pretrained=pretrained, seed=options.seed, folder=options.out
