@@ -31,6 +31,7 @@ from dnadet_lib.evaluation import (
 )
 from dnadet_lib.files import atomic_path
 from dnadet_lib.gans import sample_images
+from dnadet_lib.methods import SHIPPED, networks
 from dnadet_lib.model import DNADet, load_model
 from dnadet_lib.photos import CONTENTS, GROUPS, cut_crops, load_photographs
 from dnadet_lib.presets import get_preset
@@ -247,17 +248,17 @@ def stage_2_cards() -> None:
 def stage_2_text(name: str, model: DNADet, rows: list, each: pd.DataFrame) -> str:
     """Fill the card of one attribution checkpoint."""
     what = {
-        "pocket": "stage 1 of DNA-Det and a discriminant on its channels",
+        "pocket": "two networks of DNA-Det's stage 1 and a discriminant on their channels",
         "whole_raw": "a baseline: the same backbone on whole raw images, nothing else",
     }[name]
-    stage_1 = "; no weight is trained, stage 1 is `pocket_pretrain`" * model.discriminant
+    stage_1 = "; stage 1: " + " and ".join(f"`{name}`" for name in networks()[SHIPPED][1])
     return f"""# {name}: {what}
 
 Names the generator architecture of an image: {", ".join(model.classes)}.
 
 - Data: closed set of the pocket zoo; temperature and unknown threshold chosen on dev generators.
   Preset: `{get_preset(name).settings()}`
-- Command: `python data/train_checkpoints.py train` (seed 0){stage_1}.
+- Command: `python data/train_checkpoints.py train` (seed 0){stage_1 * model.discriminant}.
 - Temperature {model.temperature:.2f}, unknown threshold {model.threshold:.3f}.
 
 Mean accuracy over generators (photographs of one content count as one more), with the 95%

@@ -19,9 +19,9 @@ import torch
 
 from dnadet_lib import stages
 from dnadet_lib.files import atomic_path
-from dnadet_lib.model import load_model
+from dnadet_lib.methods import SHIPPED, networks
 from dnadet_lib.paths import build_folder
-from dnadet_lib.presets import Preset, pocket, pocket_pretrain, pocket_pretrain_raw, whole_raw
+from dnadet_lib.presets import Preset, pocket_pretrain, pocket_pretrain_raw, whole_raw
 from dnadet_lib.zoo import render
 
 CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
@@ -46,7 +46,9 @@ def ship(folder: Path, name: str) -> None:
 def train() -> None:
     """Train stage 2 and the baseline, and ship both."""
     render()
-    for preset, pretrained in ((pocket, load_model("pocket_pretrain")), (whole_raw, None)):
+    shipped, stage_1 = networks()[SHIPPED]
+    start = stages.pretrained_model(stage_1, PRETRAIN_SEED)  # trains what is not shipped
+    for preset, pretrained in ((shipped, start), (whole_raw, None)):
         train_set, dev = stages.training_data(jittered=preset.jittered)
         folder = build_folder() / "checkpoints" / preset.name
         stages.run_training(

@@ -68,8 +68,10 @@ def build_parser() -> argparse.ArgumentParser:
     add_training(train, "pocket")
     train.add_argument(
         "--pretrained",
-        help="stage 1 checkpoint or shipped name (default: the shipped one for a preset that needs "
-        "one, else none)",
+        nargs="+",
+        metavar="CHECKPOINT",
+        help="stage 1 files or shipped names, whose channels are joined (default: the backbones of "
+        "the shipped checkpoint for a preset that needs some, else none)",
     )
     add_labelled(train, "train", "dev")
 
@@ -275,8 +277,7 @@ def pretrain_command(options: argparse.Namespace) -> int:
 
 def train_command(options: argparse.Namespace) -> int:
     """Train stage 2 on the zoo or on labelled images."""
-    from dnadet_lib.methods import PRETRAINED
-    from dnadet_lib.model import load_model
+    from dnadet_lib.model import join_backbones, load_model
     from dnadet_lib.presets import get_preset
     from dnadet_lib.stages import run_training, training_data
     from dnadet_lib.zoo import image_root
@@ -289,9 +290,8 @@ def train_command(options: argparse.Namespace) -> int:
     else:
         train = labelled_images(options.train, options.classes)
         dev = labelled_images(options.dev, options.classes)
-    fitting = PRETRAINED[preset.input.high_pass] if preset.discriminant else None
-    start = options.pretrained or fitting
-    pretrained = load_model(start) if start else None
+    start = options.pretrained or (["pocket"] if preset.discriminant else [])
+    pretrained = join_backbones([load_model(name) for name in start]) if start else None
     run_training(
         preset, train, dev, pretrained=pretrained, seed=options.seed, folder=options.out
     )

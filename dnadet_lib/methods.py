@@ -24,19 +24,22 @@ from dnadet_lib.presets import Preset, augmented, pocket, rung
 from dnadet_lib.suite import Method, baseline, network
 
 SHIPPED = "pocket"  # the row of the `pocket` preset: did best on dev, leads are measured from it
-PRETRAINED = {True: "pocket_pretrain", False: "pocket_pretrain_raw"}  # by front end
+Row = tuple[Preset, tuple[str, ...]]  # how a network is trained, and from which stage 1
+PRETRAINED = {True: ("pocket_pretrain",), False: ("pocket_pretrain_raw",)}  # by front end
+BOTH = ("pocket_pretrain_both",)
 RIVALS: dict[str, Callable[..., ClassifierMixin]] = {
     "residual correlation": ResidualCorrelation,
     "DCT regression": DCTRegression,
     "DCT-CNN": DCTCNN,
     "AttNet": AttNet,
 }
+ONE_STAGE_1 = "pocket, stage 1 on meadow"  # where the number of blocks is chosen
 TIE = 0.01  # of dev accuracy
 JITTERED_RIVAL = "DCT-CNN, jittered generators"  # it learns from what *augmented* learns from
 
 
-def ladder(high_pass: bool) -> dict[str, tuple[Preset, str | None]]:
-    """Name the rungs with or without the front end: preset and pre-trained checkpoint."""
+def ladder(high_pass: bool) -> dict[str, Row]:
+    """Name the rungs with or without the front end."""
     front = "high-pass" if high_pass else "raw"
     top = replace(rung, name=f"{front} all", input=replace(rung.input, high_pass=high_pass))
     contrast = replace(top, name=f"{front} contrast", learned_weights=False)
@@ -48,7 +51,7 @@ def ladder(high_pass: bool) -> dict[str, tuple[Preset, str | None]]:
     enlarged = replace(top, name=f"{front} enlarged", patches=1, input=spec)  # as many pixels
     pretrained = PRETRAINED[high_pass]
     return {
-        f"{front}, base": (whole, None),
+        f"{front}, base": (whole, ()),
         f"{front}, + pre-training": (whole, pretrained),
         f"{front}, + patches": (patches, pretrained),
         f"{front}, + contrast": (contrast, pretrained),
@@ -57,18 +60,21 @@ def ladder(high_pass: bool) -> dict[str, tuple[Preset, str | None]]:
     }
 
 
-def networks() -> dict[str, tuple[Preset, str | None]]:
+def networks() -> dict[str, Row]:
     """Name every row that is a network of ours: ladders, the second softmax, the preset."""
     double = replace(rung, name="double softmax", double_softmax=True)
     upright = replace(pocket, input=replace(pocket.input, vote="patches"))
-    others = {
-        "high-pass, all, double softmax": double,
-        "augmented": augmented,
-        "pocket, no turned votes": upright,
-        SHIPPED: pocket,
+    meadow = PRETRAINED[True]
+    return {
+        **ladder(False),
+        **ladder(True),
+        "high-pass, all, double softmax": (double, meadow),
+        "augmented": (augmented, meadow),
+        ONE_STAGE_1: (pocket, meadow),
+        "pocket, stage 1 on both contents": (pocket, BOTH),
+        "pocket, no turned votes": (upright, meadow + BOTH),
+        SHIPPED: (pocket, meadow + BOTH),
     }
-    rows = ladder(False) | ladder(True) | {k: (p, PRETRAINED[True]) for k, p in others.items()}
-    return rows | {"pocket, stage 1 on both contents": (pocket, "pocket_pretrain_both")}
 
 
 def make_method(name: str, settings: dict | None = None) -> Method:
@@ -96,14 +102,16 @@ def make_method(name: str, settings: dict | None = None) -> Method:
 
 
 def tuned_as(name: str) -> str:
-    """Name the row whose settings a row takes: its own, or for pre-trained rungs the top one's.
+    """Name the row whose settings a row takes: its own, or one that its variants share.
 
     What stands between two such rows is then their difference, not another learning rate.
     """
     front, _, step = name.partition(", ")
     if step in ("all, enlarged 2x", "all, double softmax") or step.startswith("+ "):
         return f"{front}, all"
-    return front if front == SHIPPED or step == "jittered generators" else name
+    if front == SHIPPED:
+        return ONE_STAGE_1
+    return front if step == "jittered generators" else name
 
 
 def all_methods() -> list[str]:
@@ -114,13 +122,14 @@ def all_methods() -> list[str]:
 def best_settings() -> dict[str, dict]:
     """Read which settings did best on the dev generators, by row.
 
-    One training seed tells no less than a point apart, so the first one within a point of the best
-    is taken.
+    A row with several training seeds counts by their mean. Differences of less than a point are
+    noise, so the first setting within a point of the best is taken.
     """
     path = data_folder() / "results" / "tuning.csv"
     if not path.is_file():
         return {}
-    table = pd.read_csv(path)
+    runs = pd.read_csv(path).groupby(["method", "setting"], sort=False)["dev accuracy"]
+    table = runs.mean().reset_index()
     most = table.groupby("method")["dev accuracy"].transform("max")
     best = table[table["dev accuracy"] > most - TIE].drop_duplicates("method")
     return {row.method: json.loads(row.setting) for row in best.itertuples()}

@@ -29,13 +29,16 @@ DROPPED_KEYS = ("projection_head.", "reference")  # used in training only; of ol
 
 
 class ConvolutionBlock(nn.Module):
-    """Convolution, batch norm, LeakyReLU 0.2. Even blocks halve the image, odd ones keep it."""
+    """Convolution, batch norm, LeakyReLU 0.2. Even blocks halve the image, odd ones keep it.
 
-    def __init__(self, c_in: int, c_out: int, halve: bool) -> None:
+    With several groups, each maps its own share of the channels.
+    """
+
+    def __init__(self, c_in: int, c_out: int, halve: bool, groups: int = 1) -> None:
         super().__init__()
         kernel, stride = (4, 2) if halve else (3, 1)
         self.main = nn.Sequential(
-            nn.Conv2d(c_in, c_out, kernel, stride, padding=1),
+            nn.Conv2d(c_in, c_out, kernel, stride, padding=1, groups=groups),
             nn.BatchNorm2d(c_out),
             nn.LeakyReLU(0.2),
         )
@@ -140,7 +143,8 @@ class DNADet(nn.Module):
 
     With `discriminant`, the last block's channels are described by mean and deviation in place of
     the mean, and whitened: in that space the variance within the classes is the same in every
-    direction, and the classifier takes the nearest class mean (Fisher's discriminant).
+    direction, and the classifier takes the nearest class mean (Fisher's discriminant). With several
+    `backbones`, that many pre-trained networks stand side by side and their channels are joined.
 
     Attributes:
         classes: Names of the classes, in the order of the logits.
@@ -164,11 +168,12 @@ class DNADet(nn.Module):
         input: InputSpec | None = None,
         blocks: int = BLOCKS,
         discriminant: bool = False,
+        backbones: int = 1,
     ) -> None:
         super().__init__()
         if not 1 <= blocks <= BLOCKS:
             raise ValueError(f"{blocks} blocks: choose 1 to {BLOCKS}")
-        self.width, self.discriminant = width, discriminant
+        self.width, self.discriminant, self.backbones = width, discriminant, backbones
         self.classes = tuple(classes or (str(k) for k in range(num_classes)))
         if len(self.classes) != num_classes:
             raise ValueError(f"{len(self.classes)} class names given for {num_classes} classes")
@@ -176,10 +181,16 @@ class DNADet(nn.Module):
         self.temperature, self.threshold = 1.0, float("inf")
         self.reference: Distances | None = None
         self.trace_block = min(TRACE_BLOCK, blocks - 1)
-        self.channels = channels = [3] + [width * 2**stage for stage in range(4) for _ in range(2)]
+        own = [width * 2**stage for stage in range(4) for _ in range(2)]
+        self.channels = channels = [3, *(backbones * count for count in own)]
         self.high_pass = HighPass() if self.input.high_pass else nn.Identity()
         self.main = nn.Sequential(
-            *(ConvolutionBlock(channels[i], channels[i + 1], i % 2 == 0) for i in range(blocks))
+            *(
+                ConvolutionBlock(
+                    channels[i], channels[i + 1], i % 2 == 0, groups=backbones if i else 1
+                )
+                for i in range(blocks)
+            )
         )
         pooled = channels[blocks] * (2 if discriminant else 1)
         self.embedding_size = pooled
@@ -357,6 +368,7 @@ def save_model(model: DNADet, path: Path, **notes: object) -> None:
         "input": asdict(model.input),
         "blocks": len(model.main),
         "discriminant": model.discriminant,
+        "backbones": model.backbones,
         "temperature": model.temperature,
         "threshold": model.threshold if np.isfinite(model.threshold) else None,
         "notes": notes,
@@ -425,6 +437,7 @@ def _load_safetensors(path: Path, classes: Sequence[str] | None) -> DNADet:
             input=InputSpec(**config["input"]),
             blocks=config.get("blocks", BLOCKS),
             discriminant=config.get("discriminant", False),
+            backbones=config.get("backbones", 1),
         )
         threshold = config["threshold"]
         model.temperature = float(config["temperature"])
@@ -506,12 +519,54 @@ def load_weights(model: nn.Module, tensors: dict[str, Tensor], source: Path | st
     model.load_state_dict(tensors, strict=False)
 
 
+def join_backbones(networks: Sequence[DNADet]) -> DNADet:
+    """Put the backbones of pre-trained networks side by side in one, with a new classifier.
+
+    The filters of their first convolutions see the same image; each later one sees the channels of
+    its own backbone alone.
+
+    Args:
+        networks: One or more, of as many blocks; a single one is returned as it is.
+
+    Raises:
+        ValueError: two differ in width, front end or number of blocks; the values are named.
+    """
+    first = networks[0]
+    if len(networks) == 1:
+        return first
+    joined = DNADet(
+        len(first.classes), first.width, classes=first.classes, input=first.input,
+        blocks=len(first.main), backbones=sum(network.backbones for network in networks),
+    )  # fmt: skip
+    for network in networks:
+        require_fit(network, joined)
+    states = [network.main.state_dict() for network in networks]
+    joined.main.load_state_dict(
+        {
+            name: torch.cat([state[name] for state in states]) if tensor.ndim else tensor
+            for name, tensor in states[0].items()
+        }
+    )
+    return joined.eval()
+
+
 def transfer_backbone(model: DNADet, pretrained: DNADet) -> None:
     """Start a model from the backbone of a pre-trained one; the classifier stays as it is.
 
     Raises:
-        ValueError: the two differ in width or front end, or the pre-trained one has fewer blocks.
+        ValueError: the two differ in width, front end or number of backbones, or the pre-trained
+            one has fewer blocks; the values are named.
     """
+    require_fit(pretrained, model)
+    if pretrained.backbones != model.backbones:
+        raise ValueError(
+            f"pre-trained model has {pretrained.backbones} backbones, this one {model.backbones}"
+        )
+    model.main.load_state_dict(pretrained.main[: len(model.main)].state_dict())
+
+
+def require_fit(pretrained: DNADet, model: DNADet) -> None:
+    """Refuse a pre-trained model whose blocks are not those of another; the values are named."""
     if len(pretrained.main) < len(model.main):
         raise ValueError(
             f"pre-trained model has {len(pretrained.main)} blocks, this one {len(model.main)}"
@@ -521,7 +576,6 @@ def transfer_backbone(model: DNADet, pretrained: DNADet) -> None:
             f"pre-trained model has width {pretrained.width} and high-pass "
             f"{pretrained.input.high_pass}; this one {model.width} and {model.input.high_pass}"
         )
-    model.main.load_state_dict(pretrained.main[: len(model.main)].state_dict())
 
 
 __all__ = [
@@ -529,6 +583,7 @@ __all__ = [
     "DNADet",
     "InputSpec",
     "ProjectionHead",
+    "join_backbones",
     "load_model",
     "load_weights",
     "save_model",

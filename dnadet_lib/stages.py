@@ -19,6 +19,7 @@ from dnadet_lib.evaluation import Predictions, image_features, predict
 from dnadet_lib.model import (
     BLOCKS,
     DNADet,
+    join_backbones,
     load_model,
     save_model,
     shipped_file,
@@ -52,12 +53,15 @@ class TransformationSet:
     labels: np.ndarray
 
 
-def build_model(classes: tuple[str, ...], preset: Preset, seed: int) -> DNADet:
+def build_model(
+    classes: tuple[str, ...], preset: Preset, seed: int, backbones: int = 1
+) -> DNADet:
     """Make a model with weights drawn from the seed, on the GPU where there is one."""
     torch.manual_seed(seed)
     model = DNADet(
         len(classes), preset.width, classes=classes, input=preset.input,
         blocks=preset.discriminant or BLOCKS, discriminant=preset.discriminant > 0,
+        backbones=backbones,
     )  # fmt: skip
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -141,12 +145,16 @@ def run_pretraining(
     return model, fit(model, batches, validate, preset, seed=seed, folder=folder)
 
 
-def pretrained_model(name: str, seed: int = 0) -> DNADet:
-    """Return what stage 1 makes by a preset and a seed.
+def pretrained_model(names: Sequence[str], seed: int = 0) -> DNADet:
+    """Return what stage 1 makes by some presets and a seed, side by side in one model.
 
     That of seed 0 is shipped, where it is; others are trained, which takes a quarter of an hour, in
     `build/checkpoints/NAME_seed_S`; a run found there goes on.
     """
+    return join_backbones([_one_pretrained(name, seed) for name in names])
+
+
+def _one_pretrained(name: str, seed: int) -> DNADet:
     if seed == 0 and (Path(name).is_file() or shipped_file(name).is_file()):
         return load_model(name)
     folder = build_folder() / "checkpoints" / f"{name}_seed_{seed}"
@@ -181,7 +189,8 @@ def run_training(
         preset: A stage 2 preset.
         train: Training images, of one size; every class must have some.
         dev: Images of dev generators: scores an epoch, the temperature and the unknown threshold.
-        pretrained: Stage 1 model, or None for random weights; a discriminant needs one.
+        pretrained: Stage 1 model, of one or several backbones, or None for random weights; a
+            discriminant needs one.
         seed: Of weights, order and patches.
         folder: For history, state and model; a run found there goes on.
 
@@ -198,7 +207,9 @@ def run_training(
             f"preset {preset.name} solves a discriminant on a pre-trained model: give one "
             "(--pretrained), such as pocket_pretrain"
         )
-    model = build_model(train.classes, preset, seed)
+    model = build_model(
+        train.classes, preset, seed, pretrained.backbones if pretrained is not None else 1
+    )
     if pretrained is not None:
         transfer_backbone(model, pretrained)
     validate = dev_validation(dev)

@@ -63,15 +63,15 @@ class Method:
         return f"{plain}-{hashlib.sha256(f'{self.settings} {images}'.encode()).hexdigest()[:8]}"
 
 
-def network(name: str, preset: Preset, pretrained: str | None = None) -> Method:
-    """Train DNA-Det's second stage as a preset says, from a pre-trained checkpoint or none.
+def network(name: str, preset: Preset, pretrained: Sequence[str] = ()) -> Method:
+    """Train DNA-Det's second stage as a preset says, from pre-trained checkpoints or none.
 
     A discriminant has no randomness of its own, so its seed is that of stage 1.
 
     Raises:
         FileNotFoundError: there is no such checkpoint.
     """
-    start = stage_one_digest(pretrained)
+    start = " ".join(stage_one_digest(own) for own in pretrained)
 
     def fit(train: ImageSet, dev: ImageSet, seed: int, folder: Path) -> Classifier:
         stage_1_seed = seed if preset.discriminant else 0
@@ -83,11 +83,11 @@ def network(name: str, preset: Preset, pretrained: str | None = None) -> Method:
     return Method(name, settings, fit, jittered=preset.jittered)
 
 
-def stage_one_digest(name: str | None) -> str:
-    """SHA-256 of a shipped stage 1, of the preset of one that is not shipped, or of nothing."""
+def stage_one_digest(name: str) -> str:
+    """SHA-256 of a shipped stage 1, or of the preset of one that is not shipped."""
     if name in PRESETS and not shipped_file(name).is_file():
         return hashlib.sha256(PRESETS[name].settings().encode()).hexdigest()
-    return hashlib.sha256(find_checkpoint(name).read_bytes() if name else b"").hexdigest()
+    return hashlib.sha256(find_checkpoint(name).read_bytes()).hexdigest()
 
 
 def baseline(name: str, estimator: ClassifierMixin) -> Method:

@@ -16,7 +16,7 @@ from dnadet_lib import stages
 from dnadet_lib.data import ImageSet
 from dnadet_lib.discriminant import fit_discriminant
 from dnadet_lib.evaluation import image_features, predict
-from dnadet_lib.model import DNADet, channel_statistics, load_model
+from dnadet_lib.model import DNADet, channel_statistics, join_backbones, load_model
 from dnadet_lib.presets import get_preset
 
 CLASSES = ("plain", "paired", "tripled")
@@ -62,6 +62,16 @@ def test_it_learns_traces_and_leaves_the_blocks_alone(sets, tmp_path):
     loaded = load_model(tmp_path / "run" / "model.safetensors")
     assert np.allclose(predict(loaded, dev).probabilities, predict(model, dev).probabilities)
     assert (tmp_path / "run" / "history.csv").read_text().startswith("epoch,dev_accuracy")
+
+
+def test_it_is_solved_on_two_backbones(sets):
+    train, dev = sets
+    alone = [stages.build_model(CLASSES, PRESET, seed).eval() for seed in (0, 1)]
+    model, _ = stages.run_training(PRESET, train, dev, pretrained=join_backbones(alone))
+    assert model.backbones == 2
+    assert predict(model, dev).correct.mean() > 0.9
+    again, _ = stages.run_training(PRESET, train, dev, pretrained=model)  # from a solved one
+    assert np.allclose(predict(again, dev).probabilities, predict(model, dev).probabilities)
 
 
 def test_the_classifier_is_that_of_scikit_learn(sets):

@@ -43,7 +43,8 @@ def results(tmp_path, monkeypatch):
          "low": 0, "high": 0.022, "Brier score": 0.02}
     ])  # fmt: skip
     save("tuning", [
-        {"method": "AttNet", "setting": "{}", "images": "abc", "dev accuracy": 0.4567, "minutes": 3}
+        {"method": "AttNet", "setting": "{}", "seed": 0, "images": "abc",
+         "dev accuracy": 0.4567, "minutes": 3}
     ])  # fmt: skip
     save("robustness", [
         {"setup": setup, "degradation": "JPEG", "strength": 90, "generator": f"{setup}{k}",
@@ -64,7 +65,7 @@ def test_the_page_shows_every_table(results):
     assert "| test | energy | 0.950 [0.826, 1.000] |" in page  # a share ends at 1
     assert "| dev | SubPixelGAN_meadow_s0 | 0.625 |" in page
     assert "| closed | after | 0.7 | 0.010 [0.000, 0.022] | 0.02 |" in page
-    assert "| AttNet | {} | 0.457 |" in page
+    assert "| AttNet | {} | 0 | 0.457 |" in page
     assert "| AttNet | 0.123 |" in page
     assert "| pocket, first seed repeated | 0.5 |" in page
 

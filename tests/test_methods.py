@@ -50,7 +50,7 @@ def test_both_ladders_differ_in_the_front_end_alone():
 def test_the_top_of_the_ladder_is_the_rung_preset():
     preset, pretrained = ladder(True)["high-pass, all"]
     assert flat(preset) == flat(rung)
-    assert pretrained == "pocket_pretrain"
+    assert pretrained == ("pocket_pretrain",)
 
 
 def test_rows_have_names_of_their_own():
@@ -73,9 +73,13 @@ def test_a_row_takes_the_settings_that_did_best(tmp_path, monkeypatch):
         """AttNet,"{""high_pass"": true}",0.895\n"""  # within a point of the best
         """AttNet,"{""epochs"": 2}",0.9\n"""
         """"raw, base","{""learning_rate"": 0.001}",0.5\n"""
+        """"raw, all","{""learning_rate"": 0.001}",0.95\n"""  # one seed of two
+        """"raw, all","{""learning_rate"": 0.001}",0.75\n"""
+        """"raw, all","{""learning_rate"": 0.002}",0.9\n"""
     )
     assert make_method("AttNet").settings == "AttNet(high_pass=True)" != plain
     assert "learning_rate=0.001" in make_method("raw, base").settings
+    assert "learning_rate=0.002" in make_method("raw, all").settings
     assert make_method("AttNet", {}).settings == plain
 
 
@@ -83,15 +87,18 @@ def test_pretrained_rungs_share_a_learning_rate(monkeypatch):
     chosen = {"high-pass, all": {"learning_rate": 0.002}}
     monkeypatch.setattr(methods, "best_settings", lambda: chosen)
     for name, (_, pretrained) in networks().items():
-        shared = name.startswith("high-pass") and pretrained is not None
+        shared = name.startswith("high-pass") and pretrained != ()
         assert ("learning_rate=0.002" in make_method(name).settings) == shared, name
 
 
 def test_a_row_is_the_pocket_preset_and_its_variants_differ_as_they_say():
     rows = networks()
-    assert rows[SHIPPED] == (pocket, "pocket_pretrain")
+    preset, pretrained = rows[SHIPPED]
+    assert preset == pocket
+    assert pretrained == ("pocket_pretrain", "pocket_pretrain_both")
     assert changed(rows["pocket, no turned votes"], rows[SHIPPED]) == {"vote"}
-    assert changed(rows["pocket, stage 1 on both contents"], rows[SHIPPED]) == {"pretrained"}
+    contents = "pocket, stage 1 on meadow", "pocket, stage 1 on both contents"
+    assert tuple(rows[name] for name in contents) == tuple((pocket, (own,)) for own in pretrained)
 
 
 def test_a_rival_gets_the_images_of_jittered_generators_too():

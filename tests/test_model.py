@@ -16,6 +16,7 @@ from dnadet_lib.model import (
     HighPass,
     InputSpec,
     ProjectionHead,
+    join_backbones,
     save_model,
     transfer_backbone,
 )
@@ -284,3 +285,42 @@ def test_transfer_takes_the_backbone_and_leaves_the_classifier():
 def test_transfer_between_models_that_differ_is_refused(other):
     with pytest.raises(ValueError, match="pre-trained model has width"):
         transfer_backbone(DNADet(5, 8), other)
+
+
+def with_statistics(seed: int, **options) -> DNADet:
+    """A network whose batch norms have statistics of their own."""
+    torch.manual_seed(seed)
+    model = DNADet(3, 8, **options)
+    model(torch.randn(8, 3, 32, 32))
+    return model.eval()
+
+
+def test_backbones_side_by_side_give_the_channels_of_each(tmp_path):
+    spec = InputSpec(resize=None, high_pass=True)
+    first, second = (with_statistics(seed, blocks=4, input=spec) for seed in (0, 1))
+    joined = join_backbones([first, second])
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        alone = [model.main(model.high_pass(images)) for model in (first, second)]
+        together = joined.main(joined.high_pass(images))
+    torch.testing.assert_close(together, torch.cat(alone, dim=1), atol=1e-5, rtol=1e-4)
+
+    model = DNADet(3, 8, blocks=3, discriminant=True, backbones=2, input=spec).eval()
+    transfer_backbone(model, joined)
+    assert model.embedding_size == 2 * 2 * 16
+    save_model(model, tmp_path / "m.safetensors")
+    loaded = load_model(tmp_path / "m.safetensors")
+    assert loaded.backbones == 2
+    torch.testing.assert_close(loaded(images), model(images))
+    assert loaded.features(images).traces.shape == (2, loaded.trace_size)
+
+
+def test_backbones_that_do_not_match_are_refused():
+    one = DNADet(3, 8, blocks=4)
+    assert join_backbones([one]) is one
+    with pytest.raises(ValueError, match="has 3 blocks, this one 4"):
+        join_backbones([one, DNADet(3, 8, blocks=3)])
+    with pytest.raises(ValueError, match="has width 16 .*; this one 8"):
+        join_backbones([one, DNADet(3, 16, blocks=4)])
+    with pytest.raises(ValueError, match="has 2 backbones, this one 1"):
+        transfer_backbone(DNADet(3, 8), DNADet(3, 8, backbones=2))

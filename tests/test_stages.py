@@ -125,9 +125,10 @@ def test_stage_1_takes_photographs_of_both_contents_and_is_trained_once(
     monkeypatch.setitem(PRESETS, "both", both)
     monkeypatch.setattr(stages, "PRETRAINING_CROPS", {"pocket": 20})
     monkeypatch.setattr(stages, "IMAGES_A_TRANSFORMATION", {"pocket": 1})
-    first = stages.pretrained_model("both", seed=3)
+    first = stages.pretrained_model(["both"], seed=3)
     file = tmp_path / "checkpoints" / "both_seed_3" / "model.safetensors"
     before = file.stat().st_mtime_ns
-    again = stages.pretrained_model("both", seed=3)
+    again = stages.pretrained_model(["both", "both"], seed=3)
     assert file.stat().st_mtime_ns == before
-    assert torch.equal(first.main[0].main[0].weight, again.main[0].main[0].weight)
+    twice = torch.cat(2 * [first.main[0].main[0].weight])
+    assert torch.equal(again.main[0].main[0].weight, twice)
