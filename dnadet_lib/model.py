@@ -22,7 +22,7 @@ from dnadet_lib.patches import grid_patches, normalise, resize, turned
 from dnadet_lib.paths import data_folder
 
 BLOCKS = 8
-TRACE_BLOCK = 1  # of `main`: chosen on dev, data/results/unknown_blocks.csv
+TRACE_BLOCK = 3  # of `main`: chosen on dev, data/results/unknown_blocks.csv
 SMALL = 0.05  # of a channel's deviation: the log of less is of no account
 TURNS = 4  # copies of a view that vote where the input is "turned"
 DROPPED_KEYS = ("projection_head.", "reference")  # used in training only; of older checkpoints
@@ -96,8 +96,8 @@ class Attribution:
         probabilities: float (N, K), calibrated by the checkpoint's temperature.
         labels: The most probable class of each image.
         embeddings: float (N, D), mean over the image's patches.
-        unknown_scores: (N,) relative Mahalanobis distance to the training images, or NaN where the
-            checkpoint does not know it. High means: unlike anything the model was trained on.
+        unknown_scores: (N,) relative Mahalanobis distance to the known images, or NaN where the
+            checkpoint does not know it. High means: unlike anything the model was fitted to.
         known: (N,) whether the score is under the threshold that was chosen on dev generators.
     """
 
@@ -113,7 +113,7 @@ class Features(NamedTuple):
 
     Attributes:
         embeddings: (N, D): what the classifier sees.
-        traces: (N, T), statistics of an early block: what the unknown score goes by.
+        traces: (N, T), statistics of a block: what the unknown score goes by.
     """
 
     embeddings: Tensor
@@ -127,7 +127,7 @@ def channel_statistics(maps: Tensor) -> Tensor:
 
 
 class Distances(NamedTuple):
-    """What the unknown score needs of the training images' traces, of T numbers each.
+    """What the unknown score needs of the known images' traces, of T numbers each.
 
     Attributes:
         means: (K + 1, T), of each class, and in the last row of all.
@@ -152,7 +152,7 @@ class DNADet(nn.Module):
         embedding_size: Length D of an embedding.
         temperature: Divides the logits before softmax, fitted on dev generators.
         threshold: Unknown score above which an image is outside what the model knows.
-        reference: What the unknown score knows of the training images, or None.
+        reference: What the unknown score knows of training and dev images, or None.
         trace_block: Number of the block of `main` whose features are the traces.
 
     Source:
@@ -214,10 +214,10 @@ class DNADet(nn.Module):
         return self.pool(self.main(self.high_pass(images)))
 
     def features(self, images: Tensor) -> Features:
-        """Map normalised images (B, 3, H, W) to embeddings, and statistics of an early block."""
-        early = self.main[: self.trace_block + 1](self.high_pass(images))
-        late = self.main[self.trace_block + 1 :](early)
-        return Features(self.pool(late), channel_statistics(early))
+        """Map normalised images (B, 3, H, W) to embeddings, and statistics of a middle block."""
+        middle = self.main[: self.trace_block + 1](self.high_pass(images))
+        last = self.main[self.trace_block + 1 :](middle)
+        return Features(self.pool(last), channel_statistics(middle))
 
     def forward(self, images: Tensor) -> Tensor:
         """Map normalised images (B, 3, H, W) to logits (B, K)."""
@@ -315,14 +315,14 @@ class DNADet(nn.Module):
         return self.prepare(image)
 
     def unknown_score(self, traces: Tensor) -> Tensor:
-        """Relative Mahalanobis distance of traces (N, T) to those of the training images.
+        """Relative Mahalanobis distance of traces (N, T) to those of the known images.
 
         The squared distance to the nearest class mean, in deviations within the classes, less the
         squared distance to the mean of all, in deviations over all; divided by T. An image of odd
         content is far in both, an image of a new architecture in the first alone.
 
         Returns:
-            (N,) scores, NaN where the checkpoint does not know the training images' traces.
+            (N,) scores, NaN where the checkpoint holds no distances.
 
         Source:
             Lee et al. 2018 (Mahalanobis distance); Ren et al. 2021 (relative to the one of all).

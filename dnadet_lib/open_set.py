@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from dnadet_lib.data import ImageSet
-from dnadet_lib.evaluation import image_features
+from dnadet_lib.evaluation import image_features, origins
 from dnadet_lib.model import Distances, DNADet, Features
 
 SCORES = ("maximum logit", "energy", "relative distance")
@@ -47,12 +48,30 @@ def unknown_scores(model: DNADet, features: Features) -> dict[str, np.ndarray]:
     return dict(zip(SCORES, (maximum_logit(logits), energy(logits), distance), strict=True))
 
 
-def trace_distances(traces: Tensor, labels: np.ndarray) -> Distances:
-    """Describe training images' traces (N, T) by the means and covariances of their classes.
+class LabelledTraces(NamedTuple):
+    """Traces (N, T) of images and their class numbers (N,)."""
 
-    Covariances are shrunk as Ledoit and Wolf (2004) say, channels at unit deviation.
+    values: Tensor
+    labels: np.ndarray
+
+    def take(self, chosen: np.ndarray) -> LabelledTraces:
+        """Keep the images that a mask (N,) chooses."""
+        return LabelledTraces(self.values[torch.from_numpy(chosen)], self.labels[chosen])
+
+    def joined(self, other: LabelledTraces) -> LabelledTraces:
+        """Return these images and then others."""
+        labels = np.concatenate([self.labels, other.labels])
+        return LabelledTraces(torch.cat([self.values, other.values]), labels)
+
+
+def trace_distances(traces: LabelledTraces) -> Distances:
+    """Describe known images by the means and covariances of their classes.
+
+    Training images show how images of one generator vary; those of dev generators, how instances of
+    one architecture do. Covariances are shrunk as Ledoit and Wolf (2004) say, channels at unit
+    deviation.
     """
-    points = traces.double().cpu().numpy()
+    points, labels = traces.values.double().cpu().numpy(), traces.labels
     deviation = points.std(axis=0) + 1e-6
     scaled = points / deviation
     numbers = np.unique(labels)
@@ -62,6 +81,25 @@ def trace_distances(traces: Tensor, labels: np.ndarray) -> Distances:
     precisions = np.stack([np.linalg.inv(c) / np.outer(deviation, deviation) for c in covariances])
     parts = (means * deviation, precisions)
     return Distances(*(torch.from_numpy(part).float() for part in parts))
+
+
+def held_out_scores(
+    model: DNADet, train: LabelledTraces, dev: LabelledTraces, sources: np.ndarray
+) -> np.ndarray:
+    """Score dev images (N,), each by distances that know nothing of its own generator.
+
+    Args:
+        model: Its distances are left those of the last generator.
+        train: Of the training generators.
+        dev: Of the dev generators.
+        sources: (N,) generator of each dev image, or `real/CONTENT/PHOTOGRAPH`.
+    """
+    names, scores = origins(sources), np.empty(len(dev.labels))
+    for name in np.unique(names):
+        own = names == name
+        model.reference = trace_distances(train.joined(dev.take(~own)))
+        scores[own] = model.unknown_score(dev.take(own).values).cpu().numpy()
+    return scores
 
 
 @dataclass(frozen=True)
@@ -115,13 +153,13 @@ def block_table(
 ) -> pd.DataFrame:
     """Measure the unknown score in the features of every block.
 
-    One unknown architecture says little, so every class but the first is left out of the training
-    images in turn and stands for another. (Where those classes trained the blocks, that flatters
-    the later ones.)
+    One unknown architecture says little, so every class but the first is left out in turn and
+    stands for another. (Where those classes trained the blocks, that flatters the later ones.) No
+    image of a known generator is scored by distances that know this generator.
 
     Args:
         model: Is left as it was.
-        train: At most 400 images a class are taken as the reference.
+        train: At most 400 images a class are taken.
         known: Unseen instances of known architectures; class 0 is Real.
         unknown: Images of unknown architectures.
         seed: Of which training images are taken.
@@ -135,25 +173,22 @@ def block_table(
     for block in range(len(own.main)):
         own.trace_block = block
         sets = (images.paths for images in (chosen, known, unknown))
-        every, instances, others = (image_features(own, paths).traces for paths in sets)
-        own.reference = trace_distances(every, chosen.labels)
-        row = {"unknown": scores_auroc(own, instances, others)}
-        for number, name in list(enumerate(train.classes))[1:]:
-            kept = chosen.labels != number
-            own.reference = trace_distances(every[kept], chosen.labels[kept])
+        learned, instances, others = (image_features(own, paths).traces for paths in sets)
+        row = {}
+        for number, name in [(-1, "unknown"), *list(enumerate(train.classes))[1:]]:
+            kept = LabelledTraces(learned, chosen.labels).take(chosen.labels != number)
             out = known.labels == number
-            row[name] = scores_auroc(own, instances[~out], instances[out])
+            dev = LabelledTraces(instances, known.labels).take(~out)
+            scores = held_out_scores(own, kept, dev, np.array(known.sources)[~out])
+            own.reference = trace_distances(kept.joined(dev))
+            strange = others if number < 0 else instances[torch.from_numpy(out)]
+            far = own.unknown_score(strange).cpu().numpy()
+            truth = np.repeat([0, 1], [len(scores), len(far)])
+            row[name] = float(roc_auc_score(truth, np.concatenate([scores, far])))
         left_out = [row[name] for name in train.classes[1:]]
         mean = (row["unknown"] + np.mean(left_out)) / 2
         rows.append({"block": block, **row, "mean": mean})
     return pd.DataFrame(rows)
-
-
-def scores_auroc(model: DNADet, known: Tensor, unknown: Tensor) -> float:
-    """AUROC of the model's unknown score on traces of known and unknown images."""
-    scores = [model.unknown_score(traces).cpu().numpy() for traces in (known, unknown)]
-    truth = np.repeat([0, 1], [len(part) for part in scores])
-    return float(roc_auc_score(truth, np.concatenate(scores)))
 
 
 def references(labels: np.ndarray, seed: int = 0) -> np.ndarray:

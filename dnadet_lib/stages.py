@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.metrics import accuracy_score, f1_score
+from torch import Tensor
 from torch.nn import functional as F
 
 from dnadet_lib.data import ImageSet, load_images
 from dnadet_lib.discriminant import fit_discriminant
-from dnadet_lib.evaluation import Predictions, image_features, predict
+from dnadet_lib.evaluation import image_features, predict
 from dnadet_lib.model import (
     BLOCKS,
     DNADet,
@@ -25,7 +26,7 @@ from dnadet_lib.model import (
     shipped_file,
     transfer_backbone,
 )
-from dnadet_lib.open_set import references, trace_distances
+from dnadet_lib.open_set import LabelledTraces, held_out_scores, references, trace_distances
 from dnadet_lib.paths import build_folder
 from dnadet_lib.photos import cut_crops, load_photographs
 from dnadet_lib.presets import Preset, get_preset
@@ -231,28 +232,31 @@ def run_training(
 def calibrate(model: DNADet, train: ImageSet, dev: ImageSet, seed: int = 0) -> None:
     """Fit what `attribute` needs beyond weights: temperature, distances of traces, threshold.
 
-    The temperature minimises the log loss on dev after the vote over patches; the threshold lets
-    95% of dev images pass as known.
+    The temperature minimises the log loss on dev after the vote over patches. The threshold lets
+    95% of dev images pass as known, each scored as if its generator were not known.
     """
-    chosen = train.take(references(train.labels, seed))
-    model.reference = trace_distances(image_features(model, chosen.paths).traces, chosen.labels)
-    predictions = predict(model, dev)
-    model.temperature = fit_temperature(model, predictions)
-    model.threshold = float(np.quantile(predictions.unknown_scores, KNOWN_SHARE))
+    chosen, dev = train.take(references(train.labels, seed)), dev.with_classes(model.classes)
+    learned = LabelledTraces(image_features(model, chosen.paths).traces, chosen.labels)
+    features = image_features(model, dev.paths)
+    model.temperature = fit_temperature(model, features.embeddings, dev.labels)
+    instances = LabelledTraces(features.traces, dev.labels)
+    sources = np.array(dev.sources or [dev.classes[k] for k in dev.labels])
+    scores = held_out_scores(model, learned, instances, sources)
+    model.threshold = float(np.quantile(scores, KNOWN_SHARE))
+    model.reference = trace_distances(learned.joined(instances))
 
 
-def fit_temperature(model: DNADet, predictions: Predictions) -> float:
-    """Return the temperature that minimises the log loss of some predictions' embeddings.
+def fit_temperature(model: DNADet, embeddings: Tensor, truth: np.ndarray) -> float:
+    """Return the temperature that minimises the log loss of embeddings (N, D) of classes (N,).
 
     Source:
         Guo et al. 2017, section 4.2.
     """
-    embeddings = torch.from_numpy(predictions.embeddings).to(next(model.parameters()).device)
     with torch.no_grad():
         logits = model.classification_head(embeddings).cpu()
-    truth = torch.from_numpy(predictions.truth).long()
     candidates = np.geomspace(0.25, 64, 161)
-    losses = [float(F.cross_entropy(logits / t, truth)) for t in candidates]
+    labels = torch.from_numpy(truth).long()
+    losses = [float(F.cross_entropy(logits / t, labels)) for t in candidates]
     return float(candidates[int(np.argmin(losses))])
 
 

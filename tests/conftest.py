@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from dnadet_lib import zoo
 from dnadet_lib.model import DNADet, InputSpec, save_model
-from dnadet_lib.open_set import trace_distances
+from dnadet_lib.open_set import LabelledTraces, trace_distances
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one thread each is quickest when two tests run at once
     torch.set_num_threads(1)
@@ -64,7 +64,8 @@ def tiny_model() -> DNADet:
     torch.manual_seed(0)
     spec = InputSpec(resize=None, patch=32, vote="patches", high_pass=True)
     model = DNADet(5, 8, classes=zoo.CLASSES, input=spec)
-    model.reference = trace_distances(torch.rand(60, model.trace_size), np.arange(60) % 5)
+    traces = LabelledTraces(torch.rand(60, model.trace_size), np.arange(60) % 5)
+    model.reference = trace_distances(traces)
     model.threshold = 0.5
     return model.eval()
 

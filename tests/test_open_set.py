@@ -8,8 +8,10 @@ from dnadet_lib.data import ImageSet, read_image
 from dnadet_lib.model import TRACE_BLOCK, Features
 from dnadet_lib.open_set import (
     SCORES,
+    LabelledTraces,
     block_table,
     energy,
+    held_out_scores,
     maximum_logit,
     open_set_figures,
     open_set_table,
@@ -61,7 +63,8 @@ def test_every_block_is_measured_and_the_model_left_alone(tiny_model, tmp_path, 
     sets = {}
     for name, side in (("train", 64), ("known", 64), ("unknown", 64)):
         paths = write_images(tmp_path / name, 12, rng, side)
-        sets[name] = ImageSet(paths, np.arange(12) % 2, ("Real", "GAN"))
+        sources = [f"maker {i % 4}" for i in range(12)]
+        sets[name] = ImageSet(paths, np.arange(12) % 2, ("Real", "GAN"), sources)
     for path in sets["unknown"].paths:  # pixels in pairs: a trace that the early blocks see
         pixels = read_image(path)
         Image.fromarray(pixels[::2, ::2].repeat(2, axis=0).repeat(2, axis=1)).save(path)
@@ -83,12 +86,47 @@ def test_what_lies_between_the_classes_is_less_known_than_what_is_odd_in_all(tin
     scores = []
     for scale in (1, np.geomspace(0.01, 100, size)):  # channels of any sizes
         points = torch.from_numpy((0.2 * noise + labels[:, None] * shift) * scale)
-        tiny_model.reference = trace_distances(points, labels)
+        tiny_model.reference = trace_distances(LabelledTraces(points, labels))
         probes = torch.from_numpy(np.stack([shift, shift / 2, shift + 0.2 * odd]) * scale)
         scores.append(tiny_model.unknown_score(probes.float()))
     at_mean, between, aside = scores[0].tolist()
     assert between > at_mean + 10 * abs(aside - at_mean)
     torch.testing.assert_close(*scores, atol=0.01, rtol=0.01)
+
+
+def two_classes(size, rng):
+    """Traces of two classes that differ in the first direction; the way from each to the other."""
+    labels = np.arange(800) % 2
+    way = np.eye(size)[0] * np.where(labels == 0, 10, -10)[:, None]
+    noise = rng.normal(size=(800, size)) @ rng.normal(size=(size, size))  # channels go together
+    values = 0.2 * noise + labels[:, None] * 10 * np.eye(size)[0]
+    return LabelledTraces(torch.from_numpy(values).float(), labels), torch.from_numpy(way).float()
+
+
+def test_what_varies_between_instances_of_a_class_is_less_strange(tiny_model, rng):
+    train, way = two_classes(tiny_model.trace_size, rng)
+    steps = torch.tensor([-0.3, -0.1, 0.1, 0.3])  # of four instances
+    reach = steps.repeat_interleave(200)[:, None]
+    dev = LabelledTraces(train.values + reach * way, train.labels)
+    between = way[:1] / 2
+    tiny_model.reference = trace_distances(train)
+    alone = tiny_model.unknown_score(between)
+    tiny_model.reference = trace_distances(train.joined(dev))
+    assert tiny_model.unknown_score(between) < 0.5 * alone
+
+
+def test_each_generator_is_scored_as_if_it_were_not_known(tiny_model, rng):
+    train, way = two_classes(tiny_model.trace_size, rng)
+    sources = np.repeat(["maker 0", "maker 1", "real/a/1", "real/a/2"], 200)
+    for odd in (sources == "maker 0", sources >= "real"):
+        moved = train.values + torch.from_numpy(odd)[:, None] * 0.4 * way
+        dev = LabelledTraces(moved, train.labels)
+        scores = held_out_scores(tiny_model, train, dev, sources)
+        tiny_model.reference = trace_distances(train.joined(dev.take(~odd)))
+        expected = tiny_model.unknown_score(dev.take(odd).values)
+        np.testing.assert_allclose(scores[odd], expected, rtol=1e-4)
+        tiny_model.reference = trace_distances(train.joined(dev))
+        assert scores[odd].mean() > 1.5 * tiny_model.unknown_score(dev.take(odd).values).mean()
 
 
 def test_at_most_400_references_of_each_class():
