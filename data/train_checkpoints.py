@@ -2,7 +2,8 @@
 
     python data/train_checkpoints.py pretrain      # data/checkpoints/pocket_pretrain.safetensors
     python data/train_checkpoints.py pretrain_raw  # the same without the high-pass front end
-    python data/train_checkpoints.py train         # pocket.safetensors and whole_raw.safetensors
+    python data/train_checkpoints.py train         # pocket.safetensors and whole_raw.safetensors;
+                                                   # of its stage 1 what is not shipped, first
     python data/train_checkpoints.py               # all of it; then data/make_cards.py
 
 Runs resume from `build/checkpoints/NAME/`. `data/tune.py` compares presets on dev generators.
