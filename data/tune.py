@@ -77,10 +77,10 @@ def tuned_method(name: str, settings: dict) -> Method:
     return make_method(name, settings)
 
 
-def tuning_row(
+def measure_on_dev(
     name: str, settings: dict, seed: int, train: ImageSet, dev: ImageSet
 ) -> dict[str, object]:
-    """Train once and describe the settings by the accuracy on every dev generator."""
+    """Train once and measure the accuracy on every dev generator."""
     started = time.monotonic()
     method = tuned_method(name, settings)
     own = training_data(jittered=True)[0] if method.jittered else train
@@ -90,10 +90,7 @@ def tuning_row(
     table = generator_table(scores.assign(method=name, setup="dev", seed=seed))
     each = table.loc[name, "dev"][seed].round(4)
     minutes = round((time.monotonic() - started) / 60, 1)
-    figures = {"dev accuracy": round(each.mean(), 4), **each, "minutes": minutes}
-    images = images_digest(train, dev)[:8]
-    run = {"method": name, "setting": json.dumps(settings), "seed": seed, "images": images}
-    return run | figures
+    return {"dev accuracy": round(each.mean(), 4), **each, "minutes": minutes}
 
 
 def known_rows(images: str) -> list[dict[str, object]]:
@@ -127,11 +124,10 @@ def main() -> None:
     images = images_digest(train, dev)
     for name in options.methods or grids:
         for settings, seed in itertools.product(grids[name], SEEDS.get(name, (0,))):
-            keys = "method", "setting", "seed"
-            done = {tuple(row[key] for key in keys) for row in known_rows(images)}
-            if (name, json.dumps(settings), seed) in done:
+            run = {"method": name, "setting": json.dumps(settings), "seed": seed}
+            if any(run.items() <= row.items() for row in known_rows(images)):
                 continue
-            row = tuning_row(name, settings, seed, train, dev)
+            row = run | {"images": images[:8]} | measure_on_dev(name, settings, seed, train, dev)
             print(row, flush=True)
             add_row(row)
 

@@ -51,8 +51,7 @@ def image_facts(images: ImageSet) -> tuple[pd.DataFrame, list[str]]:
         ValueError: no image could be read.
     """
     rows, errors = [], []
-    sources = images.sources or [images.classes[k] for k in images.labels]
-    for path, label, source in zip(images.paths, images.labels, sources, strict=True):
+    for path, label, source in zip(images.paths, images.labels, images.makers, strict=True):
         try:
             rows.append({"class": images.classes[label], "source": source, **file_facts(path)})
         except OSError as error:

@@ -126,6 +126,11 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.paths)
 
+    @property
+    def makers(self) -> list[str]:
+        """(N,) the source of each image, or where none are known, the name of its class."""
+        return self.sources or [self.classes[k] for k in self.labels]
+
     def require_every_class(self) -> None:
         """Raise a ValueError if a class has no image, since training would never see it."""
         present = set(self.labels.tolist())

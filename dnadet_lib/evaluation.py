@@ -106,13 +106,12 @@ def predict(model: DNADet, images: ImageSet) -> Predictions:
     """
     images = images.with_classes(model.classes)
     features = image_features(model, images.paths)
-    sources = images.sources or [images.classes[k] for k in images.labels]
     return Predictions(
         images.labels,
         model.probabilities(features.embeddings).cpu().numpy(),
         features.embeddings.cpu().numpy(),
         model.unknown_score(features.traces).cpu().numpy(),
-        np.array(sources),
+        np.array(images.makers),
         images.classes,
     )
 

@@ -68,8 +68,7 @@ def open_images(model: DNADet, sets: Mapping[str, ImageSet]) -> Explorer:
     """
     rows, paths, embedded, errors = [], [], [], []
     for setup, images in sets.items():
-        sources = images.sources or [images.classes[k] for k in images.labels]
-        makers = origins(np.array(sources)).tolist()
+        makers = origins(np.array(images.makers)).tolist()
         kept, features, failures = read_features(model, images.paths)
         embedded.append(features)
         errors += failures

@@ -175,16 +175,15 @@ def block_table(
         sets = (images.paths for images in (chosen, known, unknown))
         learned, instances, others = (image_features(own, paths).traces for paths in sets)
         row = {}
+        every = LabelledTraces(learned, chosen.labels), LabelledTraces(instances, known.labels)
         for number, name in [(-1, "unknown"), *list(enumerate(train.classes))[1:]]:
-            kept = LabelledTraces(learned, chosen.labels).take(chosen.labels != number)
-            out = known.labels == number
-            dev = LabelledTraces(instances, known.labels).take(~out)
-            scores = held_out_scores(own, kept, dev, np.array(known.sources)[~out])
+            kept, dev = (traces.take(traces.labels != number) for traces in every)
+            makers = np.array(known.makers)[known.labels != number]
+            scores = held_out_scores(own, kept, dev, makers)
             own.reference = trace_distances(kept.joined(dev))
-            strange = others if number < 0 else instances[torch.from_numpy(out)]
+            strange = others if number < 0 else every[1].take(known.labels == number).values
             far = own.unknown_score(strange).cpu().numpy()
-            truth = np.repeat([0, 1], [len(scores), len(far)])
-            row[name] = float(roc_auc_score(truth, np.concatenate([scores, far])))
+            row[name] = open_set_figures(scores, np.ones(len(scores), bool), far).auroc
         left_out = [row[name] for name in train.classes[1:]]
         mean = (row["unknown"] + np.mean(left_out)) / 2
         rows.append({"block": block, **row, "mean": mean})

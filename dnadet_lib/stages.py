@@ -240,8 +240,7 @@ def calibrate(model: DNADet, train: ImageSet, dev: ImageSet, seed: int = 0) -> N
     features = image_features(model, dev.paths)
     model.temperature = fit_temperature(model, features.embeddings, dev.labels)
     instances = LabelledTraces(features.traces, dev.labels)
-    sources = np.array(dev.sources or [dev.classes[k] for k in dev.labels])
-    scores = held_out_scores(model, learned, instances, sources)
+    scores = held_out_scores(model, learned, instances, np.array(dev.makers))
     model.threshold = float(np.quantile(scores, KNOWN_SHARE))
     model.reference = trace_distances(learned.joined(instances))
 
