@@ -67,6 +67,7 @@ MODEL = "pocket"
 CENTRE = (2, 2)
 POSITION_IMAGES = {"train": 1000, "test": 300}  # a generator
 SEEDS = (0, 1, 2, 3)
+WORKERS = 2  # that train rows of the table side by side
 ROBUSTNESS_IMAGES = 200  # a generator
 BLOCK_IMAGES = 100  # a generator
 PANELS = {d.name: d.unit + "\n(a pre-training class)" * d.pretrained for d in DEGRADATIONS}
@@ -85,7 +86,7 @@ def suite(only_there: bool = False) -> None:
     """Fill the table; at will from the rows that are there."""
     work = build_folder() / "suite" / "pocket"
     methods = [make_method(name) for name in all_methods()]
-    predictions = run_suite(methods, image_root(), work, only_there=only_there)
+    predictions = run_suite(methods, image_root(), work, only_there=only_there, workers=WORKERS)
     rows = write_suite(predictions, SHIPPED, RESULTS)
     plots.save(plots.suite_dots(rows), RESULTS / "results.png")
     every, counts = generator_table(predictions), image_counts(predictions)

@@ -88,6 +88,9 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     evaluate.add_argument("--rows", nargs="+", metavar="NAME", help="of the suite (default: all)")
     evaluate.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of the suite")
+    evaluate.add_argument(
+        "--workers", type=int, default=2, help="processes for rows of the suite (default: 2)"
+    )
 
     audit = add(audit_command, "audit", "look for leaks and trivial traces in train and test lists")
     add_profile(audit)
@@ -345,6 +348,7 @@ def suite_command(options: argparse.Namespace) -> int:
     predictions = run_suite(
         methods, image_root(options.suite), folder,
         seeds=options.seeds, setups=options.setups or available_setups(),
+        workers=options.workers,
     )  # fmt: skip
     rows = write_suite(predictions, SHIPPED, folder)
     plots.use_style()

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from filelock import FileLock
 from sklearn.metrics import accuracy_score, f1_score
 from torch import Tensor
 from torch.nn import functional as F
@@ -159,9 +160,11 @@ def _one_pretrained(name: str, seed: int) -> DNADet:
     if seed == 0 and (Path(name).is_file() or shipped_file(name).is_file()):
         return load_model(name)
     folder = build_folder() / "checkpoints" / f"{name}_seed_{seed}"
-    if not (folder / "model.safetensors").is_file():
-        print(f"stage 1: {name}, seed {seed}", file=sys.stderr, flush=True)
-        run_pretraining(get_preset(name), seed=seed, folder=folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):  # of several processes one trains, the others wait
+        if not (folder / "model.safetensors").is_file():
+            print(f"stage 1: {name}, seed {seed}", file=sys.stderr, flush=True)
+            run_pretraining(get_preset(name), seed=seed, folder=folder)
     return load_model(folder / "model.safetensors")
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock
+from joblib import Parallel, delayed, parallel_config
 from sklearn.base import ClassifierMixin, clone
 
 from dnadet_lib.baselines import NetworkClassifier
@@ -114,6 +119,7 @@ def run_suite(
     seeds: Sequence[int] = (0, 1, 2),
     setups: Sequence[str] = SETUPS,
     only_there: bool = False,
+    workers: int = 1,
 ) -> pd.DataFrame:
     """Train and predict what is not there yet, and return one row an image.
 
@@ -125,36 +131,82 @@ def run_suite(
         seeds: Training seeds.
         setups: Names of set-ups.
         only_there: Train nothing, and leave out what is not there in full.
+        workers: Processes that train side by side; they share the cores.
 
     Returns:
         Columns method, seed, setup, source (generator, or `real/CONTENT/PHOTOGRAPH`), image
         (SHA-256 of its pixels), truth, predicted, and a score a class.
     """
     train, dev = training_data(root)
-    images = images_digest(train)
-    tests = {setup: load_setup(setup, root=root) for setup in setups}
-    hashes = {setup: pixel_hashes(test) for setup, test in tests.items()}
+    digest = images_digest(train)
+    sets = {setup: load_setup(setup, root=root) for setup in setups}
+    tests = {setup: HashedImages(own, pixel_hashes(own)) for setup, own in sets.items()}
+    wanted = [(method, seed) for method in methods for seed in seeds]
+    folders = [
+        folder / method.folder(digest) / f"seed_{seed if method.seeded else 0}"
+        for method, seed in wanted
+    ]
+    if not only_there:
+        rows: dict[Path, tuple[Method, int]] = {}
+        for work, row in zip(folders, wanted, strict=True):
+            rows.setdefault(work, row)
+        threads = max(1, (os.cpu_count() or 1) // workers)
+        with parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads):
+            Parallel()(
+                delayed(fill_row)(method, seed, train, dev, tests, root, work)
+                for work, (method, seed) in rows.items()
+            )
     tables = []
-    for method in methods:
-        for seed in seeds:
-            work = folder / method.folder(images) / f"seed_{seed if method.seeded else 0}"
-            if only_there and not all((work / f"{setup}.parquet").is_file() for setup in setups):
-                continue
-            classify = None
-            for setup, test in tests.items():
-                file = work / f"{setup}.parquet"
-                table = read_scores(file, hashes[setup])
-                if table is None:
-                    if classify is None:
-                        print(f"{method.name}, seed {seed}", file=sys.stderr, flush=True)
-                        own = train.joined(load_jittered(root)) if method.jittered else train
-                        classify = method.fit(own, dev, seed, work)
-                    table = score_table(classify, test.with_classes(train.classes))
-                    table["image"] = hashes[setup]
-                    with atomic_path(file) as temporary:
-                        table.to_parquet(temporary, index=False)
-                tables.append(table.assign(method=method.name, seed=seed, setup=setup))
+    for (method, seed), work in zip(wanted, folders, strict=True):
+        found = [read_scores(work / f"{setup}.parquet", test) for setup, test in tests.items()]
+        there = [table for table in found if table is not None]
+        if len(there) == len(tests):
+            about = {"method": method.name, "seed": seed}
+            pairs = zip(tests, there, strict=True)
+            tables += [table.assign(**about, setup=setup) for setup, table in pairs]
     return pd.concat(tables, ignore_index=True)
+
+
+class HashedImages(NamedTuple):
+    """A set-up's images and the hashes of their pixels."""
+
+    images: ImageSet
+    hashes: list[str]
+
+
+def fill_row(
+    method: Method,
+    seed: int,
+    train: ImageSet,
+    dev: ImageSet,
+    tests: Mapping[str, HashedImages],
+    root: Path,
+    folder: Path,
+) -> None:
+    """Train a method with a seed where scores of a set-up are missing, and write these.
+
+    Of several processes at the same folder, one works and the others wait and find it done.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        missing = {
+            setup: test
+            for setup, test in tests.items()
+            if read_scores(folder / f"{setup}.parquet", test) is None
+        }
+        if not missing:
+            return
+        start, row = time.perf_counter(), f"{method.name}, seed {seed}"
+        print(row, file=sys.stderr, flush=True)
+        own = train.joined(load_jittered(root)) if method.jittered else train
+        classify = method.fit(own, dev, seed, folder)
+        for setup, test in missing.items():
+            table = score_table(classify, test.images.with_classes(train.classes))
+            table["image"] = test.hashes
+            with atomic_path(folder / f"{setup}.parquet") as temporary:
+                table.to_parquet(temporary, index=False)
+        minutes = (time.perf_counter() - start) / 60
+        print(f"{row}: done in {minutes:.1f} min", file=sys.stderr, flush=True)
 
 
 def pixel_hashes(images: ImageSet) -> list[str]:
@@ -168,12 +220,12 @@ def images_digest(*sets: ImageSet) -> str:
     return hashlib.sha256(hashes.encode()).hexdigest()
 
 
-def read_scores(path: Path, hashes: list[str]) -> pd.DataFrame | None:
+def read_scores(path: Path, test: HashedImages) -> pd.DataFrame | None:
     """Read a set-up's scores, or return None if they are not there or of other images."""
     if not path.is_file():
         return None
     table = pd.read_parquet(path)
-    return table if table["image"].tolist() == hashes else None
+    return table if table["image"].tolist() == test.hashes else None
 
 
 def score_table(classify: Classifier, images: ImageSet) -> pd.DataFrame:

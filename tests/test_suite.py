@@ -1,12 +1,15 @@
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Event
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from dnadet_lib import suite
-from dnadet_lib.baselines import AttNet, DCTRegression, ResidualCorrelation
+from dnadet_lib.baselines import DCTCNN, AttNet, DCTRegression, ResidualCorrelation
 from dnadet_lib.data import load_images, read_image
 from dnadet_lib.intervals import mean_of_setups
 from dnadet_lib.model import load_model
@@ -58,6 +61,41 @@ def test_what_is_there_is_not_trained_again(world, tmp_path, counted):
     assert calls == [0, 1]
     run(setups=["seed", "dataset"])
     assert calls == [0, 1, 0]
+
+
+def test_two_at_the_same_row_train_it_once(world, tmp_path, counted):
+    method, calls = counted
+    started, train = Event(), load_setup("closed", "train", root=world.images)
+    seed = load_setup("seed", root=world.images)
+
+    def slow(*arguments):
+        started.set()
+        time.sleep(0.5)  # time enough for another to begin, if nothing held it
+        return method.fit(*arguments)
+
+    def fill():
+        tests = {"seed": suite.HashedImages(seed, suite.pixel_hashes(seed))}
+        row = replace(method, fit=slow)
+        suite.fill_row(row, 0, train, train, tests, world.images, tmp_path / "row")
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(fill)
+        assert started.wait(60)
+        pool.submit(fill).result()
+        first.result()
+    assert calls == [0]
+    assert len(pd.read_parquet(tmp_path / "row" / "seed.parquet")) == len(seed)
+
+
+def test_workers_change_nothing(world, tmp_path):
+    methods = [suite.baseline(f"rival {k}", DCTCNN(epochs=k)) for k in (1, 2)]
+    one, two = (
+        suite.run_suite(
+            methods, world.images, tmp_path / str(k), seeds=[0, 1], setups=["seed"], workers=k
+        )
+        for k in (1, 2)
+    )
+    pd.testing.assert_frame_equal(one, two, rtol=1e-4)
 
 
 def test_predictions_of_other_images_are_not_used(world, tmp_path, counted):
