@@ -182,6 +182,31 @@ def calibration() -> None:
     for axis, (setup, table) in zip(axes, tables.items(), strict=True):
         plots.reliability_curve(axis, table, setup)
     plots.save(figure, RESULTS / "calibration.png")
+    work = build_folder() / "suite" / "pocket"
+    scores = run_suite([make_method(SHIPPED)], image_root(), work, only_there=True)
+    save_table(calibration_by_seed(scores), "calibration_seeds")
+
+
+def calibration_by_seed(scores: pd.DataFrame) -> pd.DataFrame:
+    """Measure the calibration error of each training seed of a method, by set-up.
+
+    Args:
+        scores: As `run_suite` returns them.
+
+    Returns:
+        Columns setup, seed, accuracy, confidence (its mean), calibration error.
+    """
+    rows = []
+    for (setup, seed), part in scores.groupby(["setup", "seed"], sort=False):
+        probabilities = part[[f"score {name}" for name in CLASSES]].to_numpy()
+        truth = part["truth"].map(CLASSES.index).to_numpy()
+        rows.append(
+            {"setup": setup, "seed": seed,
+             "accuracy": np.mean(probabilities.argmax(axis=1) == truth),
+             "confidence": probabilities.max(axis=1).mean(),
+             "calibration error": expected_calibration_error(probabilities, truth)}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 def robustness() -> None:
@@ -225,7 +250,7 @@ def first_of_each(images: ImageSet, count: int) -> ImageSet:
 
 
 def share(values: pd.Series) -> str:
-    """Write mean and 95% interval of shares, one a generator."""
+    """Write mean and 95% interval of shares, one a generator or seed, cut to [0, 1]."""
     mean, low, high = mean_interval(values.tolist())
     return f"{mean:.3f}" if np.isnan(low) else f"{mean:.3f} [{max(low, 0):.3f}, {min(high, 1):.3f}]"
 
@@ -269,6 +294,16 @@ def calibration_table() -> str:
     return markdown_table(table.round(3))
 
 
+def calibration_seeds_table() -> str:
+    """Write the calibration error of every seed and their mean, as Markdown, a row a set-up."""
+    table = pd.read_csv(RESULTS / "calibration_seeds.csv")
+    seeds = table.pivot(index="setup", columns="seed", values="calibration error")
+    seeds = seeds.loc[table["setup"].unique()]
+    means = [share(row) for _, row in seeds.iterrows()]
+    shown = seeds.map("{:.3f}".format).add_prefix("seed ").assign(mean=means)
+    return markdown_table(shown.reset_index())
+
+
 def tuning_table() -> str:
     """Write what was tried on the dev generators, the best setting of each row, as Markdown."""
     table = pd.read_csv(RESULTS / "tuning.csv").drop(columns=["images", "minutes"])
@@ -290,6 +325,7 @@ def page() -> None:
         blocks=markdown_table(pd.read_csv(RESULTS / "unknown_blocks.csv").round(3)),
         refused=summary("refused", ["split", "generator"], {"refused": share}),
         calibration=calibration_table(),
+        calibration_seeds=calibration_seeds_table(),
         robustness=robustness_table(),
     )  # fmt: skip
     with atomic_path(DATA / "RESULTS.md") as temporary:

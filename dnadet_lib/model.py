@@ -180,6 +180,7 @@ class DNADet(nn.Module):
         self.input = input or InputSpec()
         self.temperature, self.threshold = 1.0, float("inf")
         self.reference: Distances | None = None
+        self.origin = "pre-trained model"  # for messages; a loaded one names its checkpoint
         self.trace_block = min(TRACE_BLOCK, blocks - 1)
         own = [width * 2**stage for stage in range(4) for _ in range(2)]
         self.channels = channels = [3, *(backbones * count for count in own)]
@@ -422,7 +423,9 @@ def load_model(path_or_name: str | Path, classes: Sequence[str] | None = None) -
     """
     path = find_checkpoint(path_or_name)
     load = _load_safetensors if path.suffix == ".safetensors" else _load_released
-    return load(path, classes).eval()
+    model = load(path, classes).eval()
+    model.origin = str(path_or_name)
+    return model
 
 
 def _load_safetensors(path: Path, classes: Sequence[str] | None) -> DNADet:
@@ -547,6 +550,7 @@ def join_backbones(networks: Sequence[DNADet]) -> DNADet:
             for name, tensor in states[0].items()
         }
     )
+    joined.origin = " + ".join(network.origin for network in networks)
     return joined.eval()
 
 
@@ -560,7 +564,7 @@ def transfer_backbone(model: DNADet, pretrained: DNADet) -> None:
     require_fit(pretrained, model)
     if pretrained.backbones != model.backbones:
         raise ValueError(
-            f"pre-trained model has {pretrained.backbones} backbones, this one {model.backbones}"
+            f"{pretrained.origin} has {pretrained.backbones} backbones, {model.backbones} needed"
         )
     model.main.load_state_dict(pretrained.main[: len(model.main)].state_dict())
 
@@ -569,12 +573,12 @@ def require_fit(pretrained: DNADet, model: DNADet) -> None:
     """Refuse a pre-trained model whose blocks are not those of another; the values are named."""
     if len(pretrained.main) < len(model.main):
         raise ValueError(
-            f"pre-trained model has {len(pretrained.main)} blocks, this one {len(model.main)}"
+            f"{pretrained.origin} has {len(pretrained.main)} blocks, {len(model.main)} needed"
         )
     if (model.width, model.input.high_pass) != (pretrained.width, pretrained.input.high_pass):
         raise ValueError(
-            f"pre-trained model has width {pretrained.width} and high-pass "
-            f"{pretrained.input.high_pass}; this one {model.width} and {model.input.high_pass}"
+            f"{pretrained.origin} has width {pretrained.width} and high-pass "
+            f"{pretrained.input.high_pass}; needed: {model.width} and {model.input.high_pass}"
         )
 
 

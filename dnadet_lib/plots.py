@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -41,10 +42,12 @@ def marker_of(name: str) -> str:
 
 
 def use_style() -> None:
-    """Set the lessons' matplotlib style, where the clone's style file is there."""
+    """Set the lessons' matplotlib style, or warn that the clone's style file is not there."""
     style = Path(__file__).resolve().parent.parent / "notebooks" / "dnadet.mplstyle"
     if style.is_file():
         plt.style.use(style)
+    else:
+        warnings.warn(f"{style}: no style file; figures get matplotlib's own style", stacklevel=2)
 
 
 def show(figure: Figure, caption: str) -> None:

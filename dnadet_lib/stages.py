@@ -216,27 +216,32 @@ def run_training(
     )
     if pretrained is not None:
         transfer_backbone(model, pretrained)
-    validate = dev_validation(dev)
     if preset.discriminant:
         fit_discriminant(model, train)
-        history = [{"epoch": 1, **dev_figures(*validate(model))}]
+        history = [{"epoch": 1, **dev_figures(*calibrate(model, train, dev, seed))}]
         if folder is not None:
             write_history(history, folder / "history.csv")
     else:
         cache = folder / "cache" if folder else None
         batches = PatchBatches(load_images(train.paths, cache), train.labels, preset)
+        validate = dev_validation(dev)
         history = fit(model, batches, validate, preset, seed=seed, folder=folder)
-    calibrate(model, train, dev, seed)
+        calibrate(model, train, dev, seed)
     if folder is not None:
         save_model(model, folder / "model.safetensors", preset=preset.name, seed=seed)
     return model, history
 
 
-def calibrate(model: DNADet, train: ImageSet, dev: ImageSet, seed: int = 0) -> None:
+def calibrate(
+    model: DNADet, train: ImageSet, dev: ImageSet, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Fit what `attribute` needs beyond weights: temperature, distances of traces, threshold.
 
     The temperature minimises the log loss on dev after the vote over patches. The threshold lets
     95% of dev images pass as known, each scored as if its generator were not known.
+
+    Returns:
+        True and predicted class numbers of the dev images, (N,) each.
     """
     chosen, dev = train.take(references(train.labels, seed)), dev.with_classes(model.classes)
     learned = LabelledTraces(image_features(model, chosen.paths).traces, chosen.labels)
@@ -246,6 +251,7 @@ def calibrate(model: DNADet, train: ImageSet, dev: ImageSet, seed: int = 0) -> N
     scores = held_out_scores(model, learned, instances, np.array(dev.makers))
     model.threshold = float(np.quantile(scores, KNOWN_SHARE))
     model.reference = trace_distances(learned.joined(instances))
+    return dev.labels, model.probabilities(features.embeddings).argmax(dim=1).cpu().numpy()
 
 
 def fit_temperature(model: DNADet, embeddings: Tensor, truth: np.ndarray) -> float:

@@ -15,7 +15,7 @@ def results(tmp_path, monkeypatch):
     (tmp_path / "results").mkdir()
     names = (
         "suite", "leads", "fault_a", "tuning", "position", "unknown", "blocks",
-        "refused", "calibration", "robustness",
+        "refused", "calibration", "calibration_seeds", "robustness",
     )  # fmt: skip
     (tmp_path / "results_template.md").write_text(
         "\n".join(f"## {name}\n\n{{{name}}}\n" for name in names)
@@ -42,6 +42,10 @@ def results(tmp_path, monkeypatch):
         {"setup": "closed", "scaling": "after", "temperature": 0.7, "calibration error": 0.01,
          "low": 0, "high": 0.022, "Brier score": 0.02}
     ])  # fmt: skip
+    save("calibration_seeds", [
+        {"setup": setup, "seed": seed, "calibration error": 0.01 + 0.02 * seed * (setup == "seed")}
+        for setup in ("seed", "closed") for seed in range(3)
+    ])  # fmt: skip
     save("tuning", [
         {"method": "AttNet", "setting": "{}", "seed": 0, "images": "abc",
          "dev accuracy": 0.4567, "minutes": 3}
@@ -65,9 +69,24 @@ def test_the_page_shows_every_table(results):
     assert "| test | energy | 0.950 [0.826, 1.000] |" in page  # a share ends at 1
     assert "| dev | SubPixelGAN_meadow_s0 | 0.625 |" in page
     assert "| closed | after | 0.7 | 0.010 [0.000, 0.022] | 0.02 |" in page
+    assert "| seed | 0.010 | 0.030 | 0.050 | 0.030 [0.000, 0.080] |" in page
+    assert page.index("| seed | 0.010") < page.index("| closed | 0.010")  # in the table's order
     assert "| AttNet | {} | 0 | 0.457 |" in page
     assert "| AttNet | 0.123 |" in page
     assert "| pocket, first seed repeated | 0.5 |" in page
+
+
+def test_calibration_is_measured_seed_by_seed():
+    wrong = {0: 2, 1: 5}  # of ten images at a confidence of 0.8
+    scores = pd.DataFrame(
+        {"setup": "seed", "seed": seed, "truth": CLASSES[k < count],
+         **{f"score {name}": 0.8 if name == CLASSES[0] else 0.05 for name in CLASSES}}
+        for seed, count in wrong.items() for k in range(10)
+    )  # fmt: skip
+    table = make_results.calibration_by_seed(scores).set_index("seed")
+    assert table["accuracy"].tolist() == [0.8, 0.5]
+    assert table["confidence"].tolist() == pytest.approx([0.8, 0.8])
+    assert table["calibration error"].tolist() == pytest.approx([0, 0.3])
 
 
 def test_every_setup_counts_once_in_robustness_and_photographs_stand_apart(results):

@@ -315,12 +315,14 @@ def test_backbones_side_by_side_give_the_channels_of_each(tmp_path):
     assert loaded.features(images).traces.shape == (2, loaded.trace_size)
 
 
-def test_backbones_that_do_not_match_are_refused():
+def test_backbones_that_do_not_match_are_refused(tmp_path):
     one = DNADet(3, 8, blocks=4)
     assert join_backbones([one]) is one
-    with pytest.raises(ValueError, match="has 3 blocks, this one 4"):
+    with pytest.raises(ValueError, match="pre-trained model has 3 blocks, 4 needed"):
         join_backbones([one, DNADet(3, 8, blocks=3)])
-    with pytest.raises(ValueError, match="has width 16 .*; this one 8"):
-        join_backbones([one, DNADet(3, 16, blocks=4)])
-    with pytest.raises(ValueError, match="has 2 backbones, this one 1"):
+    save_model(DNADet(3, 16, blocks=4), tmp_path / "wide.safetensors")
+    wide = load_model(tmp_path / "wide.safetensors")
+    with pytest.raises(ValueError, match="wide.safetensors has width 16 .*; needed: 8"):
+        join_backbones([one, wide])
+    with pytest.raises(ValueError, match="has 2 backbones, 1 needed"):
         transfer_backbone(DNADet(3, 8), DNADet(3, 8, backbones=2))

@@ -85,7 +85,7 @@ def test_stage_2_starts_from_the_pretrained_backbone(world, pretrained):
 
 def test_a_pretrained_model_that_does_not_fit_is_refused(world):
     train, dev = stages.training_data(world.images)
-    with pytest.raises(ValueError, match="pre-trained model has width 16 .*; this one 8"):
+    with pytest.raises(ValueError, match="pre-trained model has width 16 .*; needed: 8"):
         stages.run_training(get_preset("smoke"), train, dev, pretrained=DNADet(170, 16))
 
 
