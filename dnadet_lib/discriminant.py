@@ -33,8 +33,9 @@ def fit_discriminant(model: DNADet, train: ImageSet) -> None:
     Source:
         Fisher 1936; Ledoit and Wolf 2004 (shrinkage).
     """
-    upright = copy.copy(model)  # turned copies vote, but would blur what is learned
-    upright.input, upright.trace_block = replace(model.input, vote="patches"), len(model.main) - 1
+    upright, last = copy.copy(model), len(model.main) - 1
+    # Turned copies vote, but would blur what is learned.
+    upright.input, upright.trace_blocks = replace(model.input, vote="patches"), (last,)
     traces = image_features(upright, train.paths).traces.cpu()
     scaler = StandardScaler()
     scaled = scaler.fit_transform(traces.double().numpy())

@@ -93,7 +93,7 @@ def read_features(model: DNADet, paths: Sequence[Path]) -> tuple[list[int], Feat
     kept: list[int] = []
     errors: list[str] = []
     device = next(model.parameters()).device
-    sizes = model.embedding_size, model.trace_size
+    sizes = model.embedding_size, sum(model.trace_sizes)
     made = [Features(*(torch.empty(0, size, device=device) for size in sizes))]
     for positions, features in readable_features(model, paths, errors):
         kept += positions

@@ -22,7 +22,7 @@ from dnadet_lib.patches import grid_patches, normalise, resize, turned
 from dnadet_lib.paths import data_folder
 
 BLOCKS = 8
-TRACE_BLOCK = 3  # of `main`: chosen on dev, data/results/unknown_blocks.csv
+TRACE_BLOCKS = (0, 4)  # of `main`: chosen on dev, data/results/unknown_blocks.csv
 SMALL = 0.05  # of a channel's deviation: the log of less is of no account
 TURNS = 4  # copies of a view that vote where the input is "turned"
 DROPPED_KEYS = ("projection_head.", "reference")  # used in training only; of older checkpoints
@@ -113,7 +113,7 @@ class Features(NamedTuple):
 
     Attributes:
         embeddings: (N, D): what the classifier sees.
-        traces: (N, T), statistics of a block: what the unknown score goes by.
+        traces: (N, T), statistics of some blocks: what the unknown score goes by.
     """
 
     embeddings: Tensor
@@ -127,15 +127,25 @@ def channel_statistics(maps: Tensor) -> Tensor:
 
 
 class Distances(NamedTuple):
-    """What the unknown score needs of the known images' traces, of T numbers each.
+    """What the unknown score needs of the known images' traces.
 
     Attributes:
         means: (K + 1, T), of each class, and in the last row of all.
-        precisions: (2, T, T), inverse covariance within the classes, and of all.
+        precisions: For each trace block, whose traces are T_b of the T: (2, T_b, T_b), inverse
+            covariance within the classes, and of all.
     """
 
     means: Tensor
-    precisions: Tensor
+    precisions: list[Tensor]
+
+
+def relative_distance(squares: Tensor) -> Tensor:
+    """Map squared distances (B, N, K + 1) to K classes and to all, of B blocks, to scores (N,).
+
+    The one to the nearest class, less the one to the mean of all; each block counts alike.
+    """
+    nearest = squares.mean(dim=0)
+    return nearest[:, :-1].min(dim=1).values - nearest[:, -1]
 
 
 class DNADet(nn.Module):
@@ -153,7 +163,7 @@ class DNADet(nn.Module):
         temperature: Divides the logits before softmax, fitted on dev generators.
         threshold: Unknown score above which an image is outside what the model knows.
         reference: What the unknown score knows of training and dev images, or None.
-        trace_block: Number of the block of `main` whose features are the traces.
+        trace_blocks: Numbers of the blocks of `main` whose statistics are the traces.
 
     Source:
         Yang et al. 2022, section 4.2; parameter names follow its public release.
@@ -181,7 +191,7 @@ class DNADet(nn.Module):
         self.temperature, self.threshold = 1.0, float("inf")
         self.reference: Distances | None = None
         self.origin = "pre-trained model"  # for messages; a loaded one names its checkpoint
-        self.trace_block = min(TRACE_BLOCK, blocks - 1)
+        self.trace_blocks = tuple(block for block in TRACE_BLOCKS if block < blocks)
         own = [width * 2**stage for stage in range(4) for _ in range(2)]
         self.channels = channels = [3, *(backbones * count for count in own)]
         self.high_pass = HighPass() if self.input.high_pass else nn.Identity()
@@ -201,9 +211,9 @@ class DNADet(nn.Module):
         )
 
     @property
-    def trace_size(self) -> int:
-        """Number T of statistics that the unknown score goes by."""
-        return 2 * self.channels[self.trace_block + 1]
+    def trace_sizes(self) -> list[int]:
+        """Numbers T_b of statistics of each trace block; together they are T."""
+        return [2 * self.channels[block + 1] for block in self.trace_blocks]
 
     def pool(self, maps: Tensor) -> Tensor:
         """Map what the last block makes, (B, C, H, W), to embeddings (B, D)."""
@@ -215,10 +225,13 @@ class DNADet(nn.Module):
         return self.pool(self.main(self.high_pass(images)))
 
     def features(self, images: Tensor) -> Features:
-        """Map normalised images (B, 3, H, W) to embeddings, and statistics of a middle block."""
-        middle = self.main[: self.trace_block + 1](self.high_pass(images))
-        last = self.main[self.trace_block + 1 :](middle)
-        return Features(self.pool(last), channel_statistics(middle))
+        """Map normalised images (B, 3, H, W) to embeddings, and statistics of the trace blocks."""
+        maps, traces = self.high_pass(images), []
+        for number, block in enumerate(self.main):
+            maps = block(maps)
+            if number in self.trace_blocks:
+                traces.append(channel_statistics(maps))
+        return Features(self.pool(maps), torch.cat(traces, dim=1))
 
     def forward(self, images: Tensor) -> Tensor:
         """Map normalised images (B, 3, H, W) to logits (B, K)."""
@@ -319,8 +332,8 @@ class DNADet(nn.Module):
         """Relative Mahalanobis distance of traces (N, T) to those of the known images.
 
         The squared distance to the nearest class mean, in deviations within the classes, less the
-        squared distance to the mean of all, in deviations over all; divided by T. An image of odd
-        content is far in both, an image of a new architecture in the first alone.
+        squared distance to the mean of all, in deviations over all; mean over traces and blocks. An
+        image of odd content is far in both, an image of a new architecture in the first alone.
 
         Returns:
             (N,) scores, NaN where the checkpoint holds no distances.
@@ -330,11 +343,29 @@ class DNADet(nn.Module):
         """
         if self.reference is None:
             return torch.full((len(traces),), float("nan"))
-        means, precisions = (part.to(traces.device) for part in self.reference)
-        away = traces[:, None] - means
-        squares = torch.einsum("nkt,tu,nku->nk", away[:, :-1], precisions[0], away[:, :-1])
-        overall = torch.einsum("nt,tu,nu->n", away[:, -1], precisions[1], away[:, -1])
-        return (squares.min(dim=1).values - overall) / traces.shape[1]
+        return relative_distance(self.squared_distances(traces))
+
+    def squared_distances(self, traces: Tensor) -> Tensor:
+        """Squared Mahalanobis distances of traces (N, T), block by block, divided by T_b.
+
+        Returns:
+            (B, N, K + 1) for B trace blocks, to the mean of each class, and in the last place to
+            the mean of all.
+
+        Raises:
+            ValueError: the checkpoint holds no distances.
+        """
+        if self.reference is None:
+            raise ValueError("the model knows no traces to measure distances to")
+        means, sizes = self.reference.means, [len(own[0]) for own in self.reference.precisions]
+        parts = (traces[:, None] - means.to(traces.device)).split(sizes, dim=2)
+        squares = []
+        for away, precisions in zip(parts, self.reference.precisions, strict=True):
+            within, overall = precisions.to(traces.device)
+            own = torch.einsum("nkt,tu,nku->nk", away[:, :-1], within, away[:, :-1])
+            every = torch.einsum("nkt,tu,nku->nk", away[:, -1:], overall, away[:, -1:])
+            squares.append(torch.cat([own, every], dim=1) / away.shape[2])
+        return torch.stack(squares)
 
 
 def join_features(parts: Sequence[Features]) -> Features:
@@ -376,8 +407,8 @@ def save_model(model: DNADet, path: Path, **notes: object) -> None:
     }
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     if model.reference is not None:
-        parts = model.reference._asdict().items()
-        tensors |= {f"reference.{name}": part.cpu().contiguous() for name, part in parts}
+        parts = zip(_reference_names(model), _parts(model.reference), strict=True)
+        tensors |= {name: part.cpu().contiguous() for name, part in parts}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={"dnadet": json.dumps(config)})
 
@@ -454,18 +485,26 @@ def _load_safetensors(path: Path, classes: Sequence[str] | None) -> DNADet:
 
 def _reference(model: DNADet, tensors: dict[str, Tensor], path: Path) -> Distances | None:
     """Take what the unknown score needs out of a checkpoint's tensors."""
-    found = [tensors.pop(f"reference.{name}", torch.empty(0)) for name in Distances._fields]
+    names, sizes = _reference_names(model), model.trace_sizes
+    found = [tensors.pop(name, torch.empty(0)) for name in names]
     if all(tensor.numel() == 0 for tensor in found):
         return None
-    size = model.trace_size
-    expected = (len(model.classes) + 1, size), (2, size, size)
-    for name, tensor, shape in zip(Distances._fields, found, expected, strict=True):
+    expected = [(len(model.classes) + 1, sum(sizes)), *((2, size, size) for size in sizes)]
+    for name, tensor, shape in zip(names, found, expected, strict=True):
         if tuple(tensor.shape) != shape:
             raise ValueError(
-                f"{path}: tensor 'reference.{name}' has shape {tuple(tensor.shape)}, "
-                f"expected {shape}"
+                f"{path}: tensor {name!r} has shape {tuple(tensor.shape)}, expected {shape}"
             )
-    return Distances(*found)
+    return Distances(found[0], found[1:])
+
+
+def _reference_names(model: DNADet) -> list[str]:
+    blocks = (f"reference.precisions.{block}" for block in model.trace_blocks)
+    return ["reference.means", *blocks]
+
+
+def _parts(distances: Distances) -> list[Tensor]:
+    return [distances.means, *distances.precisions]
 
 
 def _renamed(model: DNADet, classes: Sequence[str] | None, path: Path) -> DNADet:

@@ -8,8 +8,9 @@ measure a new instance, not a new architecture.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ from torch import Tensor
 
 from dnadet_lib.data import ImageSet
 from dnadet_lib.evaluation import image_features, origins
-from dnadet_lib.model import Distances, DNADet, Features
+from dnadet_lib.model import Distances, DNADet, Features, relative_distance
 
 SCORES = ("maximum logit", "energy", "relative distance")
 TRUE_POSITIVES = 0.95
@@ -64,12 +65,16 @@ class LabelledTraces(NamedTuple):
         return LabelledTraces(torch.cat([self.values, other.values]), labels)
 
 
-def trace_distances(traces: LabelledTraces) -> Distances:
+def trace_distances(traces: LabelledTraces, sizes: Sequence[int]) -> Distances:
     """Describe known images by the means and covariances of their classes.
 
     Training images show how images of one generator vary; those of dev generators, how instances of
     one architecture do. Covariances are shrunk as Ledoit and Wolf (2004) say, channels at unit
     deviation.
+
+    Args:
+        traces: Of all blocks.
+        sizes: Numbers of traces of each block.
     """
     points, labels = traces.values.double().cpu().numpy(), traces.labels
     deviation = points.std(axis=0) + 1e-6
@@ -77,29 +82,36 @@ def trace_distances(traces: LabelledTraces) -> Distances:
     numbers = np.unique(labels)
     means = np.stack([scaled[labels == k].mean(axis=0) for k in numbers] + [scaled.mean(axis=0)])
     around = scaled - means[np.searchsorted(numbers, labels)], scaled - means[-1]
-    covariances = [ledoit_wolf(part, assume_centered=True)[0] for part in around]
-    precisions = np.stack([np.linalg.inv(c) / np.outer(deviation, deviation) for c in covariances])
-    parts = (means * deviation, precisions)
-    return Distances(*(torch.from_numpy(part).float() for part in parts))
+    precisions = []
+    for block in np.split(np.arange(len(deviation)), np.cumsum(sizes)[:-1]):
+        covariances = [ledoit_wolf(part[:, block], assume_centered=True)[0] for part in around]
+        units = np.outer(deviation[block], deviation[block])
+        inverses = np.stack([np.linalg.inv(covariance) / units for covariance in covariances])
+        precisions.append(torch.from_numpy(inverses).float())
+    return Distances(torch.from_numpy(means * deviation).float(), precisions)
 
 
-def held_out_scores(
+def held_out_distances(
     model: DNADet, train: LabelledTraces, dev: LabelledTraces, sources: np.ndarray
-) -> np.ndarray:
-    """Score dev images (N,), each by distances that know nothing of its own generator.
+) -> Tensor:
+    """Measure dev images, each by distances that know nothing of its own generator.
 
     Args:
         model: Its distances are left those of the last generator.
         train: Of the training generators.
         dev: Of the dev generators.
         sources: (N,) generator of each dev image, or `real/CONTENT/PHOTOGRAPH`.
+
+    Returns:
+        (B, N, K + 1) as `DNADet.squared_distances`; `relative_distance` makes scores of them.
     """
-    names, scores = origins(sources), np.empty(len(dev.labels))
+    names, parts = origins(sources), []
     for name in np.unique(names):
         own = names == name
-        model.reference = trace_distances(train.joined(dev.take(~own)))
-        scores[own] = model.unknown_score(dev.take(own).values).cpu().numpy()
-    return scores
+        model.reference = trace_distances(train.joined(dev.take(~own)), model.trace_sizes)
+        parts.append(model.squared_distances(dev.take(own).values).cpu())
+    order = np.argsort(names, kind="stable")  # the parts' images, in a row
+    return torch.cat(parts, dim=1)[:, np.argsort(order)]
 
 
 @dataclass(frozen=True)
@@ -151,7 +163,7 @@ def open_set_figures(
 def block_table(
     model: DNADet, train: ImageSet, known: ImageSet, unknown: ImageSet, seed: int = 0
 ) -> pd.DataFrame:
-    """Measure the unknown score in the features of every block.
+    """Measure the unknown score in the features of every block, and of every two.
 
     One unknown architecture says little, so every class but the first is left out in turn and
     stands for another. (Where those classes trained the blocks, that flatters the later ones.) No
@@ -165,29 +177,29 @@ def block_table(
         seed: Of which training images are taken.
 
     Returns:
-        Columns block; unknown, the AUROC of those images; one a class that is left out; mean, of
-        unknown and of the mean of the classes.
+        Columns blocks, such as "0" or "0, 4"; unknown, the AUROC of those images; one a class that
+        is left out; mean, of unknown and of the mean of the classes.
     """
-    own, rows = copy.deepcopy(model), []
-    chosen = train.take(references(train.labels, seed))
-    for block in range(len(own.main)):
-        own.trace_block = block
-        sets = (images.paths for images in (chosen, known, unknown))
-        learned, instances, others = (image_features(own, paths).traces for paths in sets)
-        row = {}
-        every = LabelledTraces(learned, chosen.labels), LabelledTraces(instances, known.labels)
-        for number, name in [(-1, "unknown"), *list(enumerate(train.classes))[1:]]:
-            kept, dev = (traces.take(traces.labels != number) for traces in every)
-            makers = np.array(known.makers)[known.labels != number]
-            scores = held_out_scores(own, kept, dev, makers)
-            own.reference = trace_distances(kept.joined(dev))
-            strange = others if number < 0 else every[1].take(known.labels == number).values
-            far = own.unknown_score(strange).cpu().numpy()
-            row[name] = open_set_figures(scores, np.ones(len(scores), bool), far).auroc
-        left_out = [row[name] for name in train.classes[1:]]
-        mean = (row["unknown"] + np.mean(left_out)) / 2
-        rows.append({"block": block, **row, "mean": mean})
-    return pd.DataFrame(rows)
+    own, chosen = copy.deepcopy(model), train.take(references(train.labels, seed))
+    own.trace_blocks = blocks = tuple(range(len(own.main)))
+    sets = (images.paths for images in (chosen, known, unknown))
+    learned, instances, others = (image_features(own, paths).traces for paths in sets)
+    every = LabelledTraces(learned, chosen.labels), LabelledTraces(instances, known.labels)
+    some = [*combinations(blocks, 1), *combinations(blocks, 2)]
+    table = pd.DataFrame({"blocks": [", ".join(map(str, taken)) for taken in some]})
+    for number, name in [(-1, "unknown"), *list(enumerate(train.classes))[1:]]:
+        kept, dev = (traces.take(traces.labels != number) for traces in every)
+        near = held_out_distances(own, kept, dev, np.array(known.makers)[known.labels != number])
+        own.reference = trace_distances(kept.joined(dev), own.trace_sizes)
+        strange = others if number < 0 else every[1].take(known.labels == number).values
+        far = own.squared_distances(strange).cpu()
+        both = torch.cat([near, far], dim=1)
+        truth = np.repeat([0, 1], [near.shape[1], far.shape[1]])
+        table[name] = [
+            roc_auc_score(truth, relative_distance(both[list(taken)]).numpy()) for taken in some
+        ]
+    table["mean"] = (table["unknown"] + table[list(train.classes[1:])].mean(axis=1)) / 2
+    return table
 
 
 def references(labels: np.ndarray, seed: int = 0) -> np.ndarray:

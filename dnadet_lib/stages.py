@@ -23,11 +23,12 @@ from dnadet_lib.model import (
     DNADet,
     join_backbones,
     load_model,
+    relative_distance,
     save_model,
     shipped_file,
     transfer_backbone,
 )
-from dnadet_lib.open_set import LabelledTraces, held_out_scores, references, trace_distances
+from dnadet_lib.open_set import LabelledTraces, held_out_distances, references, trace_distances
 from dnadet_lib.paths import build_folder
 from dnadet_lib.photos import cut_crops, load_photographs
 from dnadet_lib.presets import Preset, get_preset
@@ -248,9 +249,9 @@ def calibrate(
     features = image_features(model, dev.paths)
     model.temperature = fit_temperature(model, features.embeddings, dev.labels)
     instances = LabelledTraces(features.traces, dev.labels)
-    scores = held_out_scores(model, learned, instances, np.array(dev.makers))
-    model.threshold = float(np.quantile(scores, KNOWN_SHARE))
-    model.reference = trace_distances(learned.joined(instances))
+    squares = held_out_distances(model, learned, instances, np.array(dev.makers))
+    model.threshold = float(np.quantile(relative_distance(squares).numpy(), KNOWN_SHARE))
+    model.reference = trace_distances(learned.joined(instances), model.trace_sizes)
     return dev.labels, model.probabilities(features.embeddings).argmax(dim=1).cpu().numpy()
 
 

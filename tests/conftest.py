@@ -64,8 +64,8 @@ def tiny_model() -> DNADet:
     torch.manual_seed(0)
     spec = InputSpec(resize=None, patch=32, vote="patches", high_pass=True)
     model = DNADet(5, 8, classes=zoo.CLASSES, input=spec)
-    traces = LabelledTraces(torch.rand(60, model.trace_size), np.arange(60) % 5)
-    model.reference = trace_distances(traces)
+    traces = LabelledTraces(torch.rand(60, sum(model.trace_sizes)), np.arange(60) % 5)
+    model.reference = trace_distances(traces, model.trace_sizes)
     model.threshold = 0.5
     return model.eval()
 

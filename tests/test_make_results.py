@@ -36,7 +36,7 @@ def results(tmp_path, monkeypatch):
         {"split": "test", "score": "energy", "auroc": a, "fpr95": 0.2, "oscr": 0.9}
         for a in (0.9, 0.95, 1.0)
     ])  # fmt: skip
-    save("unknown_blocks", [{"block": 2, "unknown": 0.9876, "mean": 0.9}])
+    save("unknown_blocks", [{"blocks": "2, 4", "unknown": 0.9876, "mean": 0.9}])
     save("refused", [{"split": "dev", "generator": "SubPixelGAN_meadow_s0", "refused": 0.625}])
     save("calibration", [
         {"setup": "closed", "scaling": "after", "temperature": 0.7, "calibration error": 0.01,
@@ -63,7 +63,7 @@ def test_the_page_shows_every_table(results):
     make_results.page()
     page = (results / "RESULTS.md").read_text()
     assert "| method | closed |" in page
-    assert "| 2 | 0.988 | 0.9 |" in page
+    assert "| 2, 4 | 0.988 | 0.9 |" in page
     assert "| architecture | 0.900 [0.900, 0.900] | " in page
     assert "| 0.000 [-0.248, 0.248] |" in page  # a fall-off may be negative
     assert "| test | energy | 0.950 [0.826, 1.000] |" in page  # a share ends at 1

@@ -128,8 +128,7 @@ def test_save_and_load_round_trip(tiny_model, checkpoint):
     assert not loaded.training
     for name, tensor in tiny_model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor), name
-    for part, kept in zip(tiny_model.reference, loaded.reference, strict=True):
-        assert torch.equal(part, kept)
+    torch.testing.assert_close(loaded.reference, tiny_model.reference, atol=0, rtol=0)
     images = torch.randn(2, 3, 32, 32)
     assert torch.equal(loaded(images), tiny_model(images))
 
@@ -192,13 +191,22 @@ def test_unknown_score_is_the_relative_mahalanobis_distance(tiny_model):
     # Class means at 1 and -1 on the first axis; deviations 0.5 there and 2 on the second.
     means = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 0.0]])
     within, overall = torch.diag(torch.tensor([4.0, 0.25])), torch.diag(torch.tensor([0.8, 0.25]))
-    tiny_model.reference = Distances(means, torch.stack([within, overall]))
+    tiny_model.reference = Distances(means, [torch.stack([within, overall])])
     probes = torch.tensor([[1.5, 2.0], [1.5, 40.0], [0.0, 0.0]])
     first = (0.5**2 * 4 + 2**2 * 0.25) - (1.5**2 * 0.8 + 2**2 * 0.25)
     scores = tiny_model.unknown_score(probes)
     assert scores[0].item() == pytest.approx(first / 2, rel=1e-5)
     assert scores[1].item() == pytest.approx(scores[0].item(), rel=1e-3)  # far from all alike
     assert scores[2].item() == pytest.approx(4 / 2)  # between the classes, where no image was
+
+    # Another block, of one trace, which the second class is near to: its mean at 3, that of all 0.
+    wider = torch.cat([means, torch.tensor([[9.0], [3.0], [0.0]])], dim=1)
+    other = torch.tensor([[[2.0]], [[1.0]]])
+    tiny_model.reference = Distances(wider, [torch.stack([within, overall]), other])
+    squares = tiny_model.squared_distances(torch.tensor([[0.0, 0.0, 3.0]]))
+    torch.testing.assert_close(squares[:, 0], torch.tensor([[2.0, 2.0, 0.0], [72.0, 0.0, 9.0]]))
+    score = tiny_model.unknown_score(torch.tensor([[0.0, 0.0, 3.0]]))
+    assert score.item() == pytest.approx((2 + 0) / 2 - (0 + 9) / 2)  # nearest in both together
 
 
 def test_turned_copies_of_a_patch_vote_together(tiny_model, rng):
@@ -234,16 +242,17 @@ def test_a_discriminant_has_its_own_pooling_and_travels(tmp_path, rng):
     np.testing.assert_array_equal(found, again)
 
 
-def test_features_are_those_of_an_early_and_of_the_last_block(tiny_model, rng):
+def test_features_are_those_of_the_trace_blocks_and_of_the_last(tiny_model, rng):
     views = [rng.integers(0, 256, (v, 32, 32, 3), dtype=np.uint8) for v in (1, 3)]
     found = tiny_model.infer(views)
     with torch.no_grad():
         pixels = [normalise(torch.from_numpy(v)) for v in views]
         embeddings = torch.stack([tiny_model.embed(p).mean(dim=0) for p in pixels])
-        early = tiny_model.main[: tiny_model.trace_block + 1]
-        maps = [early(tiny_model.high_pass(p)).flatten(2) for p in pixels]
-        each = [torch.cat([m.mean(2), (m.std(2, correction=0) + 0.05).log()], 1) for m in maps]
-        traces = torch.stack([part.mean(dim=0) for part in each])
+        blocks = [tiny_model.main[: block + 1] for block in tiny_model.trace_blocks]
+        maps = [[b(tiny_model.high_pass(p)).flatten(2) for b in blocks] for p in pixels]
+        parts = [[s for m in own for s in (m.mean(2), (m.std(2, correction=0) + 0.05).log())]
+                 for own in maps]  # fmt: skip
+        traces = torch.stack([torch.cat(own, dim=1).mean(dim=0) for own in parts])
     torch.testing.assert_close(found.embeddings, embeddings, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(found.traces, traces, atol=1e-5, rtol=1e-4)
 
@@ -312,7 +321,7 @@ def test_backbones_side_by_side_give_the_channels_of_each(tmp_path):
     loaded = load_model(tmp_path / "m.safetensors")
     assert loaded.backbones == 2
     torch.testing.assert_close(loaded(images), model(images))
-    assert loaded.features(images).traces.shape == (2, loaded.trace_size)
+    assert loaded.features(images).traces.shape == (2, sum(loaded.trace_sizes))
 
 
 def test_backbones_that_do_not_match_are_refused(tmp_path):

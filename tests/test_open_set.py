@@ -5,13 +5,13 @@ from PIL import Image
 from support import write_images
 
 from dnadet_lib.data import ImageSet, read_image
-from dnadet_lib.model import TRACE_BLOCK, Features
+from dnadet_lib.model import TRACE_BLOCKS, Features, relative_distance
 from dnadet_lib.open_set import (
     SCORES,
     LabelledTraces,
     block_table,
     energy,
-    held_out_scores,
+    held_out_distances,
     maximum_logit,
     open_set_figures,
     open_set_table,
@@ -21,6 +21,10 @@ from dnadet_lib.open_set import (
 )
 
 
+def known_distances(model, traces):
+    return trace_distances(traces, model.trace_sizes)
+
+
 def test_scores_by_hand():
     logits = np.array([[2.0, 0.0], [np.log(3), np.log(5)]])
     np.testing.assert_allclose(maximum_logit(logits), [-2, -np.log(5)])
@@ -28,7 +32,7 @@ def test_scores_by_hand():
 
 
 def test_a_model_scores_embeddings_in_three_ways(tiny_model):
-    sizes = tiny_model.embedding_size, tiny_model.trace_size
+    sizes = tiny_model.embedding_size, sum(tiny_model.trace_sizes)
     embeddings, traces = (torch.randn(7, size) for size in sizes)
     scores = unknown_scores(tiny_model, Features(embeddings, traces))
     assert tuple(scores) == SCORES
@@ -70,15 +74,16 @@ def test_every_block_is_measured_and_the_model_left_alone(tiny_model, tmp_path, 
         Image.fromarray(pixels[::2, ::2].repeat(2, axis=0).repeat(2, axis=1)).save(path)
     before = tiny_model.reference
     table = block_table(tiny_model, **sets)
-    assert table["block"].tolist() == list(range(8))
+    assert table["blocks"].tolist()[:9] == [*"01234567", "0, 1"]
+    assert len(table) == 8 + 8 * 7 // 2
     assert (table["unknown"][:4] > 0.9).all()
     assert (table["GAN"] < 0.9).all()  # it is like the other class
     assert np.allclose(table["mean"], (table["unknown"] + table["GAN"]) / 2)
-    assert tiny_model.reference is before and tiny_model.trace_block == TRACE_BLOCK
+    assert tiny_model.reference is before and tiny_model.trace_blocks == TRACE_BLOCKS
 
 
 def test_what_lies_between_the_classes_is_less_known_than_what_is_odd_in_all(tiny_model, rng):
-    size, labels = tiny_model.trace_size, np.arange(4000) % 2
+    size, labels = sum(tiny_model.trace_sizes), np.arange(4000) % 2
     noise = rng.normal(size=(4000, size)) @ rng.normal(size=(size, size))
     shift = 10 * np.eye(size)[0]  # between the classes
     _, strengths, axes = np.linalg.svd(noise, full_matrices=False)
@@ -86,7 +91,7 @@ def test_what_lies_between_the_classes_is_less_known_than_what_is_odd_in_all(tin
     scores = []
     for scale in (1, np.geomspace(0.01, 100, size)):  # channels of any sizes
         points = torch.from_numpy((0.2 * noise + labels[:, None] * shift) * scale)
-        tiny_model.reference = trace_distances(LabelledTraces(points, labels))
+        tiny_model.reference = known_distances(tiny_model, LabelledTraces(points, labels))
         probes = torch.from_numpy(np.stack([shift, shift / 2, shift + 0.2 * odd]) * scale)
         scores.append(tiny_model.unknown_score(probes.float()))
     at_mean, between, aside = scores[0].tolist()
@@ -99,33 +104,34 @@ def two_classes(size, rng):
     labels = np.arange(800) % 2
     way = np.eye(size)[0] * np.where(labels == 0, 10, -10)[:, None]
     noise = rng.normal(size=(800, size)) @ rng.normal(size=(size, size))  # channels go together
-    values = 0.2 * noise + labels[:, None] * 10 * np.eye(size)[0]
+    values = 0.05 * noise + labels[:, None] * 10 * np.eye(size)[0]
     return LabelledTraces(torch.from_numpy(values).float(), labels), torch.from_numpy(way).float()
 
 
 def test_what_varies_between_instances_of_a_class_is_less_strange(tiny_model, rng):
-    train, way = two_classes(tiny_model.trace_size, rng)
-    steps = torch.tensor([-0.3, -0.1, 0.1, 0.3])  # of four instances
+    train, way = two_classes(sum(tiny_model.trace_sizes), rng)
+    steps = torch.tensor([-0.45, -0.15, 0.15, 0.45])  # of four instances
     reach = steps.repeat_interleave(200)[:, None]
     dev = LabelledTraces(train.values + reach * way, train.labels)
     between = way[:1] / 2
-    tiny_model.reference = trace_distances(train)
+    tiny_model.reference = known_distances(tiny_model, train)
     alone = tiny_model.unknown_score(between)
-    tiny_model.reference = trace_distances(train.joined(dev))
+    tiny_model.reference = known_distances(tiny_model, train.joined(dev))
     assert tiny_model.unknown_score(between) < 0.5 * alone
 
 
 def test_each_generator_is_scored_as_if_it_were_not_known(tiny_model, rng):
-    train, way = two_classes(tiny_model.trace_size, rng)
+    train, way = two_classes(sum(tiny_model.trace_sizes), rng)
     sources = np.repeat(["maker 0", "maker 1", "real/a/1", "real/a/2"], 200)
     for odd in (sources == "maker 0", sources >= "real"):
         moved = train.values + torch.from_numpy(odd)[:, None] * 0.4 * way
         dev = LabelledTraces(moved, train.labels)
-        scores = held_out_scores(tiny_model, train, dev, sources)
-        tiny_model.reference = trace_distances(train.joined(dev.take(~odd)))
+        squares = held_out_distances(tiny_model, train, dev, sources)
+        scores = relative_distance(squares).numpy()
+        tiny_model.reference = known_distances(tiny_model, train.joined(dev.take(~odd)))
         expected = tiny_model.unknown_score(dev.take(odd).values)
         np.testing.assert_allclose(scores[odd], expected, rtol=1e-4)
-        tiny_model.reference = trace_distances(train.joined(dev))
+        tiny_model.reference = known_distances(tiny_model, train.joined(dev))
         assert scores[odd].mean() > 1.5 * tiny_model.unknown_score(dev.take(odd).values).mean()
 
 
