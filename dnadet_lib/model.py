@@ -144,8 +144,8 @@ def relative_distance(squares: Tensor) -> Tensor:
 
     The one to the nearest class, less the one to the mean of all; each block counts alike.
     """
-    nearest = squares.mean(dim=0)
-    return nearest[:, :-1].min(dim=1).values - nearest[:, -1]
+    means = squares.mean(dim=0)
+    return means[:, :-1].min(dim=1).values - means[:, -1]
 
 
 class DNADet(nn.Module):

@@ -136,7 +136,12 @@ def run_suite(
     Returns:
         Columns method, seed, setup, source (generator, or `real/CONTENT/PHOTOGRAPH`), image
         (SHA-256 of its pixels), truth, predicted, and a score a class.
+
+    Raises:
+        ValueError: fewer than one worker.
     """
+    if workers < 1:
+        raise ValueError(f"{workers} workers: one or more are needed")
     train, dev = training_data(root)
     digest = images_digest(train)
     sets = {setup: load_setup(setup, root=root) for setup in setups}

@@ -174,6 +174,8 @@ def test_evaluate_the_suite(world, tmp_path, capsys):
     assert {row["setup"] for row in found} == {"closed", "seed"}
     for file in ("results.json", "results.md", "accuracy.csv", "results.png"):
         assert (tmp_path / file).stat().st_size > 0
+    assert main([*arguments, *rows, "--workers", "0"]) == 1
+    assert "0 workers: one or more" in capsys.readouterr().err
     assert main([*arguments, "--rows", "magic"]) == 1
     assert "row 'magic': choose of residual correlation; DCT regress" in capsys.readouterr().err
 
