@@ -45,8 +45,15 @@ from dnadet_lib.evaluation import (
 from dnadet_lib.files import atomic_path
 from dnadet_lib.intervals import mean_interval, mean_of_setups
 from dnadet_lib.methods import SHIPPED, all_methods, make_method
-from dnadet_lib.model import DNADet, load_model
-from dnadet_lib.open_set import block_table, open_set_table, unknown_scores
+from dnadet_lib.model import DNADet, load_model, relative_distance
+from dnadet_lib.open_set import (
+    LabelledTraces,
+    block_table,
+    held_out_distances,
+    open_set_table,
+    references,
+    unknown_scores,
+)
 from dnadet_lib.paths import build_folder
 from dnadet_lib.position import INNER, compare_labels, generated, mean_maps, study_table
 from dnadet_lib.robustness import DEGRADATIONS, accuracy_curves
@@ -120,14 +127,24 @@ def position() -> None:
 
 
 def unknown() -> None:
-    """Score unknown architectures against unseen instances of known ones."""
-    model = load_model(MODEL)
+    """Score unknown architectures against unseen instances of known ones, and compare blocks.
+
+    The model knows dev generators; here each is scored as if it did not.
+    """
+    model, train = load_model(MODEL), load_setup("closed", "train")
+    chosen = train.take(references(train.labels))
+    learned = LabelledTraces(image_features(model, chosen.paths).traces, chosen.labels)
     tables, refused = [], []
     for split in ("dev", "test"):
         known, images = instances(split), load_setup("unknown", split)
         features = image_features(model, known.paths)
         correct = model.probabilities(features.embeddings).argmax(dim=1).numpy() == known.labels
         scores = unknown_scores(model, features)
+        if split == "dev":
+            traces = LabelledTraces(features.traces, known.labels)
+            makers = np.array(known.makers)
+            squares = held_out_distances(learned, traces, makers, model.trace_sizes)
+            scores[GUARD] = relative_distance(squares).numpy()
         others = unknown_scores(model, image_features(model, images.paths))
         names = np.array(images.sources)
         tables.append(open_set_table(scores, correct, others, names).assign(split=split))
@@ -135,7 +152,7 @@ def unknown() -> None:
         whose = np.concatenate([names, origins(np.array(known.sources))])
         means = pd.Series(every > model.threshold).groupby(whose).mean()
         refused.append(pd.DataFrame({"split": split, "generator": means.index, "refused": means}))
-    train, known = load_setup("closed", "train"), first_of_each(instances("dev"), BLOCK_IMAGES)
+    known = first_of_each(instances("dev"), BLOCK_IMAGES)
     save_table(block_table(model, train, known, load_setup("unknown", "dev")), "unknown_blocks")
     save_table(pd.concat(tables), "unknown")
     save_table(pd.concat(refused), "refused")
@@ -160,7 +177,7 @@ def at_temperature(model: DNADet, predictions: Predictions, temperature: float) 
 
 
 def calibration() -> None:
-    """Compare confidence with accuracy, before and after temperature scaling on dev."""
+    """Compare confidence with accuracy, before and after temperature scaling on dev; by seed."""
     model = load_model(MODEL)
     rows, tables = [], {}
     for setup in ("closed", *CHANGED, "dataset"):
@@ -243,9 +260,11 @@ def robustness_means(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def first_of_each(images: ImageSet, count: int) -> ImageSet:
-    """Keep the first `count` images of every generator."""
+    """Keep the first `count` images of every generator, or of a content's photographs in turn."""
     names = origins(np.array(images.sources))
-    kept = [np.flatnonzero(names == name)[:count] for name in dict.fromkeys(names.tolist())]
+    turns = pd.Series(images.sources).groupby(images.sources).cumcount().to_numpy()
+    order = np.argsort(turns, kind="stable")
+    kept = [order[names[order] == name][:count] for name in dict.fromkeys(names.tolist())]
     return images.take(np.concatenate(kept))
 
 

@@ -23,7 +23,7 @@ import pandas as pd
 import torch
 
 from dnadet_lib.data import ImageSet
-from dnadet_lib.files import atomic_path
+from dnadet_lib.files import atomic_path, locked
 from dnadet_lib.fingerprints import DENOISERS
 from dnadet_lib.methods import ONE_STAGE_1, PRETRAINED, make_method, networks, tuned_as
 from dnadet_lib.paths import build_folder
@@ -85,7 +85,9 @@ def measure_on_dev(
     method = tuned_method(name, settings)
     own = training_data(jittered=True)[0] if method.jittered else train
     folder = build_folder() / "suite" / "pocket" / method.folder(images_digest(train))
-    classify = method.fit(own, dev, seed, folder / f"seed_{seed if method.seeded else 0}")
+    work = folder / f"seed_{seed if method.seeded else 0}"
+    with locked(work):
+        classify = method.fit(own, dev, seed, work)
     scores = score_table(classify, dev.with_classes(train.classes))
     table = generator_table(scores.assign(method=name, setup="dev", seed=seed))
     each = table.loc[name, "dev"][seed].round(4)

@@ -139,6 +139,24 @@ class Distances(NamedTuple):
     precisions: list[Tensor]
 
 
+def squared_distances(traces: Tensor, known: Distances) -> Tensor:
+    """Measure traces (N, T) in squared Mahalanobis distances, block by block, divided by T_b.
+
+    Returns:
+        (B, N, K + 1) for B trace blocks: to the mean of each class, and in the last place to the
+        mean of all.
+    """
+    sizes = [len(precisions[0]) for precisions in known.precisions]
+    parts = (traces[:, None] - known.means.to(traces.device)).split(sizes, dim=2)
+    squares = []
+    for away, precisions in zip(parts, known.precisions, strict=True):
+        within, overall = precisions.to(traces.device)
+        own = torch.einsum("nkt,tu,nku->nk", away[:, :-1], within, away[:, :-1])
+        every = torch.einsum("nkt,tu,nku->nk", away[:, -1:], overall, away[:, -1:])
+        squares.append(torch.cat([own, every], dim=1) / away.shape[2])
+    return torch.stack(squares)
+
+
 def relative_distance(squares: Tensor) -> Tensor:
     """Map squared distances (B, N, K + 1) to K classes and to all, of B blocks, to scores (N,).
 
@@ -343,29 +361,7 @@ class DNADet(nn.Module):
         """
         if self.reference is None:
             return torch.full((len(traces),), float("nan"))
-        return relative_distance(self.squared_distances(traces))
-
-    def squared_distances(self, traces: Tensor) -> Tensor:
-        """Squared Mahalanobis distances of traces (N, T), block by block, divided by T_b.
-
-        Returns:
-            (B, N, K + 1) for B trace blocks, to the mean of each class, and in the last place to
-            the mean of all.
-
-        Raises:
-            ValueError: the checkpoint holds no distances.
-        """
-        if self.reference is None:
-            raise ValueError("the model knows no traces to measure distances to")
-        means, sizes = self.reference.means, [len(own[0]) for own in self.reference.precisions]
-        parts = (traces[:, None] - means.to(traces.device)).split(sizes, dim=2)
-        squares = []
-        for away, precisions in zip(parts, self.reference.precisions, strict=True):
-            within, overall = precisions.to(traces.device)
-            own = torch.einsum("nkt,tu,nku->nk", away[:, :-1], within, away[:, :-1])
-            every = torch.einsum("nkt,tu,nku->nk", away[:, -1:], overall, away[:, -1:])
-            squares.append(torch.cat([own, every], dim=1) / away.shape[2])
-        return torch.stack(squares)
+        return relative_distance(squared_distances(traces, self.reference))
 
 
 def join_features(parts: Sequence[Features]) -> Features:
@@ -401,6 +397,7 @@ def save_model(model: DNADet, path: Path, **notes: object) -> None:
         "blocks": len(model.main),
         "discriminant": model.discriminant,
         "backbones": model.backbones,
+        "trace_blocks": model.trace_blocks,
         "temperature": model.temperature,
         "threshold": model.threshold if np.isfinite(model.threshold) else None,
         "notes": notes,
@@ -475,6 +472,7 @@ def _load_safetensors(path: Path, classes: Sequence[str] | None) -> DNADet:
         )
         threshold = config["threshold"]
         model.temperature = float(config["temperature"])
+        model.trace_blocks = tuple(config.get("trace_blocks", model.trace_blocks))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: not a dnadet checkpoint ({error})") from error
     model.threshold = float("inf") if threshold is None else threshold

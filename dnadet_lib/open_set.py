@@ -23,7 +23,7 @@ from torch import Tensor
 
 from dnadet_lib.data import ImageSet
 from dnadet_lib.evaluation import image_features, origins
-from dnadet_lib.model import Distances, DNADet, Features, relative_distance
+from dnadet_lib.model import Distances, DNADet, Features, relative_distance, squared_distances
 
 SCORES = ("maximum logit", "energy", "relative distance")
 TRUE_POSITIVES = 0.95
@@ -92,24 +92,24 @@ def trace_distances(traces: LabelledTraces, sizes: Sequence[int]) -> Distances:
 
 
 def held_out_distances(
-    model: DNADet, train: LabelledTraces, dev: LabelledTraces, sources: np.ndarray
+    train: LabelledTraces, dev: LabelledTraces, sources: np.ndarray, sizes: Sequence[int]
 ) -> Tensor:
     """Measure dev images, each by distances that know nothing of its own generator.
 
     Args:
-        model: Its distances are left those of the last generator.
         train: Of the training generators.
         dev: Of the dev generators.
         sources: (N,) generator of each dev image, or `real/CONTENT/PHOTOGRAPH`.
+        sizes: Numbers of traces of each block.
 
     Returns:
-        (B, N, K + 1) as `DNADet.squared_distances`; `relative_distance` makes scores of them.
+        (B, N, K + 1) as `squared_distances`; `relative_distance` makes scores of them.
     """
     names, parts = origins(sources), []
     for name in np.unique(names):
         own = names == name
-        model.reference = trace_distances(train.joined(dev.take(~own)), model.trace_sizes)
-        parts.append(model.squared_distances(dev.take(own).values).cpu())
+        known = trace_distances(train.joined(dev.take(~own)), sizes)
+        parts.append(squared_distances(dev.take(own).values, known).cpu())
     order = np.argsort(names, kind="stable")  # the parts' images, in a row
     return torch.cat(parts, dim=1)[:, np.argsort(order)]
 
@@ -180,7 +180,7 @@ def block_table(
         Columns blocks, such as "0" or "0, 4"; unknown, the AUROC of those images; one a class that
         is left out; mean, of unknown and of the mean of the classes.
     """
-    own, chosen = copy.deepcopy(model), train.take(references(train.labels, seed))
+    own, chosen = copy.copy(model), train.take(references(train.labels, seed))
     own.trace_blocks = blocks = tuple(range(len(own.main)))
     sets = (images.paths for images in (chosen, known, unknown))
     learned, instances, others = (image_features(own, paths).traces for paths in sets)
@@ -189,10 +189,10 @@ def block_table(
     table = pd.DataFrame({"blocks": [", ".join(map(str, taken)) for taken in some]})
     for number, name in [(-1, "unknown"), *list(enumerate(train.classes))[1:]]:
         kept, dev = (traces.take(traces.labels != number) for traces in every)
-        near = held_out_distances(own, kept, dev, np.array(known.makers)[known.labels != number])
-        own.reference = trace_distances(kept.joined(dev), own.trace_sizes)
+        makers = np.array(known.makers)[known.labels != number]
+        near = held_out_distances(kept, dev, makers, own.trace_sizes)
         strange = others if number < 0 else every[1].take(known.labels == number).values
-        far = own.squared_distances(strange).cpu()
+        far = squared_distances(strange, trace_distances(kept.joined(dev), own.trace_sizes)).cpu()
         both = torch.cat([near, far], dim=1)
         truth = np.repeat([0, 1], [near.shape[1], far.shape[1]])
         table[name] = [

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from filelock import FileLock
 from sklearn.metrics import accuracy_score, f1_score
 from torch import Tensor
 from torch.nn import functional as F
@@ -18,6 +17,7 @@ from torch.nn import functional as F
 from dnadet_lib.data import ImageSet, load_images
 from dnadet_lib.discriminant import fit_discriminant
 from dnadet_lib.evaluation import image_features, predict
+from dnadet_lib.files import locked
 from dnadet_lib.model import (
     BLOCKS,
     DNADet,
@@ -161,8 +161,7 @@ def _one_pretrained(name: str, seed: int) -> DNADet:
     if seed == 0 and (Path(name).is_file() or shipped_file(name).is_file()):
         return load_model(name)
     folder = build_folder() / "checkpoints" / f"{name}_seed_{seed}"
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):  # of several processes one trains, the others wait
+    with locked(folder):
         if not (folder / "model.safetensors").is_file():
             print(f"stage 1: {name}, seed {seed}", file=sys.stderr, flush=True)
             run_pretraining(get_preset(name), seed=seed, folder=folder)
@@ -249,7 +248,7 @@ def calibrate(
     features = image_features(model, dev.paths)
     model.temperature = fit_temperature(model, features.embeddings, dev.labels)
     instances = LabelledTraces(features.traces, dev.labels)
-    squares = held_out_distances(model, learned, instances, np.array(dev.makers))
+    squares = held_out_distances(learned, instances, np.array(dev.makers), model.trace_sizes)
     model.threshold = float(np.quantile(relative_distance(squares).numpy(), KNOWN_SHARE))
     model.reference = trace_distances(learned.joined(instances), model.trace_sizes)
     return dev.labels, model.probabilities(features.embeddings).argmax(dim=1).cpu().numpy()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,8 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock
-from joblib import Parallel, delayed, parallel_config
+from joblib import Parallel, cpu_count, delayed, parallel_config
 from sklearn.base import ClassifierMixin, clone
 
 from dnadet_lib.baselines import NetworkClassifier
@@ -29,7 +27,7 @@ from dnadet_lib.evaluation import (
     results_table,
     setup_accuracy,
 )
-from dnadet_lib.files import atomic_path
+from dnadet_lib.files import atomic_path, locked
 from dnadet_lib.intervals import mean_interval, mean_of_setups
 from dnadet_lib.model import find_checkpoint, shipped_file
 from dnadet_lib.presets import PRESETS, Preset
@@ -54,6 +52,8 @@ class Method:
         fit: Learns from train images, a seed, and a folder to keep its work in; returns a function
             that scores images: (N, K), the highest is the prediction. Dev images may calibrate
             the scores, and choose nothing.
+        seeded: Whether the seed changes anything.
+        jittered: Whether images of jittered generators are among the training images.
     """
 
     name: str
@@ -69,7 +69,9 @@ class Method:
 
 
 def network(name: str, preset: Preset, pretrained: Sequence[str] = ()) -> Method:
-    """Train DNA-Det's second stage as a preset says, from pre-trained checkpoints or none.
+    """Make the row that trains DNA-Det's second stage as a preset says.
+
+    It starts from what stage 1 makes by the pre-trained names, or from random weights.
 
     A discriminant has no randomness of its own, so its seed is that of stage 1.
 
@@ -96,7 +98,7 @@ def stage_one_digest(name: str) -> str:
 
 
 def baseline(name: str, estimator: ClassifierMixin) -> Method:
-    """Train a scikit-learn estimator."""
+    """Make the row that trains a scikit-learn estimator."""
 
     def fit(train: ImageSet, dev: ImageSet, seed: int, folder: Path) -> Classifier:
         train.require_every_class()
@@ -138,7 +140,7 @@ def run_suite(
         (SHA-256 of its pixels), truth, predicted, and a score a class.
 
     Raises:
-        ValueError: fewer than one worker.
+        ValueError: fewer than one worker, or no row is there.
     """
     if workers < 1:
         raise ValueError(f"{workers} workers: one or more are needed")
@@ -155,7 +157,7 @@ def run_suite(
         rows: dict[Path, tuple[Method, int]] = {}
         for work, row in zip(folders, wanted, strict=True):
             rows.setdefault(work, row)
-        threads = max(1, (os.cpu_count() or 1) // workers)
+        threads = max(1, cpu_count() // workers)
         with parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads):
             Parallel()(
                 delayed(fill_row)(method, seed, train, dev, tests, root, work)
@@ -169,6 +171,8 @@ def run_suite(
             about = {"method": method.name, "seed": seed}
             pairs = zip(tests, there, strict=True)
             tables += [table.assign(**about, setup=setup) for setup, table in pairs]
+    if not tables:
+        raise ValueError(f"{folder}: no row is there in full; dnadet evaluate --suite trains them")
     return pd.concat(tables, ignore_index=True)
 
 
@@ -192,8 +196,7 @@ def fill_row(
 
     Of several processes at the same folder, one works and the others wait and find it done.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
+    with locked(folder):
         missing = {
             setup: test
             for setup, test in tests.items()

@@ -1,3 +1,5 @@
+import shutil
+
 import make_results
 import numpy as np
 import pandas as pd
@@ -5,6 +7,8 @@ import pytest
 
 from dnadet_lib.data import ImageSet
 from dnadet_lib.zoo import CLASSES, load_setup
+
+COMMITTED = make_results.DATA
 
 
 @pytest.fixture
@@ -76,6 +80,13 @@ def test_the_page_shows_every_table(results):
     assert "| pocket, first seed repeated | 0.5 |" in page
 
 
+def test_the_committed_page_shows_the_committed_figures(tmp_path, monkeypatch):
+    monkeypatch.setattr(make_results, "DATA", tmp_path)  # RESULTS stays: the committed figures
+    shutil.copy(COMMITTED / "results_template.md", tmp_path)
+    make_results.page()
+    assert (tmp_path / "RESULTS.md").read_text() == (COMMITTED / "RESULTS.md").read_text()
+
+
 def test_calibration_is_measured_seed_by_seed():
     wrong = {0: 2, 1: 5}  # of ten images at a confidence of 0.8
     scores = pd.DataFrame(
@@ -103,3 +114,12 @@ def test_the_first_images_of_each_generator_are_kept(world):
     assert isinstance(kept, ImageSet)
     assert np.bincount(kept.labels).tolist() == [3] * len(CLASSES)
     assert set(kept.paths) <= set(images.paths)
+
+
+def test_photographs_take_turns(tmp_path):
+    sources = ["real/meadow/a"] * 5 + ["real/meadow/b"] * 3 + ["GAN"] * 4
+    images = ImageSet(
+        [tmp_path / str(k) for k in range(12)], np.repeat([0, 1], [8, 4]), ("Real", "GAN"), sources
+    )
+    kept = make_results.first_of_each(images, 3)
+    assert [int(path.name) for path in kept.paths] == [0, 5, 1, 8, 9, 10]

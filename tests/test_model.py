@@ -18,8 +18,10 @@ from dnadet_lib.model import (
     ProjectionHead,
     join_backbones,
     save_model,
+    squared_distances,
     transfer_backbone,
 )
+from dnadet_lib.open_set import LabelledTraces, trace_distances
 from dnadet_lib.patches import grid_patches, normalise
 
 
@@ -119,12 +121,15 @@ def test_high_pass_is_part_of_the_model():
 
 
 def test_save_and_load_round_trip(tiny_model, checkpoint):
-    tiny_model.temperature = 1.7
+    tiny_model.temperature, tiny_model.trace_blocks = 1.7, (1, 2)
+    traces = LabelledTraces(torch.rand(60, sum(tiny_model.trace_sizes)), np.arange(60) % 5)
+    tiny_model.reference = trace_distances(traces, tiny_model.trace_sizes)
     save_model(tiny_model, checkpoint, preset="pocket", seed=3)
     loaded = load_model(checkpoint)
     assert loaded.classes == tiny_model.classes
     assert loaded.input == tiny_model.input
     assert (loaded.temperature, loaded.threshold, loaded.width) == (1.7, 0.5, 8)
+    assert loaded.trace_blocks == tiny_model.trace_blocks == (1, 2)
     assert not loaded.training
     for name, tensor in tiny_model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor), name
@@ -203,7 +208,7 @@ def test_unknown_score_is_the_relative_mahalanobis_distance(tiny_model):
     wider = torch.cat([means, torch.tensor([[9.0], [3.0], [0.0]])], dim=1)
     other = torch.tensor([[[2.0]], [[1.0]]])
     tiny_model.reference = Distances(wider, [torch.stack([within, overall]), other])
-    squares = tiny_model.squared_distances(torch.tensor([[0.0, 0.0, 3.0]]))
+    squares = squared_distances(torch.tensor([[0.0, 0.0, 3.0]]), tiny_model.reference)
     torch.testing.assert_close(squares[:, 0], torch.tensor([[2.0, 2.0, 0.0], [72.0, 0.0, 9.0]]))
     score = tiny_model.unknown_score(torch.tensor([[0.0, 0.0, 3.0]]))
     assert score.item() == pytest.approx((2 + 0) / 2 - (0 + 9) / 2)  # nearest in both together

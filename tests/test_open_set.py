@@ -126,7 +126,7 @@ def test_each_generator_is_scored_as_if_it_were_not_known(tiny_model, rng):
     for odd in (sources == "maker 0", sources >= "real"):
         moved = train.values + torch.from_numpy(odd)[:, None] * 0.4 * way
         dev = LabelledTraces(moved, train.labels)
-        squares = held_out_distances(tiny_model, train, dev, sources)
+        squares = held_out_distances(train, dev, sources, tiny_model.trace_sizes)
         scores = relative_distance(squares).numpy()
         tiny_model.reference = known_distances(tiny_model, train.joined(dev.take(~odd)))
         expected = tiny_model.unknown_score(dev.take(odd).values)

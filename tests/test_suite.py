@@ -87,6 +87,28 @@ def test_two_at_the_same_row_train_it_once(world, tmp_path, counted):
     assert len(pd.read_parquet(tmp_path / "row" / "seed.parquet")) == len(seed)
 
 
+def test_jittered_images_are_trained_on_where_a_row_wants_them(world, tmp_path, monkeypatch):
+    train, seen = load_setup("closed", "train", root=world.images), []
+    jittered = load_setup("seed", root=world.images).with_classes(train.classes)
+    monkeypatch.setattr(suite, "load_jittered", lambda root: jittered)
+
+    def fit(own, dev, seed, folder):
+        seen.append(own.paths)
+        return lambda images: np.eye(len(CLASSES))[np.zeros(len(images), int)]
+
+    for name in ("plain", "jittered"):
+        row = suite.Method(name, "none", fit, jittered=name == "jittered")
+        suite.run_suite([row], world.images, tmp_path, seeds=[0], setups=["loss"])
+    assert seen == [train.paths, [*train.paths, *jittered.paths]]
+
+
+def test_nothing_to_read_is_said(world, tmp_path, counted):
+    method, calls = counted
+    with pytest.raises(ValueError, match="no row is there in full; dnadet evaluate --suite"):
+        suite.run_suite([method], world.images, tmp_path, seeds=[0], only_there=True)
+    assert calls == []
+
+
 def test_workers_change_nothing(world, tmp_path):
     methods = [suite.baseline(f"rival {k}", DCTCNN(epochs=k)) for k in (1, 2)]
     one, two = (
