@@ -96,6 +96,7 @@ def suite(only_there: bool = False) -> None:
     predictions = run_suite(methods, image_root(), work, only_there=only_there, workers=WORKERS)
     rows = write_suite(predictions, SHIPPED, RESULTS)
     plots.save(plots.suite_dots(rows), RESULTS / "results.png")
+    save_table(confusions(predictions), "confusions")
     every, counts = generator_table(predictions), image_counts(predictions)
     leads = mean_rows(differences(every, WITH_PATCHES), "lead", counts)
     with atomic_path(RESULTS / "leads.md") as temporary:
@@ -105,6 +106,17 @@ def suite(only_there: bool = False) -> None:
     repeated = [mean_rows(part, "accuracy", counts) for part in (table, faulty)]
     with atomic_path(RESULTS / "fault_a.md") as temporary:
         temporary.write_text(results_table(sum(repeated, [])), encoding="utf-8")
+
+
+def confusions(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Say what each method takes the images of each generator for.
+
+    Returns:
+        Columns method, setup, generator, predicted, share (of its images, over all seeds).
+    """
+    named = predictions.assign(generator=origins(predictions["source"].to_numpy()))
+    groups = named.groupby(["method", "setup", "generator"], sort=False)["predicted"]
+    return groups.value_counts(normalize=True).rename("share").reset_index()
 
 
 def position() -> None:

@@ -100,6 +100,15 @@ def test_calibration_is_measured_seed_by_seed():
     assert table["calibration error"].tolist() == pytest.approx([0, 0.3])
 
 
+def test_confusions_are_shares_of_a_generators_images():
+    predictions = pd.DataFrame(
+        {"method": "ours", "setup": "seed", "source": ["a"] * 4 + ["b"], "seed": 0,
+         "predicted": ["Real", "SNGAN", "SNGAN", "SNGAN", "Real"]}
+    )  # fmt: skip
+    shares = make_results.confusions(predictions).set_index(["generator", "predicted"])["share"]
+    assert shares.to_dict() == {("a", "SNGAN"): 0.75, ("a", "Real"): 0.25, ("b", "Real"): 1}
+
+
 def test_every_setup_counts_once_in_robustness_and_photographs_stand_apart(results):
     curves = pd.read_csv(results / "results" / "robustness.csv")
     (row,) = make_results.robustness_means(curves).itertuples()
