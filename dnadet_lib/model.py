@@ -622,11 +622,18 @@ def require_fit(pretrained: DNADet, model: DNADet) -> None:
 __all__ = [
     "Attribution",
     "DNADet",
+    "Distances",
+    "Features",
     "InputSpec",
     "ProjectionHead",
+    "channel_statistics",
+    "find_checkpoint",
     "join_backbones",
     "load_model",
     "load_weights",
+    "relative_distance",
     "save_model",
+    "shipped_file",
+    "squared_distances",
     "transfer_backbone",
 ]
