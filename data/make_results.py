@@ -51,7 +51,7 @@ from dnadet_lib.open_set import (
     block_table,
     held_out_distances,
     open_set_table,
-    references,
+    reference_traces,
     unknown_scores,
 )
 from dnadet_lib.paths import build_folder
@@ -144,8 +144,7 @@ def unknown() -> None:
     The model knows dev generators; here each is scored as if it did not.
     """
     model, train = load_model(MODEL), load_setup("closed", "train")
-    chosen = train.take(references(train.labels))
-    learned = LabelledTraces(image_features(model, chosen.paths).traces, chosen.labels)
+    learned = reference_traces(model, train)
     tables, refused = [], []
     for split in ("dev", "test"):
         known, images = instances(split), load_setup("unknown", split)

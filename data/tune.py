@@ -84,8 +84,7 @@ def measure_on_dev(
     started = time.monotonic()
     method = tuned_method(name, settings)
     own = training_data(jittered=True)[0] if method.jittered else train
-    folder = build_folder() / "suite" / "pocket" / method.folder(images_digest(train))
-    work = folder / f"seed_{seed if method.seeded else 0}"
+    work = build_folder() / "suite" / "pocket" / method.seed_folder(images_digest(train), seed)
     with locked(work):
         classify = method.fit(own, dev, seed, work)
     scores = score_table(classify, dev.with_classes(train.classes))

@@ -404,8 +404,9 @@ def save_model(model: DNADet, path: Path, **notes: object) -> None:
     }
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     if model.reference is not None:
-        parts = zip(_reference_names(model), _parts(model.reference), strict=True)
-        tensors |= {name: part.cpu().contiguous() for name, part in parts}
+        parts = [model.reference.means, *model.reference.precisions]
+        named = zip(_reference_names(model), parts, strict=True)
+        tensors |= {name: part.cpu().contiguous() for name, part in named}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={"dnadet": json.dumps(config)})
 
@@ -499,10 +500,6 @@ def _reference(model: DNADet, tensors: dict[str, Tensor], path: Path) -> Distanc
 def _reference_names(model: DNADet) -> list[str]:
     blocks = (f"reference.precisions.{block}" for block in model.trace_blocks)
     return ["reference.means", *blocks]
-
-
-def _parts(distances: Distances) -> list[Tensor]:
-    return [distances.means, *distances.precisions]
 
 
 def _renamed(model: DNADet, classes: Sequence[str] | None, path: Path) -> DNADet:

@@ -65,6 +65,12 @@ class LabelledTraces(NamedTuple):
         return LabelledTraces(torch.cat([self.values, other.values]), labels)
 
 
+def reference_traces(model: DNADet, train: ImageSet, seed: int = 0) -> LabelledTraces:
+    """Make the traces of at most 400 training images of each class, chosen at random."""
+    chosen = train.take(references(train.labels, seed))
+    return LabelledTraces(image_features(model, chosen.paths).traces, chosen.labels)
+
+
 def trace_distances(traces: LabelledTraces, sizes: Sequence[int]) -> Distances:
     """Describe known images by the means and covariances of their classes.
 
@@ -180,11 +186,10 @@ def block_table(
         Columns blocks, such as "0" or "0, 4"; unknown, the AUROC of those images; one a class that
         is left out; mean, of unknown and of the mean of the classes.
     """
-    own, chosen = copy.copy(model), train.take(references(train.labels, seed))
+    own = copy.copy(model)
     own.trace_blocks = blocks = tuple(range(len(own.main)))
-    sets = (images.paths for images in (chosen, known, unknown))
-    learned, instances, others = (image_features(own, paths).traces for paths in sets)
-    every = LabelledTraces(learned, chosen.labels), LabelledTraces(instances, known.labels)
+    instances, others = (image_features(own, images.paths).traces for images in (known, unknown))
+    every = reference_traces(own, train, seed), LabelledTraces(instances, known.labels)
     some = [*combinations(blocks, 1), *combinations(blocks, 2)]
     table = pd.DataFrame({"blocks": [", ".join(map(str, taken)) for taken in some]})
     for number, name in [(-1, "unknown"), *list(enumerate(train.classes))[1:]]:

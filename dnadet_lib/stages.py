@@ -28,7 +28,12 @@ from dnadet_lib.model import (
     shipped_file,
     transfer_backbone,
 )
-from dnadet_lib.open_set import LabelledTraces, held_out_distances, references, trace_distances
+from dnadet_lib.open_set import (
+    LabelledTraces,
+    held_out_distances,
+    reference_traces,
+    trace_distances,
+)
 from dnadet_lib.paths import build_folder
 from dnadet_lib.photos import cut_crops, load_photographs
 from dnadet_lib.presets import Preset, get_preset
@@ -243,8 +248,7 @@ def calibrate(
     Returns:
         True and predicted class numbers of the dev images, (N,) each.
     """
-    chosen, dev = train.take(references(train.labels, seed)), dev.with_classes(model.classes)
-    learned = LabelledTraces(image_features(model, chosen.paths).traces, chosen.labels)
+    learned, dev = reference_traces(model, train, seed), dev.with_classes(model.classes)
     features = image_features(model, dev.paths)
     model.temperature = fit_temperature(model, features.embeddings, dev.labels)
     instances = LabelledTraces(features.traces, dev.labels)

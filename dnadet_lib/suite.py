@@ -67,6 +67,10 @@ class Method:
         plain = "".join(c if c.isalnum() else "_" for c in self.name.lower())
         return f"{plain}-{hashlib.sha256(f'{self.settings} {images}'.encode()).hexdigest()[:8]}"
 
+    def seed_folder(self, images: str, seed: int) -> Path:
+        """Name the folder of one training seed, `METHOD/seed_S`; all are one where none matters."""
+        return Path(self.folder(images)) / f"seed_{seed if self.seeded else 0}"
+
 
 def network(name: str, preset: Preset, pretrained: Sequence[str] = ()) -> Method:
     """Make the row that trains DNA-Det's second stage as a preset says.
@@ -149,28 +153,23 @@ def run_suite(
     sets = {setup: load_setup(setup, root=root) for setup in setups}
     tests = {setup: HashedImages(own, pixel_hashes(own)) for setup, own in sets.items()}
     wanted = [(method, seed) for method in methods for seed in seeds]
-    folders = [
-        folder / method.folder(digest) / f"seed_{seed if method.seeded else 0}"
-        for method, seed in wanted
-    ]
-    if not only_there:
-        rows: dict[Path, tuple[Method, int]] = {}
-        for work, row in zip(folders, wanted, strict=True):
-            rows.setdefault(work, row)
+    folders = [folder / method.seed_folder(digest, seed) for method, seed in wanted]
+    found = {work: read_row(work, tests) for work in folders}
+    lacking = [work for work, there in found.items() if len(there) < len(tests)]
+    if lacking and not only_there:
         threads = max(1, cpu_count() // workers)
         with parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads):
             Parallel()(
-                delayed(fill_row)(method, seed, train, dev, tests, root, work)
-                for work, (method, seed) in rows.items()
+                delayed(fill_row)(*wanted[folders.index(work)], train, dev, tests, root, work)
+                for work in lacking
             )
-    tables = []
-    for (method, seed), work in zip(wanted, folders, strict=True):
-        found = [read_scores(work / f"{setup}.parquet", test) for setup, test in tests.items()]
-        there = [table for table in found if table is not None]
-        if len(there) == len(tests):
-            about = {"method": method.name, "seed": seed}
-            pairs = zip(tests, there, strict=True)
-            tables += [table.assign(**about, setup=setup) for setup, table in pairs]
+        found |= {work: read_row(work, tests) for work in lacking}
+    tables = [
+        table.assign(method=method.name, seed=seed, setup=setup)
+        for (method, seed), work in zip(wanted, folders, strict=True)
+        if len(found[work]) == len(tests)
+        for setup, table in found[work].items()
+    ]
     if not tables:
         raise ValueError(f"{folder}: no row is there in full; dnadet evaluate --suite trains them")
     return pd.concat(tables, ignore_index=True)
@@ -197,11 +196,8 @@ def fill_row(
     Of several processes at the same folder, one works and the others wait and find it done.
     """
     with locked(folder):
-        missing = {
-            setup: test
-            for setup, test in tests.items()
-            if read_scores(folder / f"{setup}.parquet", test) is None
-        }
+        there = read_row(folder, tests)
+        missing = {setup: test for setup, test in tests.items() if setup not in there}
         if not missing:
             return
         start, row = time.perf_counter(), f"{method.name}, seed {seed}"
@@ -234,6 +230,12 @@ def read_scores(path: Path, test: HashedImages) -> pd.DataFrame | None:
         return None
     table = pd.read_parquet(path)
     return table if table["image"].tolist() == test.hashes else None
+
+
+def read_row(folder: Path, tests: Mapping[str, HashedImages]) -> dict[str, pd.DataFrame]:
+    """Read the scores of those set-ups that are there, of these images."""
+    found = {name: read_scores(folder / f"{name}.parquet", test) for name, test in tests.items()}
+    return {name: table for name, table in found.items() if table is not None}
 
 
 def score_table(classify: Classifier, images: ImageSet) -> pd.DataFrame:
