@@ -6,7 +6,8 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +19,46 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; errors that a user can mend are printed without a traceback."""
+    from dnadet_lib.stopping import ending_cleanly
+
     options = build_parser().parse_args(arguments)
     try:
-        return options.command(options)
+        with ending_cleanly(), claimed_output(options):
+            return options.command(options)
     except (ValueError, OSError) as error:
         print(f"dnadet: {error}", file=sys.stderr)
         return 1
+
+
+def claimed_output(options: argparse.Namespace) -> AbstractContextManager[None]:
+    """Hold a command's --out for as long as it works, once it is clear that it can be written.
+
+    Raises:
+        ValueError: a file's name ends in another format's suffix than what is written.
+    """
+    from dnadet_lib.files import claimed_file, claimed_folder
+
+    out, kinds = getattr(options, "out", None), getattr(options, "kinds", ())
+    if out is None:
+        return nullcontext()
+    if not kinds:
+        return claimed_folder(out)
+    if out.suffix.lower() not in kinds:
+        raise ValueError(f"--out {out}: end the name in {kinds[0]}, which is what is written")
+    return claimed_file(out)
+
+
+def keep_inputs(outputs: Iterable[Path], inputs: Iterable[str | Path]) -> None:
+    """Refuse to write over what is read, before work begins.
+
+    Raises:
+        ValueError: an output is one of the inputs.
+    """
+    from dnadet_lib.files import require_apart
+
+    present = [output for output in outputs if output.exists()]
+    for output in present:
+        require_apart(output, map(Path, inputs))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -102,6 +137,7 @@ def build_parser() -> argparse.ArgumentParser:
     embed = add(embed_command, "embed", "write embeddings, probabilities and maps as Parquet")
     add_inputs(embed)
     embed.add_argument("--out", type=Path, default=Path("embeddings.parquet"))
+    embed.set_defaults(kinds=(".parquet",))
     embed.add_argument(
         "--maps", nargs="*", choices=MAPS, default=MAPS, help="projections (default: all)"
     )
@@ -110,6 +146,7 @@ def build_parser() -> argparse.ArgumentParser:
     report = add(report_command, "report", "write a Markdown report on some images")
     add_inputs(report)
     report.add_argument("--out", type=Path, default=Path("report.md"))
+    report.set_defaults(kinds=(".md", ".markdown"))
     return parser
 
 
@@ -158,8 +195,13 @@ def labelled_images(source: Path, classes: Sequence[str] | None) -> ImageSet:
 
 def run_command(options: argparse.Namespace) -> int:
     """Execute the lessons, and make the site of them."""
-    from dnadet_lib.lessons import run_lessons
+    from dnadet_lib.lessons import LessonError, lesson_files, run_lessons
 
+    try:
+        lesson_files(options.lessons or None)
+    except LessonError as error:
+        print(f"dnadet: {error}", file=sys.stderr)
+        return 2
     failed = run_lessons(options.profile, options.lessons or None)
     return site_command(options) or failed
 
@@ -288,18 +330,36 @@ def train_command(options: argparse.Namespace) -> int:
     if (options.train is None) != (options.dev is None):
         raise ValueError("--train and --dev go together: give both, or neither for the zoo")
     preset = get_preset(options.preset)
+    start = options.pretrained or (["pocket"] if preset.discriminant else [])
     if options.train is None:
         train, dev = training_data(image_root(options.profile), jittered=preset.jittered)
     else:
+        require_outside(options.out, options.train, options.dev)
         train = labelled_images(options.train, options.classes)
         dev = labelled_images(options.dev, options.classes)
-    start = options.pretrained or (["pocket"] if preset.discriminant else [])
+    written = [options.out / name for name in ("model.safetensors", "history.csv", "state.pt")]
+    lists = [path for path in (options.train, options.dev) if path is not None]
+    keep_inputs(written, [*start, *lists, *train.paths, *dev.paths])
     pretrained = join_backbones([load_model(name) for name in start]) if start else None
     run_training(
         preset, train, dev, pretrained=pretrained, seed=options.seed, folder=options.out
     )
     print(options.out / "model.safetensors")
     return 0
+
+
+def require_outside(out: Path, *sources: Path) -> None:
+    """Refuse a folder for results among class folders, where it would be taken for a class.
+
+    Raises:
+        ValueError: it lies there; both are named.
+    """
+    for source in sources:
+        if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+            raise ValueError(
+                f"--out {out}: lies in the images' folder {source}, where it would be taken for a "
+                "class; choose another place"
+            )
 
 
 def evaluate_command(options: argparse.Namespace) -> int:
@@ -318,6 +378,14 @@ def evaluate_command(options: argparse.Namespace) -> int:
     else:
         root = image_root(options.profile)
         sets = {s: load_setup(s, root=root) for s in options.setups or available_setups()}
+    if options.out:
+        written = [f"predictions-{name}.parquet" for name in sets]
+        written += ["results.json", "results.md"]
+        read = [path for images in sets.values() for path in images.paths]
+        keep_inputs(
+            [options.out / name for name in written],
+            [options.model, *([options.test] if options.test else []), *read],
+        )
     rows = []
     for name, images in sets.items():
         predictions = evaluation.predict(model, images)
@@ -338,6 +406,7 @@ def suite_command(options: argparse.Namespace) -> int:
     """Fill the table, methods by set-ups: JSON, CSV, Markdown and a figure."""
     from dnadet_lib import plots
     from dnadet_lib.evaluation import results_json
+    from dnadet_lib.files import require_writable_folder
     from dnadet_lib.methods import SHIPPED, all_methods, make_method
     from dnadet_lib.paths import build_folder
     from dnadet_lib.suite import run_suite, write_suite
@@ -345,6 +414,7 @@ def suite_command(options: argparse.Namespace) -> int:
 
     methods = [make_method(name) for name in options.rows or all_methods()]
     folder = options.out or build_folder() / "suite" / options.suite
+    require_writable_folder(folder)
     predictions = run_suite(
         methods, image_root(options.suite), folder,
         seeds=options.seeds, setups=options.setups or available_setups(),
@@ -372,6 +442,11 @@ def audit_command(options: argparse.Namespace) -> int:
     else:
         train_list = labelled_images(options.train, options.classes)
         lists = {options.test.stem: labelled_images(options.test, options.classes)}
+    if options.out:
+        written = [options.out / "audit.md", *(options.out / f"audit-{name}.csv" for name in lists)]
+        sources = [path for path in (options.train, options.test) if path is not None]
+        tests = [path for images in lists.values() for path in images.paths]
+        keep_inputs(written, [*sources, *train_list.paths, *tests])
     train, errors = audit.image_facts(train_list)
     reports = {}
     for name, images in lists.items():
@@ -400,6 +475,7 @@ def embed_command(options: argparse.Namespace) -> int:
     from dnadet_lib.model import load_model
 
     paths, missing = gather(options.paths)
+    keep_inputs([options.out], [options.model, *options.paths, *paths])
     count, errors = write_embeddings(
         load_model(options.model), paths, options.out,
         name=options.model, methods=options.maps, seed=options.seed,
@@ -415,6 +491,7 @@ def report_command(options: argparse.Namespace) -> int:
     """Write a Markdown report."""
     from dnadet_lib.files import atomic_path
 
+    keep_inputs([options.out], [options.model, *options.paths, *gather(options.paths)[0]])
     results, errors = attribute_each(options)
     lines = [
         f"# Attribution of {len(results)} images with the model {options.model}",

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dnadet_lib.files import atomic_path
+from dnadet_lib.files import atomic_path, reserve
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 MEMORY_LIMIT = 512 * 2**20  # bytes of decoded images above which they live in a file on disk
@@ -221,6 +221,7 @@ def load_images(paths: Sequence[Path], cache: Path | None = None) -> np.ndarray:
     if not file.is_file():
         with atomic_path(file) as temporary:
             mapped = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+            reserve(temporary)
             _fill(mapped, paths)
             mapped.flush()
     return np.load(file, mmap_mode="r")

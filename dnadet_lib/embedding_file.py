@@ -14,11 +14,12 @@ import pyarrow.parquet as pq
 
 from dnadet_lib.embedding import FIT_AT_MOST, METHODS, place, project
 from dnadet_lib.evaluation import readable_features
-from dnadet_lib.files import atomic_path
+from dnadet_lib.files import atomic_path, require_apart
 from dnadet_lib.model import DNADet, Features
 
 ROWS = 2_000  # placed on the maps at a time
 SCORE = "unknown_score"  # the column of unknown scores
+SUFFIX = ".parquet"
 NEEDED = ("path", "embedding")
 
 
@@ -68,8 +69,18 @@ def write_embeddings(
 
     Returns:
         Number of rows, and a line for each file that was left out.
+
+    Raises:
+        ValueError: the file is one of the images, or its name does not end in .parquet.
+        OSError: it cannot be written; what was there before is kept.
     """
-    with atomic_path(file) as temporary, TemporaryDirectory(dir=temporary.parent) as folder:
+    if Path(file).suffix != SUFFIX:
+        raise ValueError(f"{file}: the table is written as Parquet; end its name in {SUFFIX}")
+    require_apart(file, paths)
+    with (
+        atomic_path(file) as temporary,
+        TemporaryDirectory(dir=temporary.parent, prefix=temporary.stem) as folder,
+    ):
         rows = Path(folder) / "rows.parquet"
         count, errors = _write_rows(model, paths, rows, name)
         order = np.random.default_rng(seed).permutation(count)

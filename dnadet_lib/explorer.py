@@ -8,7 +8,6 @@ their own.
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from dnadet_lib.explorer_state import (
     open_table,
 )
 from dnadet_lib.files import atomic_path
+from dnadet_lib.own_files import write_own
 from dnadet_lib.paths import build_folder
 
 # Maps --------------------------------------------------------------------------------------------
@@ -185,16 +185,20 @@ def frame(state: Explorer, selected: np.ndarray | str) -> pd.DataFrame:
 def export(state: Explorer, selected: np.ndarray, folder: Path, *, copies: bool = True) -> Path:
     """Write a selection: `selection.csv` with path and table row, and copies of the images.
 
+    A file of that name which no export wrote is not touched.
+
     Returns:
         The CSV file.
 
     Raises:
-        OSError: an image is gone; it is named. The CSV file is there.
+        OSError: an image is gone; it is named. The CSV file is there. Or somebody else's file is
+            in the way, a file cannot be written, or another process exports into the folder.
     """
-    with atomic_path(Path(folder) / "selection.csv") as temporary:
-        frame(state, selected).to_csv(temporary, index=False)
+    text = frame(state, selected).to_csv(index=False)
+    files: dict[str, bytes | Path] = {"selection.csv": text.encode(errors="backslashreplace")}
     for number, i in enumerate(selected if copies else ()):
-        shutil.copyfile(state.paths[i], Path(folder) / f"{number:04d}_{state.paths[i].name}")
+        files[f"{number:04d}_{state.paths[i].name}"] = state.paths[i]
+    write_own(Path(folder), files)
     return Path(folder) / "selection.csv"
 
 

@@ -23,7 +23,7 @@ from dnadet_lib import explorer, zoo
 from dnadet_lib.data import ImageSet, read_image
 from dnadet_lib.evaluation import origins
 from dnadet_lib.explorer import Explorer
-from dnadet_lib.files import atomic_path
+from dnadet_lib.files import atomic_path, require_apart, require_writable
 from dnadet_lib.model import load_model
 from dnadet_lib.sheets import draw_sheets, middle, pack, sheet_element
 
@@ -52,13 +52,15 @@ def write_page(
         The file.
 
     Raises:
-        ValueError: there is no map, or there are more than 5,000 images.
-        OSError: an image cannot be read; it is named.
+        ValueError: there is no map, there are more than 5,000 images, or the file is one of them.
+        OSError: an image cannot be read, or the page cannot be written; the file is named.
     """
     if not state.maps:
         raise ValueError("no map to show: add one with explorer.add_map")
     if len(state) > AT_MOST:
         raise ValueError(f"{len(state)} images: a page holds {AT_MOST}, so explore fewer")
+    require_apart(path, state.paths)
+    require_writable(path)
     images = [middle(read_image(file)) for file in state.paths]
     places = pack([image.shape[:2] for image in images])
     link = f'<a href="{html.escape(home)}">All lessons</a>' if home else ""

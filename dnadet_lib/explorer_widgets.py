@@ -17,7 +17,7 @@ import pandas as pd
 
 from dnadet_lib import closeup, explorer, explorer_html, plots
 from dnadet_lib.explorer import CATEGORIES, NUMBERS, Explorer
-from dnadet_lib.files import atomic_path
+from dnadet_lib.files import atomic_path, inside, plain_name
 from dnadet_lib.gradcam import image_cam
 from dnadet_lib.model import DNADet
 from dnadet_lib.paths import build_folder
@@ -222,7 +222,8 @@ class Panel:
         return f"kept: {', '.join(kept)}\nin the next cell: explorer.frame(state, {name!r})"
 
     def _export(self) -> str:
-        folder = build_folder() / "selections" / (Path(self.name.value).name or "selection")
+        name = plain_name(self.name.value.strip() or "selection", "name of the selection")
+        folder = inside(build_folder(), build_folder() / "selections" / name)
         file = explorer.export(self.state, self.selected, folder)
         return f"written: {file} and copies of the images"
 
@@ -258,10 +259,9 @@ class Panel:
     def _add_files(self, files: Sequence[Mapping[str, Any]]) -> str:
         paths = []
         for file in files:
-            path = build_folder() / "added" / Path(file["name"]).name
-            with atomic_path(path) as temporary:
+            paths.append(place_of(file["name"], bytes(file["content"])))
+            with atomic_path(paths[-1]) as temporary:
                 temporary.write_bytes(file["content"])
-            paths.append(path)
         return self._add(paths)
 
     def _add(self, sources: Sequence[Path | str]) -> str:
@@ -285,6 +285,24 @@ def explore(
     another one, and exported; files and folders can be added.
     """
     return Panel(state, colour_by, names).widget
+
+
+def place_of(name: str, content: bytes) -> Path:
+    """Name a file under `build/added` for an added image, and no other image's file.
+
+    Raises:
+        ValueError: the name is no file's name, or the folder leads out of the build folder.
+    """
+    folder = inside(build_folder(), build_folder() / "added")
+    plain = Path(name.replace("\\", "/")).name
+    if plain in ("", "..") or "\0" in plain:
+        raise ValueError(f"{name!r} is no name of a file: rename it, and add it again")
+    path = folder / plain
+    number = 1
+    while path.exists() and not (path.is_file() and path.read_bytes() == content):
+        number += 1  # the maps show an earlier image of that name
+        path = folder / f"{Path(plain).stem}-{number}{Path(plain).suffix}"
+    return path
 
 
 # One image ---------------------------------------------------------------------------------------

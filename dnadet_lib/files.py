@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -11,6 +13,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 FORBIDDEN = frozenset('/\\:*?"<>|')  # in a plain name: what some system takes for more than a name
+LOCK = ".dnadet.lock"  # in a folder that is worked in; a user's own `.lock` is left alone
+BROKEN_OFF = ("inline_container", " requested and ", "encoder error")  # torch, NumPy, Pillow say
+temporaries: set[Path] = set()  # half-written files of this process
 
 
 @contextmanager
@@ -18,19 +23,54 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path` to write to; it takes the place of `path` at the end.
 
     If the block raises, the temporary file is removed and `path` is left as it was.
+
+    Raises:
+        OSError: the file cannot be written, such as on a full disk; it is named, with the reason.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    _require_plain_file(path)
+    # A long name would not leave room for what makes the temporary one unique.
+    names = {"prefix": f".{path.stem[:40]}-", "suffix": path.suffix[-20:]}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, **names)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
     os.close(handle)
     temporary = Path(name)
+    temporaries.add(temporary)
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):  # else it would hide what went wrong
+            temporary.unlink(missing_ok=True)
+        if _is_of_writing(error, temporary):
+            raise _cannot_write(path, error) from error
         raise
+    finally:
+        temporaries.discard(temporary)
+
+
+def _is_of_writing(error: BaseException, temporary: Path) -> bool:
+    """Whether a block failed because its file could not be written, in whatever words."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.filename is None or str(error.filename) == str(temporary)  # else of reading
+    return type(error).__name__ == "SafetensorError" or _is_broken_off(error)
+
+
+def _is_broken_off(error: BaseException) -> bool:
+    """Whether a library says in words of its own, without the system's reason, that it stopped."""
+    return isinstance(error, OSError | RuntimeError) and any(w in str(error) for w in BROKEN_OFF)
+
+
+def _cannot_write(path: Path, error: BaseException) -> OSError:
+    reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), "no reason")
+    if _is_broken_off(error):
+        reason = "writing stopped half-way; is the disk full?"
+    kept = "; what was there before is kept" if path.is_file() else ""
+    return OSError(f"{path}: cannot be written ({reason}){kept}")
 
 
 def _umask() -> int:
@@ -38,6 +78,29 @@ def _umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
+
+
+def reserve(file: Path) -> None:
+    """Take the disk space of a file with holes.
+
+    Writing to its memory map on a full disk would stop the process without a word.
+
+    Raises:
+        OSError: there is not enough.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with file.open("r+b") as stream, _where_supported():
+        os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
+
+
+@contextmanager
+def _where_supported() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
 
 
 # Before work begins ------------------------------------------------------------------------------
@@ -52,15 +115,40 @@ def require_writable(path: Path) -> None:
         OSError: it cannot be; the path is named, with the reason.
     """
     path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"{path}: cannot be written: it is a folder; give a file's name")
+    _require_plain_file(path)
+    if path.exists() and not path.stat().st_mode & 0o222:
+        raise PermissionError(f"{path}: cannot be written (it is write-protected)")
+    _try_to_write(path.parent, path)
+
+
+def require_writable_folder(folder: Path) -> None:
+    """Check that files can be written in a folder, which is made if need be.
+
+    Raises:
+        OSError: they cannot be; the folder is named, with the reason.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder}: cannot be written: it is a file; give a folder's name")
+    _try_to_write(folder, folder)
+
+
+def _try_to_write(folder: Path, wanted: Path) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         reason = error.strerror or error
-        raise OSError(f"{path}: cannot be written ({reason}); choose another place") from error
+        raise OSError(f"{wanted}: cannot be written ({reason}); choose another place") from error
+
+
+def _require_plain_file(path: Path) -> None:
+    """Refuse to put a file in the place of a folder, a device or a pipe."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: cannot be written: it is a folder; give a file's name")
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path}: cannot be written: it is no plain file; give a file's name")
 
 
 def require_apart(output: Path, inputs: Iterable[Path]) -> None:
@@ -109,9 +197,13 @@ def inside(root: Path, path: Path) -> Path:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder, made if need be: of several processes one works in it, the others wait."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
+    """Hold a folder, made if need be: of several processes one works in it, the others wait.
+
+    Raises:
+        OSError: nothing can be written in it; it is named, with the reason.
+    """
+    require_writable_folder(folder)
+    with FileLock(_lock_file(Path(folder) / LOCK)):
         yield
 
 
@@ -120,11 +212,11 @@ def claimed_folder(folder: Path) -> Iterator[None]:
     """Hold a folder, made if need be: a second run that wants it is refused, and does not wait.
 
     Raises:
-        OSError: another run holds it; it is named.
+        OSError: another run holds it, or nothing can be written in it; it is named.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with _claimed(folder / ".lock", folder):
+    require_writable_folder(folder)
+    with _claimed(folder / LOCK, folder):
         yield
 
 
@@ -133,17 +225,18 @@ def claimed_file(file: Path) -> Iterator[None]:
     """Hold an output file, there or not: a second run that wants it is refused.
 
     Raises:
-        OSError: another run holds it; it is named.
+        OSError: another run holds it, or it cannot be written; it is named.
     """
     file = Path(file)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with _claimed(file.parent / f".{file.name}.lock", file):
+    require_writable(file)
+    name = hashlib.sha256(os.fsencode(file.name)).hexdigest()[:16]  # of any length and characters
+    with _claimed(file.parent / f".{name}{LOCK}", file):
         yield
 
 
 @contextmanager
 def _claimed(lock: Path, what: Path) -> Iterator[None]:
-    held = FileLock(lock)
+    held = FileLock(_lock_file(lock))
     try:
         held.acquire(timeout=0)
     except Timeout:
@@ -156,3 +249,10 @@ def _claimed(lock: Path, what: Path) -> Iterator[None]:
         with suppress(OSError):  # Windows removes no open file: there it stays
             lock.unlink(missing_ok=True)
         held.release()
+
+
+def _lock_file(lock: Path) -> Path:
+    """Return a lock's path, unless it is a link, through which another file would be written."""
+    if lock.is_symlink():
+        raise OSError(f"{lock}: is a link where a lock should be; remove it")
+    return lock

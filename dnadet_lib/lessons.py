@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import platform
+import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +20,7 @@ import torch
 
 from dnadet_lib import presets, stages, zoo
 from dnadet_lib.data import ImageSet, load_images
-from dnadet_lib.files import atomic_path
+from dnadet_lib.files import atomic_path, claimed_folder
 from dnadet_lib.model import DNADet, load_model, save_model
 from dnadet_lib.paths import build_folder, data_folder
 from dnadet_lib.presets import Preset
@@ -121,14 +124,14 @@ def is_rendered(profile: str, root: Path) -> bool:
     counts = zoo.PROFILES[profile]
     for generator, split, count in zoo.jobs_of(zoo.read_manifest(), counts):
         folder = root / "GANs" / generator.architecture / generator.name / split
-        stamp = folder / "source.sha256"
+        stamp = folder / zoo.MARKER
         if not stamp.is_file() or stamp.read_text() != generator.sha256:
             return False
-        if len(list(folder.glob("*.png"))) < count:
+        if len(zoo.rendered_images(folder)) < count:
             return False
     groups = zip(("train", "dev", "test", "finetune"), counts.photos, strict=True)
     return all(
-        len(list((root / "real" / content / group).glob("*.png"))) >= count
+        len(zoo.rendered_images(root / "real" / content / group)) >= count
         for group, count in groups
         for content in ("meadow", "stamps")
     )
@@ -207,10 +210,24 @@ def baseline_preset(profile: str) -> Preset:
 
 
 def fresh(folder: Path) -> Path:
-    """Return a run's folder, made if need be, without an earlier run's state."""
+    """Return a run's folder, made if need be, without an earlier run's state.
+
+    Raises:
+        LessonError: what stands in the state's place is none of a training run.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "state.pt").unlink(missing_ok=True)
+    state = folder / "state.pt"
+    if state.exists() and not _is_training_state(state):
+        raise LessonError(f"{state}: is no state of a training run. Move it elsewhere.")
+    state.unlink(missing_ok=True)
     return folder
+
+
+def _is_training_state(file: Path) -> bool:
+    try:
+        return "history" in torch.load(file, weights_only=True, map_location="cpu")
+    except Exception:  # on bytes of another kind torch's unpickler can raise anything
+        return False
 
 
 # Models that lessons hand on ---------------------------------------------------------------------
@@ -397,7 +414,8 @@ def run_lessons(profile: str, names: Sequence[str] | None = None, seed: int = 0)
     results = build / "results.md"
     before = results.stat().st_mtime_ns if results.is_file() else None
     begin = time.monotonic()
-    failed = [file.stem for file in files if not _run_lesson(file, profile, seed, build)]
+    with claimed_folder(build / "notebooks"):
+        failed = [file.stem for file in files if not _run_lesson(file, profile, seed, build)]
     minutes = (time.monotonic() - begin) / 60
     print(f"{len(files) - len(failed)} of {len(files)} lessons ran, {minutes:.1f} minutes in all.")
     print(f"Executed copies: {_short(build / 'notebooks')}")
@@ -426,10 +444,13 @@ def _run_lesson(file: Path, profile: str, seed: int, build: Path) -> bool:
 
 
 def execute(file: Path, copy: Path, parameters: dict[str, object], build: Path) -> None:
-    """Execute one notebook with papermill, in a kernel of its own, in the clone's folder.
+    """Execute one notebook with papermill, in the clone's folder.
+
+    Its kernel is a process of its own of the interpreter that runs this, whatever `python3` means
+    to the Jupyter that is installed.
 
     Raises:
-        LessonError: papermill is not installed.
+        LessonError: papermill or ipykernel is not installed.
         papermill.PapermillExecutionError: a cell failed.
     """
     try:
@@ -437,7 +458,8 @@ def execute(file: Path, copy: Path, parameters: dict[str, object], build: Path) 
     except ModuleNotFoundError as error:
         raise LessonError(f"papermill, which runs the lessons, is missing. {INSTALL}") from error
     copy.parent.mkdir(parents=True, exist_ok=True)
-    with variables(DNADET_BUILD=str(build), TQDM_DISABLE="1", DNADET_WIDGETS="off"):
+    settings = {"DNADET_BUILD": str(build), "TQDM_DISABLE": "1", "DNADET_WIDGETS": "off"}
+    with own_kernel(), variables(**settings):
         papermill.execute_notebook(
             str(file), str(copy), parameters=parameters, kernel_name="python3",
             cwd=str(CLONE), progress_bar=False,
@@ -445,6 +467,28 @@ def execute(file: Path, copy: Path, parameters: dict[str, object], build: Path) 
             extra_arguments=["--IPKernelApp.log_level=50"],
         )  # fmt: skip
     _join_streams(copy)
+
+
+@contextmanager
+def own_kernel() -> Iterator[None]:
+    """Inside the block, make Jupyter's kernel `python3` this very interpreter.
+
+    Raises:
+        LessonError: ipykernel is not installed for it.
+    """
+    if importlib.util.find_spec("ipykernel") is None:
+        raise LessonError(
+            f"ipykernel, which runs the lessons, is missing for {sys.executable}. {INSTALL}"
+        )
+    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec = {"argv": command, "display_name": "Python 3", "language": "python"}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "kernels" / "python3" / "kernel.json"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(spec), encoding="utf-8")
+        others = os.environ.get("JUPYTER_PATH")
+        with variables(JUPYTER_PATH=os.pathsep.join([folder, *([others] if others else [])])):
+            yield
 
 
 def _join_streams(file: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from dnadet_lib.files import inside, plain_name
 from dnadet_lib.paths import data_folder
 
 CROP_SIZE = 64
@@ -33,23 +34,31 @@ def load_photographs(content: str, group: str, folder: Path | None = None) -> li
 
     Raises:
         FileNotFoundError: `photos.csv` or a photograph is missing.
-        ValueError: no photograph has that content and group.
+        ValueError: no photograph has that content and group, a column is missing, or a file is
+            none inside the folder.
     """
     folder = folder or data_folder() / "photos"
     table = folder / "photos.csv"
     if not table.is_file():
         raise FileNotFoundError(f"{table}: the list of photographs is missing")
     with table.open(newline="", encoding="utf-8") as file:
-        rows = [r for r in csv.DictReader(file) if (r["content"], r["group"]) == (content, group)]
+        reader = csv.DictReader(file)
+        if absent := {"file", "content", "group"} - set(reader.fieldnames or ()):
+            raise ValueError(f"{table}: column {sorted(absent)[0]!r} is missing")
+        rows = [r for r in reader if (r["content"], r["group"]) == (content, group)]
     if not rows:
         raise ValueError(
             f"{table}: no photograph with content {content!r} and group {group!r}; "
             f"contents are {CONTENTS}, groups {GROUPS}"
         )
     photographs = [
-        Photograph(Path(r["file"]).stem, content, group, folder / r["file"]) for r in rows
+        Photograph(Path(r["file"] or "").stem, content, group, folder / (r["file"] or ""))
+        for r in rows
     ]
-    for photograph in photographs:
+    for row, photograph in zip(rows, photographs, strict=True):
+        for part in (row["file"] or "").split("/"):
+            plain_name(part, f"{table}, row {row['file']!r}, file")
+        inside(folder, photograph.path)
         if not photograph.path.is_file():
             raise FileNotFoundError(f"{photograph.path}: named in {table.name}, but missing")
     return photographs

@@ -60,9 +60,16 @@ def show(figure: Figure, caption: str) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, atomically."""
+    """Write a figure, atomically, in the format that the file's ending names.
+
+    Raises:
+        ValueError: matplotlib has no such format.
+    """
+    kinds, kind = figure.canvas.get_supported_filetypes(), Path(path).suffix.lower()[1:]
+    if kind not in kinds:
+        raise ValueError(f"{path}: no format of a figure; end the name in .png, .pdf or .svg")
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=100)
+        figure.savefig(temporary, format=kind, dpi=100)
     plt.close(figure)
 
 

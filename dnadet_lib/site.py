@@ -9,14 +9,13 @@ import base64
 import html
 import io
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dnadet_lib.explorer_page import open_shipped, write_page
-from dnadet_lib.files import atomic_path
+from dnadet_lib.files import atomic_path, claimed_folder, inside
 from dnadet_lib.lessons import INSTALL, LessonError, is_rendered, lesson_files
 from dnadet_lib.paths import build_folder, data_folder
 
@@ -24,6 +23,11 @@ MAP = "explorer.html"
 MAP_TITLE = "The shipped results on a map"
 MAP_IMAGES = {"pocket": 25, "smoke": 6}  # of a generator, by profile; the first one rendered counts
 MINUTES = re.compile(r"\*\*Minutes on two cores:\*\* smoke ([^,]+), pocket (\S+)")
+OURS = re.compile(r"index\.html|explorer\.html|[0-9][0-9]_\w+\.html")  # names of pages
+MARKS = (  # one of them stands at the beginning of every page
+    b'<meta name="generator" content="dnadet">',
+    b"system-ui, sans-serif; color: #222; background: #fff;",  # of pages that name no generator
+)
 FORMULA = re.compile(r"\$\$(.+?)\$\$|(?<![\\$])\$([^$\n]+?)\$(?!\$)", re.DOTALL)
 STYLE = """
 :root { color-scheme: light; }
@@ -93,24 +97,56 @@ def build_site(
 
     Raises:
         LessonError: there are no lessons, or nbconvert is not installed.
+        OSError: a page cannot be written, or has the name of a file that is no page of ours, or
+            another process makes the site.
+        ValueError: `build/site` leads out of the build folder.
     """
     sources = lesson_files() if sources is None else list(sources)
     build = build or build_folder()
     if results is None:
         results = [build / "results.md", data_folder() / "results" / "results.md"]
-    site = build / "site"
-    if site.is_dir():
-        shutil.rmtree(site)  # no page of an earlier run stays behind
+    site = inside(build, build / "site")
     notebooks = {file.stem: _read(build / "notebooks" / file.name) for file in sources}
     pages = [describe(_read(file), notebooks[file.stem], file.stem) for file in sources]
     there = {page.stem for page in pages if page.state != "missing"}
-    for page in pages:
-        if page.stem in there:
-            text = lesson_page(notebooks[page.stem], there, page.title)
-            _write(site / f"{page.stem}.html", text)
+    texts = {
+        f"{page.stem}.html": lesson_page(notebooks[page.stem], there, page.title)
+        for page in pages
+        if page.stem in there
+    }
     results = [file for file in results if file.is_file()]
-    _write(site / "index.html", index_page(pages, results, map_page(build, site / MAP)))
+    with claimed_folder(site):
+        remove_pages(site, [*texts, "index.html", MAP])
+        for name, text in texts.items():
+            _write(site / name, text)
+        _write(site / "index.html", index_page(pages, results, map_page(build, site / MAP)))
     return site / "index.html"
+
+
+def remove_pages(site: Path, wanted: Sequence[str]) -> None:
+    """Remove the pages of an earlier run; files of somebody else stay.
+
+    Raises:
+        FileExistsError: one of these has the name of a page that is wanted; nothing is removed.
+    """
+    pages = [path for path in site.iterdir() if OURS.fullmatch(path.name) and is_page(path)]
+    for name in wanted:
+        path = site / name
+        if path not in pages and (path.exists() or path.is_symlink()):
+            raise FileExistsError(
+                f"{path}: is no page that dnadet wrote, and a page goes there: move it elsewhere"
+            )
+    for path in pages:
+        path.unlink()
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is a page that this module wrote, and no link to one."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        start = file.read(4096)
+    return any(mark in start for mark in MARKS)
 
 
 def _read(file: Path) -> Any:
@@ -343,6 +379,7 @@ def wrap(title: str, body: str, code: bool = False) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="generator" content="dnadet">\n'
         f"<title>{html.escape(title)}</title>\n<style>{style}</style>\n</head>\n"
         f"<body>\n{body}\n</body>\n</html>\n"
     )

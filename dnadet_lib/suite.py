@@ -32,6 +32,7 @@ from dnadet_lib.intervals import mean_interval, mean_of_setups
 from dnadet_lib.model import find_checkpoint, shipped_file
 from dnadet_lib.presets import PRESETS, Preset
 from dnadet_lib.stages import pretrained_model, run_training, training_data
+from dnadet_lib.stopping import clean_up_when_stopped
 from dnadet_lib.zoo import load_jittered, load_setup
 
 SETUPS = ("closed", "seed", "loss", "finetune", "dataset")
@@ -195,6 +196,7 @@ def fill_row(
 
     Of several processes at the same folder, one works and the others wait and find it done.
     """
+    clean_up_when_stopped()
     with locked(folder):
         there = read_row(folder, tests)
         missing = {setup: test for setup, test in tests.items() if setup not in there}

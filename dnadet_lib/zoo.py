@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-import shutil
+import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from dnadet_lib.data import ImageSet
-from dnadet_lib.files import atomic_path
+from dnadet_lib.files import atomic_path, inside, locked, plain_name
 from dnadet_lib.gan_layers import LATENT
 from dnadet_lib.gans import (
     ARCHITECTURES,
@@ -30,7 +30,8 @@ from dnadet_lib.gans import (
 )
 from dnadet_lib.model import load_weights
 from dnadet_lib.paths import build_folder, data_folder
-from dnadet_lib.photos import CONTENTS, cut_crops, load_photographs
+from dnadet_lib.photos import CONTENTS, CROP_SIZE, cut_crops, load_photographs
+from dnadet_lib.stopping import start_worker
 
 CLASSES = ("Real", *ARCHITECTURES)
 LOSSES = ("wgan-gp", "mmd", "hinge", "infomax", "cramer", "ssgan", "non-saturating")
@@ -46,6 +47,9 @@ SETUPS = ("closed", "seed", "loss", "finetune", "dataset")  # those with a right
 OTHER_SETUPS = ("dev", "unknown")
 REAL_SETUPS = ("closed", "dev", "dataset")  # set-ups in which photographs count
 CHUNK = 50
+MARKER = "source.sha256"  # in a folder of rendered images: the hash of what they were made from
+RENDERED = re.compile(r"(.+-)?\d{5,7}\.png")  # names that `render` gives
+PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + 2 * CROP_SIZE.to_bytes(4)  # with its width and height
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ def read_manifest(folder: Path | None = None) -> list[Generator]:
     Raises:
         FileNotFoundError: the manifest is missing.
         ValueError: a field is wrong, a column is missing, a name stands twice, or there is no row;
-            file, row and field are named.
+            file, row and field are named. A name must be plain, and a file lie in the zoo's folder.
     """
     folder = folder or data_folder() / "zoo"
     path = folder / "manifest.csv"
@@ -109,7 +113,8 @@ def read_manifest(folder: Path | None = None) -> list[Generator]:
         raise ValueError(f"{path}: the manifest holds no generator")
     generators = [_parse(row, path) for row in rows]
     names = [g.name for g in generators]
-    if repeated := {n for n in names if names.count(n) > 1}:
+    folded = [name.casefold() for name in names]  # some systems take a and A for one file
+    if repeated := [n for n in names if folded.count(n.casefold()) > 1]:
         raise ValueError(f"{path}: two rows have the name {sorted(repeated)[0]!r}")
     return generators
 
@@ -135,6 +140,9 @@ def _parse(row: dict[str, str], path: Path) -> Generator:
     for field in ("name", "file", "sha256"):
         if not row[field]:
             raise ValueError(f"{path}, row {row['name']!r}, {field}: it is empty")
+    for field in ("name", "file"):
+        plain_name(row[field], f"{path}, row {row['name']!r}, {field}")
+    inside(path.parent, path.parent / row["file"])
     return Generator(
         **{k: row[k] for k in ("name", "architecture", "loss", "content", "role", "sha256")},
         finetuned_from=row["finetuned_from"],
@@ -238,6 +246,8 @@ def render(
 ) -> Path:
     """Render generators and photographs to PNG folders; what is there already is kept.
 
+    Of several processes that render into one folder, one works and the others wait.
+
     The tree has the layout of the released data set: `real/CONTENT/GROUP/*.png` and
     `GANs/CLASS/NAME/SPLIT/*.png`. Image i of a split comes from latent seed
     `LATENT_SEEDS[split] + i`; the splits' ranges never overlap. Bytes are equal for one version
@@ -256,8 +266,9 @@ def render(
         The root folder.
 
     Raises:
+        OSError: the folder cannot be written, or holds files of somebody else where images go.
         ValueError: a split is none of the three, or the count is not positive or goes beyond a
-            split's latent seeds.
+            split's latent seeds; or a folder for images leads out of the root.
     """
     if odd := [s for s in splits if s not in ROLES]:
         raise ValueError(f"unknown split {odd[0]!r}: choose of {', '.join(ROLES)}")
@@ -279,12 +290,16 @@ def render(
     jobs = [job for job in every if {JITTERED: "train"}.get(job[1], job[1]) in splits]
     tasks += [(render_split, (*job, root)) for job in jobs]
     tasks.sort(key=lambda task: -task[1][2])  # long ones first
-    with ProcessPoolExecutor(
-        workers or os.cpu_count(), get_context("spawn"), initializer=torch.set_num_threads,
-        initargs=(1,),
-    ) as pool:  # fmt: skip
-        for future in [pool.submit(function, *arguments) for function, arguments in tasks]:
-            future.result()
+    folders = [_photo_folder(*task[1][:2], root) for task in tasks if task[0] is render_photos]
+    folders += [_split_folder(*job[:2], root) for job in jobs]
+    with locked(root):
+        for folder in folders:  # all of them, before anything is written
+            _require_own(folder)
+        with ProcessPoolExecutor(
+            workers or os.cpu_count(), get_context("spawn"), initializer=start_worker
+        ) as pool:
+            for future in [pool.submit(function, *arguments) for function, arguments in tasks]:
+                future.result()
     return root
 
 
@@ -292,7 +307,7 @@ def render_photos(content: str, group: str, count: int, root: Path) -> None:
     """Cut the crops of one content and group into `real/CONTENT/GROUP/`."""
     photographs = load_photographs(content, group)
     stamp = hashlib.sha256(b"".join(p.path.read_bytes() for p in photographs)).hexdigest()
-    folder = _fresh_folder(root / "real" / content / group, stamp)
+    folder = _fresh_folder(_photo_folder(content, group, root), stamp)
     if len(rendered_images(folder)) == count:
         return
     crops, names = cut_crops(photographs, count)
@@ -305,9 +320,10 @@ def render_split(generator: Generator, split: str, count: int, root: Path) -> No
 
     Jittered, every 50 images come from another copy, whose seed and strength follow from theirs.
     """
-    folder = root / "GANs" / generator.architecture / generator.name / split
-    folder = _fresh_folder(folder, generator.sha256)
-    network = None
+    folder = _split_folder(generator, split, root)
+    # Weights that are missing or wrong are found before images of others are removed.
+    network = None if _stamp(folder) == generator.sha256 else generator.load()
+    _fresh_folder(folder, generator.sha256)
     for start in range(0, count, CHUNK):
         paths = [folder / f"{i:05d}.png" for i in range(start, min(start + CHUNK, count))]
         if all(path.is_file() for path in paths):
@@ -324,8 +340,16 @@ def render_split(generator: Generator, split: str, count: int, root: Path) -> No
 
 
 def rendered_images(folder: Path) -> list[Path]:
-    """List the images of a folder, without what a render that was killed left half-written."""
-    return sorted(p for p in folder.glob("*.png") if not p.name.startswith("."))
+    """List the images that `render` wrote to a folder, and no other file."""
+    return sorted(p for p in folder.glob("*.png") if RENDERED.fullmatch(p.name))
+
+
+def _photo_folder(content: str, group: str, root: Path) -> Path:
+    return inside(root, root / "real" / content / group)
+
+
+def _split_folder(generator: Generator, split: str, root: Path) -> Path:
+    return inside(root, root / "GANs" / generator.architecture / generator.name / split)
 
 
 def draw_latents(first_seed: int, count: int) -> torch.Tensor:
@@ -338,13 +362,57 @@ def draw_latents(first_seed: int, count: int) -> torch.Tensor:
     )
 
 
+def _stamp(folder: Path) -> str | None:
+    """Read what a folder's images were made from; None where no render marked the folder."""
+    marker = folder / MARKER
+    if not marker.is_file():
+        return None
+    stamp = marker.read_bytes()[:65].decode(errors="replace")
+    return stamp if re.fullmatch(r"([0-9a-f]{64})?", stamp) else None  # empty: killed in writing it
+
+
+def _require_own(folder: Path) -> None:
+    """Refuse a file where a folder of images goes, and a folder of somebody else's files.
+
+    Raises:
+        OSError: it is one; it is named.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder}: is a file where images go; move it elsewhere")
+    if folder.is_dir() and _stamp(folder) is None:
+        _refuse(folder, [path for path in folder.iterdir() if not path.name.startswith(".")])
+
+
+def _refuse(folder: Path, strange: list[Path]) -> None:
+    if strange:
+        raise FileExistsError(
+            f"{folder}: holds {min(strange).name!r}, which no render wrote: move it elsewhere, or "
+            "choose another folder to render to"
+        )
+
+
+def _is_rendered(path: Path) -> bool:
+    """Whether a file is a PNG of the size that is rendered, and no link to one."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(PNG_START)) == PNG_START
+
+
 def _fresh_folder(folder: Path, stamp: str) -> Path:
-    """Make the folder; empty it first if its images were made from other weights or photographs."""
-    marker = folder / "source.sha256"
-    if folder.is_dir() and (not marker.is_file() or marker.read_text() != stamp):
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    marker.write_text(stamp)
+    """Make the folder; remove images of an earlier render from other weights or photographs.
+
+    Nothing else is removed.
+    """
+    if _stamp(folder) == stamp:
+        return folder
+    _require_own(folder)
+    rendered = rendered_images(folder)
+    _refuse(folder, [path for path in rendered if not _is_rendered(path)])
+    for path in rendered:
+        path.unlink()
+    with atomic_path(folder / MARKER) as temporary:
+        temporary.write_text(stamp)
     return folder
 
 
