@@ -138,7 +138,7 @@ def data_card() -> None:
         pictures.append(generator.name)
     for sheet in SHEETS.glob("*.png"):
         if sheet.stem not in pictures:
-            sheet.unlink()
+            print(f"{sheet}: shows nothing of the manifest; remove it, or move it elsewhere")
     gallery = "\n\n".join(f"**{p}**\n\n![{p}](zoo/sheets/{p}.png)" for p in pictures)
     template = (DATA / "card_template.md").read_text(encoding="utf-8")
     write(

@@ -42,7 +42,7 @@ from dnadet_lib.evaluation import (
     predict,
     results_table,
 )
-from dnadet_lib.files import atomic_path
+from dnadet_lib.files import atomic_path, claimed_folder
 from dnadet_lib.intervals import mean_interval, mean_of_setups
 from dnadet_lib.methods import SHIPPED, all_methods, make_method
 from dnadet_lib.model import DNADet, load_model, relative_distance
@@ -374,9 +374,10 @@ def main() -> None:
     parser.add_argument("steps", nargs="*", choices=[*STEPS, []], help="default: all in order")
     options = parser.parse_args()
     plots.use_style()
-    render()
-    for name in options.steps or (step for step in STEPS if step != "table"):
-        STEPS[name]()
+    with claimed_folder(RESULTS):
+        render()
+        for name in options.steps or (step for step in STEPS if step != "table"):
+            STEPS[name]()
 
 
 if __name__ == "__main__":

@@ -36,6 +36,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from dnadet_lib.files import atomic_path, inside, plain_name
+
 DEBIAN_RELEASE = '12 "bookworm"'
 PACKAGES = {
     "enlightenment-data": "0.25.4-2",
@@ -81,7 +83,11 @@ class Source:
 def read_sources(path: Path) -> list[Source]:
     """Read the list of chosen photographs."""
     with path.open(newline="", encoding="utf-8") as stream:
-        return [Source(**row) for row in csv.DictReader(stream)]
+        sources = [Source(**row) for row in csv.DictReader(stream)]
+    for source in sources:  # they become folders and files
+        for field in ("content", "name", "package"):
+            plain_name(getattr(source, field), f"{path}, row {source.name!r}, {field}")
+    return sources
 
 
 def assign_groups(sources: list[Source], seed: int = SEED) -> dict[str, str]:
@@ -135,7 +141,7 @@ def unpack(debs: Path, folder: Path) -> None:
 def open_source(source: Source, unpacked: Path) -> Image.Image:
     """Open a photograph: a plain file, a member of a Qt resource file, or an Edje file's image."""
     inner, _, member = source.source.partition(":")
-    path = unpacked / source.package / inner
+    path = inside(unpacked, unpacked / source.package / inner)
     if member:
         image = Image.open(io.BytesIO(read_rcc_member(path.read_bytes(), member)))
     elif path.suffix == ".edj":
@@ -233,10 +239,9 @@ def prepare(source: Source, unpacked: Path) -> Image.Image:
 
 def write_photo(source: Source, unpacked: Path, group: str) -> dict[str, str]:
     """Write one photograph as lossless WebP and return its row of ``photos.csv``."""
-    path = PHOTOS / source.file
-    path.parent.mkdir(parents=True, exist_ok=True)
     image = prepare(source, unpacked)
-    image.save(path, "WEBP", lossless=True, method=6, quality=80)
+    with atomic_path(inside(PHOTOS, PHOTOS / source.file)) as temporary:
+        image.save(temporary, "WEBP", lossless=True, method=6, quality=80)
     return facts(source, image, group)
 
 
@@ -268,7 +273,10 @@ def all_groups(sources: list[Source]) -> dict[str, str]:
 
 def write_csv(path: Path, rows: list[dict[str, str]]) -> None:
     """Write ``photos.csv``."""
-    with path.open("w", newline="", encoding="utf-8") as stream:
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as stream,
+    ):
         writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
@@ -305,7 +313,8 @@ def build(sources: list[Source], unpacked: Path) -> None:
     with ProcessPoolExecutor() as pool:
         work = pool.map(write_photo, sources, repeat(unpacked), map(groups.get, files))
         write_csv(PHOTOS / "photos.csv", list(work))
-    (DATA / "LICENSES.md").write_text(licences_text(sources), encoding="utf-8")
+    with atomic_path(DATA / "LICENSES.md") as temporary:
+        temporary.write_text(licences_text(sources), encoding="utf-8")
 
 
 def check(sources: list[Source], unpacked: Path) -> list[str]:

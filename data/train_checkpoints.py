@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from dnadet_lib import stages
-from dnadet_lib.files import atomic_path
+from dnadet_lib.files import atomic_path, claimed_folder
 from dnadet_lib.methods import SHIPPED, networks
 from dnadet_lib.paths import build_folder
 from dnadet_lib.presets import Preset, pocket_pretrain, pocket_pretrain_raw, whole_raw
@@ -32,8 +32,9 @@ PRETRAIN_SEED, TRAIN_SEED = 0, 0
 def pretrain(preset: Preset) -> None:
     """Train stage 1 and ship it."""
     folder = build_folder() / "checkpoints" / preset.name
-    stages.run_pretraining(preset, seed=PRETRAIN_SEED, folder=folder)
-    ship(folder, preset.name)
+    with claimed_folder(folder):
+        stages.run_pretraining(preset, seed=PRETRAIN_SEED, folder=folder)
+        ship(folder, preset.name)
 
 
 def ship(folder: Path, name: str) -> None:
@@ -52,10 +53,11 @@ def train() -> None:
     for preset, pretrained in ((shipped, start), (whole_raw, None)):
         train_set, dev = stages.training_data(jittered=preset.jittered)
         folder = build_folder() / "checkpoints" / preset.name
-        stages.run_training(
-            preset, train_set, dev, pretrained=pretrained, seed=TRAIN_SEED, folder=folder
-        )
-        ship(folder, preset.name)
+        with claimed_folder(folder):
+            stages.run_training(
+                preset, train_set, dev, pretrained=pretrained, seed=TRAIN_SEED, folder=folder
+            )
+            ship(folder, preset.name)
 
 
 def main() -> None:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import copy
 import csv
-import fcntl
 import hashlib
 import json
 import subprocess
@@ -32,7 +31,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dnadet_lib.files import atomic_path
+from dnadet_lib.files import atomic_path, locked
 from dnadet_lib.gan_layers import LATENT, EqualizedConv2d, ModulatedConv2d
 from dnadet_lib.gans import build_generator, renew_batch_norm, sample_images
 from dnadet_lib.paths import build_folder
@@ -238,8 +237,7 @@ def manifest_rows() -> dict[str, dict]:
 
 def add_manifest_row(row: dict[str, object]) -> None:
     """Write or replace a row of the manifest, in the plan's order; two trainers may do so."""
-    with (ZOO / "plan.csv").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(ZOO):
         rows = {**manifest_rows(), str(row["name"]): row}
         target = ZOO / "manifest.csv"
         with atomic_path(target) as temporary, temporary.open("w", newline="") as file:

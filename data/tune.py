@@ -12,7 +12,6 @@ share those of the top one, and the variants of the shipped model those of one o
 from __future__ import annotations
 
 import argparse
-import fcntl
 import itertools
 import json
 import time
@@ -102,11 +101,8 @@ def known_rows(images: str) -> list[dict[str, object]]:
 
 def add_row(row: dict[str, object]) -> None:
     """Append a row, and drop those of other images; two tuners may do so."""
-    TUNING.parent.mkdir(exist_ok=True)
-    with (build_folder() / "tuning.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with atomic_path(TUNING) as temporary:
-            pd.DataFrame([*known_rows(str(row["images"])), row]).to_csv(temporary, index=False)
+    with locked(build_folder() / "tuning"), atomic_path(TUNING) as temporary:
+        pd.DataFrame([*known_rows(str(row["images"])), row]).to_csv(temporary, index=False)
 
 
 def main() -> None:

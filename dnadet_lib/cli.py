@@ -39,7 +39,7 @@ def claimed_output(options: argparse.Namespace) -> AbstractContextManager[None]:
     from dnadet_lib.files import claimed_file, claimed_folder
 
     out, kinds = getattr(options, "out", None), getattr(options, "kinds", ())
-    if out is None:
+    if out is None or options.command is render_command:  # of two renders, one waits
         return nullcontext()
     if not kinds:
         return claimed_folder(out)

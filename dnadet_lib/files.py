@@ -29,11 +29,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     _require_plain_file(path)
-    # A long name would not leave room for what makes the temporary one unique.
-    names = {"prefix": f".{path.stem[:40]}-", "suffix": path.suffix[-20:]}
+    prefix, suffix = f".{path.stem[:40]}-", path.suffix[-20:]  # leave room in a long name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, **names)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=suffix)
     except OSError as error:
         raise _cannot_write(path, error) from error
     os.close(handle)

@@ -1,4 +1,4 @@
-"""Writing into a folder that may be the user's own: what was not written here is not overwritten."""
+"""Writing into a folder that may be the user's own: only what was written here is overwritten."""
 
 from __future__ import annotations
 

@@ -47,9 +47,9 @@ SETUPS = ("closed", "seed", "loss", "finetune", "dataset")  # those with a right
 OTHER_SETUPS = ("dev", "unknown")
 REAL_SETUPS = ("closed", "dev", "dataset")  # set-ups in which photographs count
 CHUNK = 50
-MARKER = "source.sha256"  # in a folder of rendered images: the hash of what they were made from
+MARKER = "source.sha256"  # in a folder of rendered images: hash of what they were made from
 RENDERED = re.compile(r"(.+-)?\d{5,7}\.png")  # names that `render` gives
-PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + 2 * CROP_SIZE.to_bytes(4)  # with its width and height
+PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + 2 * CROP_SIZE.to_bytes(4)  # of a PNG of that size
 
 
 @dataclass(frozen=True)
@@ -290,11 +290,9 @@ def render(
     jobs = [job for job in every if {JITTERED: "train"}.get(job[1], job[1]) in splits]
     tasks += [(render_split, (*job, root)) for job in jobs]
     tasks.sort(key=lambda task: -task[1][2])  # long ones first
-    folders = [_photo_folder(*task[1][:2], root) for task in tasks if task[0] is render_photos]
-    folders += [_split_folder(*job[:2], root) for job in jobs]
     with locked(root):
-        for folder in folders:  # all of them, before anything is written
-            _require_own(folder)
+        for function, arguments in tasks:  # all of them, before anything is written
+            _require_own(FOLDERS[function](arguments[0], arguments[1], root))
         with ProcessPoolExecutor(
             workers or os.cpu_count(), get_context("spawn"), initializer=start_worker
         ) as pool:
@@ -360,6 +358,12 @@ def draw_latents(first_seed: int, count: int) -> torch.Tensor:
             for i in range(count)
         ]
     )
+
+
+FOLDERS: dict[Callable, Callable[..., Path]] = {
+    render_photos: _photo_folder,
+    render_split: _split_folder,
+}
 
 
 def _stamp(folder: Path) -> str | None:
