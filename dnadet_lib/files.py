@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import secrets
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -29,18 +30,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     _require_plain_file(path)
-    prefix, suffix = f".{path.stem[:40]}-", path.suffix[-20:]  # leave room in a long name
+    unique = f".{path.stem[:40]}-{secrets.token_hex(6)}{path.suffix[-20:]}"  # of a long name less
+    temporary = path.with_name(unique)
+    temporaries.add(temporary)  # before it is there: a signal can come at any time
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=suffix)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    os.close(handle)
-    temporary = Path(name)
-    temporaries.add(temporary)
-    try:
+        temporary.touch(exist_ok=False)
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException as error:
         with suppress(OSError):  # else it would hide what went wrong
@@ -55,7 +51,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def _is_of_writing(error: BaseException, temporary: Path) -> bool:
     """Whether a block failed because its file could not be written, in whatever words."""
     if isinstance(error, OSError) and error.errno is not None:
-        return error.filename is None or str(error.filename) == str(temporary)  # else of reading
+        own = {None, str(temporary), str(temporary.parent)}  # another file is one that was read
+        return (error.filename and str(error.filename)) in own
     return type(error).__name__ == "SafetensorError" or _is_broken_off(error)
 
 
@@ -70,13 +67,6 @@ def _cannot_write(path: Path, error: BaseException) -> OSError:
         reason = "writing stopped half-way; is the disk full?"
     kept = "; what was there before is kept" if path.is_file() else ""
     return OSError(f"{path}: cannot be written ({reason}){kept}")
-
-
-def _umask() -> int:
-    """Read the process's umask, which can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def reserve(file: Path) -> None:

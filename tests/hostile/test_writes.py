@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import ast
+import csv
 import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from support import write_images, write_manifest, write_photographs, write_zoo, zoo_row
 
-from dnadet_lib import cli, explorer, files, lessons, photos, plots, site, zoo
+from dnadet_lib import cli, explorer, explorer_widgets, files, lessons, photos, plots, site, zoo
 from dnadet_lib.cli import main
 from dnadet_lib.data import ImageSet
 from dnadet_lib.embedding_file import write_embeddings
@@ -728,7 +730,6 @@ LIBRARIES: dict[str, Callable[[Path], Any]] = {
     "a.txt": lambda path: path.write_text("x" * 9999),
     "a.png": lambda path: Image.fromarray(PIXELS).save(path, "PNG"),
     "a.webp": lambda path: Image.fromarray(PIXELS).save(path, "WEBP", lossless=True),
-    "a.jpg": lambda path: Image.fromarray(PIXELS).save(path, "JPEG"),
     "a.safetensors": lambda path: save_file({"a": torch.zeros(9999)}, path),
     "a.pt": lambda path: torch.save({"a": torch.zeros(9999)}, path),
     "a.parquet": lambda path: pd.DataFrame({"a": PIXELS.ravel()}).to_parquet(path),
@@ -884,3 +885,184 @@ def test_no_module_needs_what_windows_lacks():
             for name in [getattr(node, "module", None) or "", *(a.name for a in node.names)]
         }  # fmt: skip
         assert "fcntl" not in imported, path
+
+
+# Whatever names come in --------------------------------------------------------------------------
+
+ODD_NAMES = (
+    "plain", "..", "../keep", "../../keep", "keep.txt", "/keep", "a/../../keep.txt", "...", "..x",
+    ".hidden", "a\nb", "a\x1b[31mb", "\u202egnp", "a\u2028b", "=cmd()", "a|b", "<img src=x>", "$x$",
+    "path", "label", "\udcff\udcfe", "ü" * 90, "a" * 240, "a\\b", "C:\\keep", "con", "-o", "~", "*",
+)  # fmt: skip
+
+
+class HostileRuns:
+    """A folder with an output, and around it files that no run may change.
+
+    Attributes:
+        base: All of it; `out` and `build` in it may change.
+        wrote: How many runs left something in the output.
+    """
+
+    def __init__(self, base: Path, data: Path, checkpoint: Path, seed: int) -> None:
+        self.base, self.checkpoint = base, checkpoint
+        self.rng, self.wrote = np.random.default_rng(seed), 0
+        self.manifest = (data / "zoo" / "manifest.csv").read_text()
+        self.photos = (data / "photos" / "photos.csv").read_text()
+        self.data = data
+        for name in ("keep.txt", "keep", "real/meadow/dev/00000.png", "selection.csv", "x.parquet"):
+            path = base / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"mine: {name}")
+        write_images(base / "images", 3, self.rng)
+
+    @property
+    def out(self) -> Path:
+        return self.base / "out"
+
+    def odd(self) -> str:
+        """Draw a name; sometimes an absolute one of a file that must stay."""
+        if self.rng.random() < 0.15:
+            return str(self.base / "keep.txt")
+        return ODD_NAMES[self.rng.integers(len(ODD_NAMES))]
+
+    def run(self) -> None:
+        """Set the output up anew, draw a case and run it; all else must stay as it is."""
+        for name in ("out", "build", "given"):
+            shutil.rmtree(self.base / name, ignore_errors=True)
+            (self.base / name).mkdir()
+        cases = (self.render, self.photographs, self.listed, self.folder, self.classes,
+                 self.outputs, self.exports, self.added, self.site)  # fmt: skip
+        case = cases[self.rng.integers(len(cases))]
+        self.plant()
+        work = case()
+        before = snapshot(self.base, self.out, self.base / "build")
+        kept = snapshot(self.out)
+        try:
+            work()
+        except (SystemExit, OSError, ValueError):
+            pass
+        assert snapshot(self.base, self.out, self.base / "build") == before, case.__name__
+        self.wrote += set(snapshot(self.out)) > set(kept)
+        (self.data / "zoo" / "manifest.csv").write_text(self.manifest)
+        (self.data / "photos" / "photos.csv").write_text(self.photos)
+
+    def plant(self) -> None:
+        """Now and then, put a link that leads out where a command writes."""
+        names = ("results.md", "results.json", "audit.md", "real", "GANs", LOCK, "selection.csv",
+                 "0000_0.png", "predictions-list.parquet")  # fmt: skip
+        if self.rng.random() < 0.4:
+            target = self.base / ("real" if self.rng.random() < 0.5 else "keep.txt")
+            (self.out / names[self.rng.integers(len(names))]).symlink_to(target)
+        if self.rng.random() < 0.2:
+            (self.base / "build" / "site").symlink_to(self.base / "real")
+
+    def render(self) -> Callable[[], object]:
+        rows = list(csv.DictReader(self.manifest.splitlines()))
+        field = ("name", "file", "finetuned_from", "sha256")[self.rng.integers(4)]
+        rows[0][field] = self.odd() if self.rng.random() < 0.8 else rows[0][field]
+        path = self.data / "zoo" / "manifest.csv"
+        with path.open("w", newline="", errors="surrogateescape") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        return lambda: main(["render", "--profile", "smoke", "--count", "1", "--split", "dev",
+                             "--out", str(self.out)])  # fmt: skip
+
+    def photographs(self) -> Callable[[], object]:
+        lines = ["file,content,group", f'"{self.odd()}",meadow,dev', "keep.txt,stamps,dev"]
+        text = "\n".join(lines)
+        (self.data / "photos" / "photos.csv").write_text(text, errors="surrogateescape")
+        return lambda: zoo.render_photos("meadow", "dev", 1, self.out)
+
+    def reading(self, source: str, command: str) -> Callable[[], object]:
+        """A command that reads some images and writes to the output."""
+        model = ["--model", str(self.checkpoint)]
+        arguments = {
+            "embed": [source, *model, "--maps", "--out", str(self.out / "x.parquet")],
+            "report": [source, *model, "--out", str(self.out / "x.md")],
+            "evaluate": ["--test", source, *model, "--classes", *CLASSES, "--out", str(self.out)],
+            "audit": ["--train", source, "--test", source, "--classes", *CLASSES,
+                      "--out", str(self.out)],
+        }  # fmt: skip
+        return lambda: main([command, *arguments[command]])
+
+    def listed(self) -> Callable[[], object]:
+        names = [self.odd() for _ in range(2)] + ["../images/0.png", "../images/1.png"]
+        text = "".join(f"{name}\t{k % 2}\n" for k, name in enumerate(names))
+        if self.rng.random() < 0.5:  # else the good lines would hardly ever be read
+            text = "".join(f"{name}\t{k}\n" for k, name in enumerate(names[2:]))
+        file = self.base / "given" / "list.txt"
+        file.write_text(text, errors="surrogateescape")
+        commands = ("embed", "report", "evaluate", "audit")
+        return self.reading(str(file), commands[self.rng.integers(4)])
+
+    def an_image(self, *parts: str) -> None:
+        """Put an image under a drawn name, where the file system takes it and it is no path."""
+        path = self.base / "given" / Path(*parts)
+        name = self.odd()
+        if "/" in name or name in ("..", "."):
+            name = "plain"
+        path.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):
+            (path / f"{name}.png").write_bytes((self.base / "images" / "0.png").read_bytes())
+
+    def folder(self) -> Callable[[], object]:
+        for _ in range(3):
+            self.an_image()
+        command = "embed" if self.rng.random() < 0.5 else "report"
+        return self.reading(str(self.base / "given"), command)
+
+    def classes(self) -> Callable[[], object]:
+        self.an_image("Real")
+        name = self.odd()
+        self.an_image(name if "/" not in name and name != ".." and len(name) < 200 else "ProGAN")
+        return self.reading(str(self.base / "given"), "evaluate")
+
+    def outputs(self) -> Callable[[], object]:
+        command, suffix = (("embed", ".parquet"), ("report", ".md"))[self.rng.integers(2)]
+        name = self.odd()
+        name = "plain" if "/" in name or name == ".." else name
+        target = self.out / (name + suffix if self.rng.random() < 0.8 else name)
+        options = ["--maps"] if command == "embed" else []
+        model = ["--model", str(self.checkpoint), *options]
+        return lambda: main([command, str(self.base / "images"), *model, "--out", str(target)])
+
+    def explored(self) -> explorer.Explorer:
+        """An explorer of images whose names a table gave; no network is run."""
+        names = [self.base / "images" / "0.png", Path(self.odd()), self.base / "keep.txt"]
+        table = pd.DataFrame({"class": ["a"] * 3})
+        return explorer.Explorer(None, names, table, np.zeros((3, 2)), np.zeros((3, 2)))
+
+    def exports(self) -> Callable[[], object]:
+        state, chosen = self.explored(), self.rng.permutation(3)
+        return lambda: explorer.export(state, chosen, self.out)
+
+    def added(self) -> Callable[[], object]:
+        name = self.odd()
+
+        def work() -> None:
+            path = explorer_widgets.place_of(name, b"mine")
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(b"mine")
+
+        return work
+
+    def site(self) -> Callable[[], object]:
+        return lambda: main(["site"])
+
+
+def test_nothing_outside_the_output_changes_in_200_hostile_runs(
+    small_data, checkpoint, tmp_path, monkeypatch
+):
+    shutil.copytree(small_data, tmp_path / "data")
+    monkeypatch.setenv("DNADET_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("DNADET_BUILD", str(tmp_path / "build"))
+    monkeypatch.setattr(zoo, "ProcessPoolExecutor", Inline)
+    monkeypatch.setattr(zoo, "CHUNK", 1)
+    monkeypatch.setattr(site, "lesson_files", lambda: [])
+    monkeypatch.chdir(tmp_path / "data")  # where a path that is not absolute would lead
+    runs = HostileRuns(tmp_path, tmp_path / "data", checkpoint, seed=0)
+    for _ in range(200):
+        runs.run()
+    assert runs.wrote > 60  # not all of them are refused at the door
