@@ -101,8 +101,9 @@ class _Walk:
 
     def add_function(self, function: FunctionType) -> None:
         self.write(function.__qualname__)
-        if not _is_own(function.__module__):
-            self.write(function.__module__)
+        if not _is_own(function.__globals__.get("__name__")):
+            self.write(function.__module__)  # or a wrapper from elsewhere around one of ours
+            self.add(getattr(function, "__wrapped__", None))
             return
         self.add_code(function.__code__)
         self.add([function.__defaults__, function.__kwdefaults__])

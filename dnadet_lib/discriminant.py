@@ -33,7 +33,7 @@ def fit_discriminant(model: DNADet, train: ImageSet) -> None:
         train: Labelled images, of every class of the model.
 
     Raises:
-        ValueError: the images of the classes do not vary.
+        ValueError: the images of the classes are too few or do not vary.
 
     Source:
         Fisher 1936; Ledoit and Wolf 2004 (shrinkage).
@@ -51,8 +51,8 @@ def fit_discriminant(model: DNADet, train: ImageSet) -> None:
     variances, directions = np.linalg.eigh(discriminant.covariance_)
     if not variances.min() > variances.max() * SMALLEST:
         raise ValueError(
-            "the images of each class are too much alike to solve a discriminant: in some "
-            "direction they do not vary at all; give more, and no copies"
+            "the images of a class are too few or too much alike to solve a discriminant: in some "
+            "direction they do not vary; give three or more of each, and no copies"
         )
     whiten = directions / np.sqrt(variances) @ directions.T
     centre = discriminant.means_.mean(axis=0)
