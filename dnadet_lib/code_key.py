@@ -84,7 +84,7 @@ class _Walk:
             self.add(value.func)
         elif hasattr(value, "__wrapped__"):  # static and class methods, cached functions
             self.add(value.__wrapped__)
-        elif isinstance(value, list | tuple | dict | set | frozenset):
+        elif isinstance(value, tuple) or type(value) in (list, dict, set, frozenset):
             self.add_container(value)
         elif isinstance(value, np.ndarray) and value.dtype != object:
             self.write(value.dtype, value.shape, np.ascontiguousarray(value).tobytes())

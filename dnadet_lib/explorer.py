@@ -16,8 +16,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.path import Path as Outline
 
-from dnadet_lib.code_key import code_digest
-from dnadet_lib.embedding import FIT_AT_MOST, map_quality, nearest_to, place, project
+from dnadet_lib.embedding import (
+    FIT_AT_MOST,
+    map_quality,
+    nearest_to,
+    place,
+    project,
+    projection_code,
+)
 from dnadet_lib.explorer_figures import (
     CATEGORIES,
     NOT_LABELLED,
@@ -61,7 +67,7 @@ def add_map(
     name = f"{method}, {checkpoint}" if checkpoint else method
     embeddings = state.embeddings_of(name)
     content = hashlib.sha256(np.ascontiguousarray(embeddings).tobytes())
-    content.update(f"{embeddings.shape} {method} {seed} {code_digest(project, place)}".encode())
+    content.update(f"{embeddings.shape} {method} {seed} {projection_code()}".encode())
     file = build_folder() / "cache" / "maps" / f"{content.hexdigest()[:20]}.npy"
     if not file.is_file():
         order = np.random.default_rng(seed).permutation(len(state))

@@ -11,7 +11,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
@@ -162,11 +162,11 @@ def _difference(name: str, old: Mapping, key: RunKey) -> str:
 
 
 def _changes(was: str, now: str) -> str:
-    """Name the fields in which two presets differ; a field that is not told has its default."""
-    before, after = json.loads(was), json.loads(now)
-    names = [n for n in {**before, **after} if before.get(n) != after.get(n)]
-    told = [f"{n}={before.get(n, 'default')}, now {after.get(n, 'default')}" for n in names]
-    return one_line("; ".join(told))
+    """Name the fields in which two presets differ."""
+    defaults = {f.name: repr(f.default) for f in fields(Preset)}
+    before, after = defaults | json.loads(was), defaults | json.loads(now)
+    apart = [name for name in before if before[name] != after.get(name)]
+    return one_line("; ".join(f"{name}={before[name]}, now {after.get(name)}" for name in apart))
 
 
 def _joined(names: str) -> str:

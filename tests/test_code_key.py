@@ -112,6 +112,13 @@ def test_it_is_the_same_in_every_process():
     assert digest() in next(iter(found))
 
 
+def test_containers_and_arrays_count_by_value():
+    values = [1, 1.0, "1", True, None, [1], (1,), {1}, {1: 2}, {2: 1}, [1, [2]], [[1], 2],
+              np.array([1]), np.array([1.0]), np.array([[1]]), b"1"]  # fmt: skip
+    assert len({code_digest(value) for value in values}) == len(values)
+    assert code_digest({"a", "b", "c"}) == code_digest({"c", "b", "a"})
+
+
 def test_an_estimator_counts_by_its_class_and_all_parameters():
     estimators = [
         ResidualCorrelation(), ResidualCorrelation("high-pass"), DCTRegression(),

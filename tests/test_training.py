@@ -122,7 +122,7 @@ def test_a_folder_of_another_run_is_refused(images, tmp_path):
     train(images, tmp_path, stop_after=1)
     with pytest.raises(OtherRunError, match=r"state\.pt was made with seed 0, not 1: choose"):
         train(images, tmp_path, seed=1)
-    with pytest.raises(OtherRunError, match=r"another preset \(contrast=default, now False\)"):
+    with pytest.raises(OtherRunError, match=r"another preset \(contrast=True, now False\)"):
         train(images, tmp_path, preset=replace(SMALL, contrast=False))
 
 

@@ -75,7 +75,9 @@ def redrawn(images: ImageSet) -> ImageSet:
 
 
 CHANGES = {
-    "labels": (lambda t, d: (relabelled(t), d), r"other labels \(2 of 10 differ, such as \S*3\.png\)"),
+    "labels": (
+        lambda t, d: (relabelled(t), d), r"other labels \(2 of 10 differ, such as \S*3\.png\)",
+    ),
     "images": (lambda t, d: (redrawn(t), d), r"other images \(1 of 10 differ, such as \S*2\.png\)"),
     "fewer": (lambda t, d: (t.take(np.arange(8)), d), r"other images \(10, now 8\)"),
     "order": (lambda t, d: (t.take(np.arange(10)[::-1]), d), r"the same in another order"),
