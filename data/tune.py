@@ -3,6 +3,8 @@
     python data/tune.py                # data/results/tuning.csv; rows of the same images are kept
     python data/tune.py AttNet         # the methods that are named
 
+Delete the rows of a method whose code has changed: only images are compared. Their number is said.
+
 One training seed a setting; three where stage 1 is all that is trained, whose seed moves the result
 by points. What is trained lies where `dnadet evaluate --suite pocket` looks for it.
 `dnadet_lib/methods.py` takes of every method the settings that did best; the pre-trained rungs
@@ -28,8 +30,15 @@ from dnadet_lib.methods import ONE_STAGE_1, PRETRAINED, make_method, networks, t
 from dnadet_lib.paths import build_folder
 from dnadet_lib.presets import augmented, pocket
 from dnadet_lib.stages import training_data
-from dnadet_lib.suite import Method, generator_table, images_digest, network, score_table
-from dnadet_lib.zoo import render
+from dnadet_lib.suite import (
+    Method,
+    generator_table,
+    images_digest,
+    network,
+    rows_digest,
+    score_table,
+)
+from dnadet_lib.zoo import image_root, render
 
 TUNING = Path(__file__).resolve().parent / "results" / "tuning.csv"
 RATES = (3e-4, 1e-3)
@@ -83,7 +92,8 @@ def measure_on_dev(
     started = time.monotonic()
     method = tuned_method(name, settings)
     own = training_data(jittered=True)[0] if method.jittered else train
-    work = build_folder() / "suite" / "pocket" / method.seed_folder(images_digest(train), seed)
+    images = rows_digest(train, dev, image_root(), method.jittered)
+    work = build_folder() / "suite" / "pocket" / method.seed_folder(images, seed)
     with locked(work):
         classify = method.fit(own, dev, seed, work)
     scores = score_table(classify, dev.with_classes(train.classes))
@@ -119,6 +129,7 @@ def main() -> None:
     render()
     train, dev = training_data()
     images = images_digest(train, dev)
+    print(f"{TUNING}: {len(known_rows(images))} rows of these images are kept", flush=True)
     for name in options.methods or grids:
         for settings, seed in itertools.product(grids[name], SEEDS.get(name, (0,))):
             run = {"method": name, "setting": json.dumps(settings), "seed": seed}

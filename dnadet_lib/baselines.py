@@ -304,6 +304,11 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
                 logits = self.network_(inputs)
             targets = torch.from_numpy(numbers[index]).to(self.device_)
             loss = F.cross_entropy(logits.float(), targets)
+            if not loss.isfinite():
+                raise ValueError(
+                    f"step {start // self.batch_size + 1} of an epoch: training diverges, the loss "
+                    f"is {loss.item()}; try a smaller learning rate (now {self.learning_rate:g})"
+                )
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()

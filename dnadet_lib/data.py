@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from dnadet_lib.code_key import code_digest
 from dnadet_lib.files import atomic_path, reserve
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -199,7 +200,7 @@ def load_images(paths: Sequence[Path], cache: Path | None = None) -> np.ndarray:
     Args:
         paths: Image files, all of one size.
         cache: Folder for a memory-mapped copy, which is used where the decoded images would take
-            more than 512 MiB and read again by the next call.
+            more than 512 MiB and read again by the next call on files of the same content.
 
     Returns:
         uint8 (N, H, W, 3), in memory or memory-mapped.
@@ -216,8 +217,11 @@ def load_images(paths: Sequence[Path], cache: Path | None = None) -> np.ndarray:
         images = np.empty(shape, np.uint8)
         _fill(images, paths)
         return images
-    stamps = [f"{p} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in paths]
-    file = Path(cache) / f"{hashlib.sha256(chr(10).join(stamps).encode()).hexdigest()[:16]}.npy"
+    # A file may be replaced by one of its size and time: what is in it counts, and how it is read.
+    content = hashlib.sha256(code_digest(read_image).encode())
+    for path in paths:
+        content.update(hashlib.sha256(path.read_bytes()).digest())
+    file = Path(cache) / f"{content.hexdigest()[:16]}.npy"
     if not file.is_file():
         with atomic_path(file) as temporary:
             mapped = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)

@@ -20,6 +20,8 @@ from dnadet_lib.data import ImageSet
 from dnadet_lib.evaluation import image_features
 from dnadet_lib.model import DNADet
 
+SMALLEST = 1e-12  # variance, as a share of the largest, by which is still divided
+
 
 def fit_discriminant(model: DNADet, train: ImageSet) -> None:
     """Solve for whitening and classifier of a model whose blocks are pre-trained.
@@ -29,6 +31,9 @@ def fit_discriminant(model: DNADet, train: ImageSet) -> None:
     Args:
         model: With `discriminant`; its whitening and classifier are set.
         train: Labelled images, of every class of the model.
+
+    Raises:
+        ValueError: the images of the classes are too few or do not vary.
 
     Source:
         Fisher 1936; Ledoit and Wolf 2004 (shrinkage).
@@ -44,6 +49,11 @@ def fit_discriminant(model: DNADet, train: ImageSet) -> None:
         solver="lsqr", shrinkage="auto", priors=np.full(classes, 1 / classes)
     ).fit(scaled, train.labels)
     variances, directions = np.linalg.eigh(discriminant.covariance_)
+    if not variances.min() > variances.max() * SMALLEST:
+        raise ValueError(
+            "the images of a class are too few or too much alike to solve a discriminant: in some "
+            "direction they do not vary; give three or more of each, and no copies"
+        )
     whiten = directions / np.sqrt(variances) @ directions.T
     centre = discriminant.means_.mean(axis=0)
     means = (discriminant.means_ - centre) @ whiten

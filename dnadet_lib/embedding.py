@@ -9,6 +9,8 @@ from sklearn.metrics import silhouette_score
 from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
+from dnadet_lib.code_key import code_digest
+
 FIT_AT_MOST = 20_000
 SCORED_AT_MOST = 2_000
 METHODS = ("t-SNE", "UMAP", "PCA")
@@ -69,6 +71,11 @@ def place(
     weights = 1 / (distance + 1e-6)
     weights /= weights.sum(axis=1, keepdims=True)
     return np.einsum("mk,mkc->mc", weights, points[nearest])
+
+
+def projection_code() -> str:
+    """Hash the code that makes maps, by which kept maps are known."""
+    return code_digest(project, place)
 
 
 def nearest_to(

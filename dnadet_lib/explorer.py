@@ -15,7 +15,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.path import Path as Outline
 
-from dnadet_lib.embedding import FIT_AT_MOST, map_quality, nearest_to, place, project
+from dnadet_lib.embedding import (
+    FIT_AT_MOST,
+    map_quality,
+    nearest_to,
+    place,
+    project,
+    projection_code,
+)
 from dnadet_lib.explorer_figures import (
     CATEGORIES,
     NOT_LABELLED,
@@ -45,7 +52,7 @@ def add_map(
 ) -> np.ndarray:
     """Project the embeddings and keep the map under the method's name.
 
-    It is read again from `build/cache/maps` where these embeddings have been projected before.
+    It is read again from `build/cache/maps` where the same code has projected these embeddings.
     Beyond 20,000 images, a seeded sample is projected and the rest is placed among it.
 
     Args:
@@ -60,7 +67,7 @@ def add_map(
     name = f"{method}, {checkpoint}" if checkpoint else method
     embeddings = state.embeddings_of(name)
     content = hashlib.sha256(np.ascontiguousarray(embeddings).tobytes())
-    content.update(f"{method} {seed}".encode())
+    content.update(f"{embeddings.shape} {method} {seed} {projection_code()}".encode())
     file = build_folder() / "cache" / "maps" / f"{content.hexdigest()[:20]}.npy"
     if not file.is_file():
         order = np.random.default_rng(seed).permutation(len(state))

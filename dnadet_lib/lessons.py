@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from dnadet_lib import presets, stages, zoo
-from dnadet_lib.data import ImageSet, load_images
+from dnadet_lib import presets, runs, stages, zoo
+from dnadet_lib.data import ImageSet, load_images, read_image
 from dnadet_lib.files import atomic_path, claimed_folder
 from dnadet_lib.model import DNADet, load_model, save_model
 from dnadet_lib.paths import build_folder, data_folder
 from dnadet_lib.presets import Preset
+from dnadet_lib.trainable import training_key
 
 PACKAGES = ("matplotlib", "pandas", "sklearn", "umap", "cv2")
 INSTALL = "In a terminal, in the folder of the clone, type:\n    pip install -e \".[notebooks]\""
@@ -210,16 +211,17 @@ def baseline_preset(profile: str) -> Preset:
 
 
 def fresh(folder: Path) -> Path:
-    """Return a run's folder, made if need be, without an earlier run's state.
+    """Return a run's folder, made if need be, without an earlier run's state and model.
 
     Raises:
         LessonError: what stands in the state's place is none of a training run.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    state = folder / "state.pt"
+    state = folder / runs.STATE
     if state.exists() and not _is_training_state(state):
         raise LessonError(f"{state}: is no state of a training run. Move it elsewhere.")
-    state.unlink(missing_ok=True)
+    for name in (runs.STATE, runs.MODEL, runs.HISTORY):
+        (folder / name).unlink(missing_ok=True)
     return folder
 
 
@@ -267,23 +269,53 @@ def stage_one(lesson: Lesson, name: str = "pocket") -> tuple[DNADet, str]:
     """
     if lesson.profile != "smoke":
         return shipped(f"{name}_pretrain"), f"shipped checkpoint {name}_pretrain"
-    file = lesson.folder / "stage1.safetensors"
-    if not file.is_file():
+    file, preset = lesson.folder / "stage1.safetensors", presets.smoke_pretrain
+    material = stages.pretraining_material(preset, "smoke", lesson.seed)
+    if not _is_of(file, material.key.parts):
         print("Training a tiny stage 1, which profile smoke needs ...", flush=True)
-        preset = presets.smoke_pretrain
         model, _ = stages.run_pretraining(preset, profile="smoke", seed=lesson.seed)
-        save_model(model, file, preset=preset.name, seed=lesson.seed)
+        _save(model, file, material.key)
     return load_model(file), "tiny stage 1 of profile smoke"
+
+
+def _is_of(file: Path, wanted: dict[str, str]) -> bool:
+    """Whether a model file was made by a run with these parts of a key."""
+    try:
+        made = runs.made_by(file) if file.is_file() else None
+    except ValueError:  # cut short: it is made anew
+        made = None
+    return made is not None and wanted.items() <= made.items()
+
+
+def _save(model: DNADet, file: Path, key: runs.RunKey) -> None:
+    save_model(model, file, preset=key.preset.name, seed=key.seed, run=key.parts)
+
+
+def _is_left_by(lesson: Lesson, file: Path, number: str) -> bool:
+    """Whether an earlier lesson left a model that was trained with this seed on these images.
+
+    If it left another, that is said. Its preset is the student's to choose.
+    """
+    if not file.is_file():
+        return False
+    train, _ = stages.training_data(lesson.root)
+    kept = runs.keep(map(read_image, train.paths), train.labels).short()
+    if _is_of(file, {**kept, "seed": str(lesson.seed)}):
+        return True
+    print(f"The model that lesson {number} left is of another seed or other images, and is not "
+          f"used: run lesson {number} again to have one of seed {lesson.seed}.")  # fmt: skip
+    return False
 
 
 def stage_two(lesson: Lesson, name: str = "pocket") -> tuple[DNADet, str]:
     """Return DNA-Det's model, and where it comes from.
 
-    The one that lesson 03 trained, if it is there and no other was named; else the shipped one;
-    at profile smoke, where none is there, a tiny one trained in seconds.
+    The one that lesson 03 trained with this seed on these images, if it is there and no other was
+    named; else the shipped one; at profile smoke, where none is there, a tiny one trained in
+    seconds.
     """
     file = lesson.folder / "stage2" / "model.safetensors"
-    if name == "pocket" and file.is_file():
+    if name == "pocket" and _is_left_by(lesson, file, "03"):
         return load_model(file), "trained in lesson 03"
     if lesson.profile != "smoke" or name not in DEFAULT_MODELS:
         return shipped(name), f"shipped checkpoint {name}"
@@ -293,11 +325,11 @@ def stage_two(lesson: Lesson, name: str = "pocket") -> tuple[DNADet, str]:
 def whole_raw(lesson: Lesson) -> tuple[DNADet, str]:
     """Return the baseline, the same backbone on whole raw images, and where it comes from.
 
-    The one that lesson 04 trained, if it is there; else the shipped one, or at profile smoke a
-    tiny one trained in seconds.
+    The one that lesson 04 trained with this seed on these images, if it is there; else the shipped
+    one, or at profile smoke a tiny one trained in seconds.
     """
     file = lesson.folder / "whole_raw" / "model.safetensors"
-    if file.is_file():
+    if _is_left_by(lesson, file, "04"):
         return load_model(file), "trained in lesson 04"
     if lesson.profile == "smoke":
         return _tiny(lesson, "whole_raw", baseline_preset("smoke"), None)
@@ -308,13 +340,14 @@ def _tiny(
     lesson: Lesson, name: str, preset: Preset, pretrained: DNADet | None
 ) -> tuple[DNADet, str]:
     file = lesson.folder / f"{name}.safetensors"
-    if not file.is_file():
+    train, dev = stages.training_data(lesson.root, jittered=preset.jittered)
+    key = training_key(preset, train, dev, pretrained=pretrained, seed=lesson.seed)
+    if not _is_of(file, key.parts):
         print(f"Training a tiny {name}, which profile smoke needs ...", flush=True)
-        train, dev = stages.training_data(lesson.root, jittered=preset.jittered)
         model, _ = stages.run_training(
             preset, train, dev, pretrained=pretrained, seed=lesson.seed
         )
-        save_model(model, file, preset=preset.name, seed=lesson.seed)
+        _save(model, file, key)
     return load_model(file), f"tiny {name} of profile smoke"
 
 

@@ -64,10 +64,14 @@ class Preset:
     discriminant: int = 0
     contents: tuple[str, ...] = ("meadow",)
 
-    def settings(self) -> str:
+    def changed(self) -> dict[str, str]:
         """Write the fields that are not the defaults, so that a new field leaves it as it is."""
-        changed = [f for f in fields(self) if getattr(self, f.name) != f.default]
-        return ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in changed)
+        values = {f.name: (getattr(self, f.name), f.default) for f in fields(self)}
+        return {name: repr(own) for name, (own, default) in values.items() if own != default}
+
+    def settings(self) -> str:
+        """Write them in one line."""
+        return ", ".join(f"{name}={value}" for name, value in self.changed().items())
 
 
 paper_celeba = Preset("paper_celeba")

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,6 @@ from dnadet_lib.model import (
     join_backbones,
     load_model,
     relative_distance,
-    save_model,
     shipped_file,
     transfer_backbone,
 )
@@ -37,6 +37,13 @@ from dnadet_lib.open_set import (
 from dnadet_lib.paths import build_folder
 from dnadet_lib.photos import cut_crops, load_photographs
 from dnadet_lib.presets import Preset, get_preset
+from dnadet_lib.runs import RunFolder, RunKey, keep, network_digest
+from dnadet_lib.trainable import (
+    require_patch,
+    require_trainable,
+    require_variety,
+    training_key,
+)
 from dnadet_lib.training import (
     PatchBatches,
     TransformationBatches,
@@ -118,6 +125,27 @@ def pretraining_scores(data: TransformationSet, predicted: np.ndarray) -> dict[s
     }
 
 
+class PretrainingMaterial(NamedTuple):
+    """What stage 1 learns from, crops (N, 64, 64, 3), what scores it, and the key of the run."""
+
+    crops: np.ndarray
+    dev: TransformationSet
+    key: RunKey
+
+
+def pretraining_material(
+    preset: Preset, profile: str = "pocket", seed: int = 0, start_from: DNADet | None = None
+) -> PretrainingMaterial:
+    """Cut the crops of a run of stage 1 and make its key; arguments as in `run_pretraining`."""
+    names = tuple(t.name for t in image_transformations(preset.transform_size))
+    crops = photograph_crops(preset.contents, "train", PRETRAINING_CROPS[profile], seed)
+    each, size = IMAGES_A_TRANSFORMATION[profile], preset.transform_size
+    dev = transformation_set("dev", size, each, contents=preset.contents)
+    start = "" if start_from is None else network_digest(start_from)
+    kept = keep(crops, np.zeros(len(crops))), keep(dev.images, dev.labels)
+    return PretrainingMaterial(crops, dev, RunKey(preset, seed, names, start, *kept))
+
+
 def run_pretraining(
     preset: Preset,
     *,
@@ -132,32 +160,42 @@ def run_pretraining(
         preset: A pre-training preset.
         profile: "pocket", or "smoke" for a few crops.
         seed: Of weights, crops and training.
-        folder: For history, state and model; a run found there goes on.
+        folder: For history, state and model; a run of the same key found there goes on, and a
+            finished one is returned as it is.
         start_from: A pre-trained model to continue from.
 
     Returns:
         The model with its best dev epoch's weights, and the history.
+
+    Raises:
+        OtherRunError: the folder holds another run; what differs is said.
     """
-    names = tuple(t.name for t in image_transformations(preset.transform_size))
-    model = build_model(names, preset, seed)
+    crops, dev, key = pretraining_material(preset, profile, seed, start_from)
+    run = RunFolder(folder, key) if folder else None
+    if run is not None and run.is_finished():
+        return run.finished()
+    model = build_model(key.classes, preset, seed)
     if start_from is not None:
         model.load_state_dict(start_from.state_dict())
-    crops = photograph_crops(preset.contents, "train", PRETRAINING_CROPS[profile], seed)
-    each, size = IMAGES_A_TRANSFORMATION[profile], preset.transform_size
-    dev = transformation_set("dev", size, each, contents=preset.contents)
 
     def validate(candidate: DNADet) -> tuple[np.ndarray, np.ndarray]:
         return dev.labels, predict_transformations(candidate, dev)
 
     batches = TransformationBatches(crops, preset)
-    return model, fit(model, batches, validate, preset, seed=seed, folder=folder)
+    history = fit(model, batches, validate, preset, seed=seed, run_folder=run)
+    if run is not None:
+        run.finish(model)
+    return model, history
 
 
 def pretrained_model(names: Sequence[str], seed: int = 0) -> DNADet:
     """Return what stage 1 makes by some presets and a seed, side by side in one model.
 
     That of seed 0 is shipped, where it is; others are trained, which takes a quarter of an hour, in
-    `build/checkpoints/NAME_seed_S`; a run found there goes on.
+    `build/checkpoints/NAME_seed_S`; a run found there goes on, and a finished one is read.
+
+    Raises:
+        OtherRunError: that folder holds a run of another preset or of other photographs.
     """
     return join_backbones([_one_pretrained(name, seed) for name in names])
 
@@ -167,10 +205,9 @@ def _one_pretrained(name: str, seed: int) -> DNADet:
         return load_model(name)
     folder = build_folder() / "checkpoints" / f"{name}_seed_{seed}"
     with locked(folder):
-        if not (folder / "model.safetensors").is_file():
-            print(f"stage 1: {name}, seed {seed}", file=sys.stderr, flush=True)
-            run_pretraining(get_preset(name), seed=seed, folder=folder)
-    return load_model(folder / "model.safetensors")
+        print(f"stage 1: {name}, seed {seed}", file=sys.stderr, flush=True)
+        run_pretraining(get_preset(name), seed=seed, folder=folder)
+        return load_model(folder / "model.safetensors")
 
 
 def dev_validation(dev: ImageSet) -> Callable[[DNADet], tuple[np.ndarray, np.ndarray]]:
@@ -201,40 +238,54 @@ def run_training(
         pretrained: Stage 1 model, of one or several backbones, or None for random weights; a
             discriminant needs one.
         seed: Of weights, order and patches.
-        folder: For history, state and model; a run found there goes on.
+        folder: For history, state and model; a run of the same key found there goes on, and a
+            finished one is returned as it is.
 
     Returns:
         The calibrated model with the weights of the epoch that the preset keeps, and the history.
 
     Raises:
-        ValueError: a class has no image, or images differ in size; named. Or a discriminant is
-            given no pre-trained model.
+        ValueError: there is one class only, a class has no image or copies of one alone, images
+            differ in size or are smaller than a patch, or a class of dev is none of train's; named.
+            Or a discriminant is given no pre-trained model.
+        OtherRunError: the folder holds another run; what differs is said.
     """
-    train.require_every_class()
-    if preset.discriminant and pretrained is None:
-        raise ValueError(
-            f"preset {preset.name} solves a discriminant on a pre-trained model: give one "
-            "(--pretrained), such as pocket_pretrain"
-        )
+    dev = require_trainable(preset, train, dev, pretrained)
     model = build_model(
         train.classes, preset, seed, pretrained.backbones if pretrained is not None else 1
     )
     if pretrained is not None:
         transfer_backbone(model, pretrained)
-    if preset.discriminant:
-        fit_discriminant(model, train)
-        history = [{"epoch": 1, **dev_figures(*calibrate(model, train, dev, seed))}]
-        if folder is not None:
-            write_history(history, folder / "history.csv")
+    cache = folder / "cache" if folder else None
+    images = None if preset.discriminant else load_images(train.paths, cache)
+    if images is not None:
+        require_patch(images[0], preset.input, train.paths[0])
+    key = training_key(preset, train, dev, pretrained=pretrained, seed=seed, images=images)
+    require_variety(train, key.train)
+    run = RunFolder(folder, key) if folder else None
+    if run is not None and run.is_finished():
+        return run.finished()
+    if images is None:
+        history = solve(model, train, dev, seed, run)
     else:
-        cache = folder / "cache" if folder else None
-        batches = PatchBatches(load_images(train.paths, cache), train.labels, preset)
-        validate = dev_validation(dev)
-        history = fit(model, batches, validate, preset, seed=seed, folder=folder)
+        batches = PatchBatches(images, train.labels, preset)
+        history = fit(model, batches, dev_validation(dev), preset, seed=seed, run_folder=run)
         calibrate(model, train, dev, seed)
-    if folder is not None:
-        save_model(model, folder / "model.safetensors", preset=preset.name, seed=seed)
+    if run is not None:
+        run.finish(model)
     return model, history
+
+
+def solve(
+    model: DNADet, train: ImageSet, dev: ImageSet, seed: int, run: RunFolder | None
+) -> list[dict[str, float]]:
+    """Solve and calibrate a discriminant; return a history of one row."""
+    fit_discriminant(model, train)
+    history = [{"epoch": 1, **dev_figures(*calibrate(model, train, dev, seed))}]
+    if run is not None:
+        write_history(history, run.history)
+        run.save({})  # nothing to go on from, but the key in full
+    return history
 
 
 def calibrate(

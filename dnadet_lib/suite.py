@@ -16,6 +16,7 @@ from joblib import Parallel, cpu_count, delayed, parallel_config
 from sklearn.base import ClassifierMixin, clone
 
 from dnadet_lib.baselines import NetworkClassifier
+from dnadet_lib.code_key import code_digest
 from dnadet_lib.data import ImageSet, load_images, read_image
 from dnadet_lib.evaluation import (
     Row,
@@ -47,9 +48,17 @@ Fit = Callable[[ImageSet, ImageSet, int, Path], Classifier]
 class Method:
     """A row of the table.
 
+    Its results are kept in a folder whose name goes by all that they depend on, so that results of
+    other images, settings or code are never taken for them. Of code counts what `code_digest`
+    finds: the compiled code of `fit`, and of each function and class of this library or your own
+    that it goes through, without comments and docstrings; values that these use or close over count
+    as they stand when the suite is asked. That works in a notebook too. Installed packages count by
+    name alone: after another version of one, remove the folder.
+
     Attributes:
         name: As printed.
-        settings: All that the result depends on, beside images and seed.
+        settings: All that the result depends on, beside images, seed and code; what `fit` reads
+            from elsewhere, such as a file, belongs here.
         fit: Learns from train images, a seed, and a folder to keep its work in; returns a function
             that scores images: (N, K), the highest is the prediction. Dev images may calibrate
             the scores, and choose nothing.
@@ -64,9 +73,10 @@ class Method:
     jittered: bool = False
 
     def folder(self, images: str) -> str:
-        """Name the folder for results of this method, these settings and training images."""
+        """Name the folder for results of this method, its settings and code, and some images."""
         plain = "".join(c if c.isalnum() else "_" for c in self.name.lower())
-        return f"{plain}-{hashlib.sha256(f'{self.settings} {images}'.encode()).hexdigest()[:8]}"
+        made_with = f"{self.settings} {images} {code_digest(self.fit)}"
+        return f"{plain}-{hashlib.sha256(made_with.encode()).hexdigest()[:8]}"
 
     def seed_folder(self, images: str, seed: int) -> Path:
         """Name the folder of one training seed, `METHOD/seed_S`; all are one where none matters."""
@@ -96,10 +106,17 @@ def network(name: str, preset: Preset, pretrained: Sequence[str] = ()) -> Method
 
 
 def stage_one_digest(name: str) -> str:
-    """SHA-256 of a shipped stage 1, or of the preset of one that is not shipped."""
-    if name in PRESETS and not shipped_file(name).is_file():
-        return hashlib.sha256(PRESETS[name].settings().encode()).hexdigest()
-    return hashlib.sha256(find_checkpoint(name).read_bytes()).hexdigest()
+    """SHA-256 of the preset of stage 1, which makes it for some seeds, and of its file, if shipped.
+
+    Raises:
+        FileNotFoundError: there is neither.
+    """
+    digest = hashlib.sha256()
+    if name in PRESETS:
+        digest.update(PRESETS[name].settings().encode())
+    if name not in PRESETS or shipped_file(name).is_file():
+        digest.update(find_checkpoint(name).read_bytes())
+    return digest.hexdigest()
 
 
 def baseline(name: str, estimator: ClassifierMixin) -> Method:
@@ -115,7 +132,8 @@ def baseline(name: str, estimator: ClassifierMixin) -> Method:
         scores = own.predict_proba if hasattr(own, "predict_proba") else own.decision_function
         return lambda images: scores(load_images(images.paths))
 
-    return Method(name, repr(estimator), fit, seeded=isinstance(estimator, NetworkClassifier))
+    settings = code_digest(estimator)  # all parameters; repr cuts long ones short
+    return Method(name, settings, fit, seeded=isinstance(estimator, NetworkClassifier))
 
 
 def run_suite(
@@ -150,11 +168,17 @@ def run_suite(
     if workers < 1:
         raise ValueError(f"{workers} workers: one or more are needed")
     train, dev = training_data(root)
-    digest = images_digest(train)
+    methods = list(methods)
+    digests = {
+        jittered: rows_digest(train, dev, root, jittered)
+        for jittered in {method.jittered for method in methods}
+    }
     sets = {setup: load_setup(setup, root=root) for setup in setups}
     tests = {setup: HashedImages(own, pixel_hashes(own)) for setup, own in sets.items()}
     wanted = [(method, seed) for method in methods for seed in seeds]
-    folders = [folder / method.seed_folder(digest, seed) for method, seed in wanted]
+    folders = [
+        folder / method.seed_folder(digests[method.jittered], seed) for method, seed in wanted
+    ]
     found = {work: read_row(work, tests) for work in folders}
     lacking = [work for work, there in found.items() if len(there) < len(tests)]
     if lacking and not only_there:
@@ -218,6 +242,13 @@ def fill_row(
 def pixel_hashes(images: ImageSet) -> list[str]:
     """SHA-256 of each image's pixels, which does not depend on how its file packs them."""
     return [hashlib.sha256(read_image(path).tobytes()).hexdigest() for path in images.paths]
+
+
+def rows_digest(train: ImageSet, dev: ImageSet, root: Path, jittered: bool) -> str:
+    """One SHA-256 over all that rows learn from: images of train, jittered and dev, and classes."""
+    sets = [train, load_jittered(root), dev] if jittered else [train, dev]
+    classes = [(own.classes, own.labels.tolist(), own.sources) for own in sets]
+    return hashlib.sha256(f"{images_digest(*sets)} {classes}".encode()).hexdigest()
 
 
 def images_digest(*sets: ImageSet) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,9 +19,10 @@ from tqdm.auto import tqdm
 from dnadet_lib.data import balanced_batches
 from dnadet_lib.files import atomic_path
 from dnadet_lib.losses import AutomaticWeightedLoss, SupConLoss, classification_loss
-from dnadet_lib.model import DNADet, ProjectionHead, save_model
+from dnadet_lib.model import DNADet, ProjectionHead
 from dnadet_lib.patches import normalise, random_patches, random_turns, resize
 from dnadet_lib.presets import Preset
+from dnadet_lib.runs import RunFolder
 from dnadet_lib.transforms import Transformation, image_transformations
 
 Validation = Callable[[DNADet], tuple[np.ndarray, np.ndarray]]
@@ -134,6 +136,14 @@ class Run:
             part.load_state_dict(values)
         self.history, self.best = state["history"], state["best"]
 
+    def resume(self, state: dict, file: Path) -> None:
+        """Go on from what a file holds; a ValueError names the file if it is no whole state."""
+        try:
+            self.restore(state)
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise ValueError(f"{file}: not a whole state of this run; remove it to train "
+                             "anew") from error  # fmt: skip
+
     def _parts(self) -> tuple[Any, ...]:
         return self.model, self.head, self.weights, self.optimiser, self.scheduler
 
@@ -198,7 +208,7 @@ def fit(
     preset: Preset,
     *,
     seed: int,
-    folder: Path | None = None,
+    run_folder: RunFolder | None = None,
     stop_after: int | None = None,
 ) -> list[dict[str, float]]:
     """Train a model and leave the weights of its best dev epoch, or its last one, in it.
@@ -209,30 +219,24 @@ def fit(
         validate: Returns true and predicted class numbers on the dev images.
         preset: Numbers of the run.
         seed: Every epoch's order, patches and dropout follow from it and the epoch's number.
-        folder: Where `history.csv` and `state.pt` go after every epoch, and `model.safetensors`
-            at the end. A run that finds a state there goes on from it.
+        run_folder: Gets `history.csv` and `state.pt` after every epoch. A run that finds its own
+            state there goes on from it. The model is the caller's to save.
         stop_after: End this call after so many epochs, as if it had been killed.
 
     Returns:
         The history: losses, training accuracy and dev score of each epoch.
 
     Raises:
-        ValueError: the folder holds a run of another seed or preset.
+        OtherRunError: the folder holds another run; what differs is said.
+        ValueError: the training diverges; epoch and step are named, the last state is kept.
     """
     torch.manual_seed(seed)
-    made_with = f"seed {seed}, {preset.settings()}"
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     run = start_run(model, preset, batches.steps)
-    state = folder / "state.pt" if folder else None
-    if state is not None and state.is_file():
-        device = next(model.parameters()).device
-        saved = torch.load(state, weights_only=True, map_location=device)
-        if saved.get("made_with", made_with) != made_with:
-            raise ValueError(
-                f"{state} was made with {saved['made_with']}, this run has {made_with}: "
-                "choose another folder, or remove the old run"
-            )
-        run.restore(saved)
+    if run_folder is not None:
+        saved = run_folder.load(next(model.parameters()).device)
+        if saved is not None:
+            run.resume(saved, run_folder.state)
     while len(run.history) < preset.epochs and not out_of_patience(run.history, preset.patience):
         epoch = len(run.history)
         if stop_after is not None and epoch >= stop_after:
@@ -246,14 +250,11 @@ def fit(
             run.best = {k: v.detach().clone() for k, v in model.state_dict().items()}
         run.history.append(row)
         print(epoch_line(row), flush=True)
-        if folder is not None:
-            write_history(run.history, folder / "history.csv")
-            with atomic_path(folder / "state.pt") as temporary:
-                torch.save({**run.state(), "made_with": made_with}, temporary)
+        if run_folder is not None:
+            write_history(run.history, run_folder.history)
+            run_folder.save(run.state())
     model.load_state_dict(run.best)
     model.eval()
-    if folder is not None:
-        save_model(model, folder / "model.safetensors", preset=preset.name, seed=seed)
     return run.history
 
 
@@ -279,15 +280,30 @@ def train_epoch(
     rng = np.random.default_rng([seed, epoch])
     torch.manual_seed(int(rng.integers(2**31)))
     run.model.train()
-    rows = [
-        train_step(run, views, labels, preset)
-        for views, labels in tqdm(
-            batches.epoch(rng), total=batches.steps, desc=f"epoch {epoch + 1}", leave=False,
-            disable="TQDM_DISABLE" in os.environ,  # which tqdm's notebook bar does not read
-        )  # fmt: skip
-    ]
+    rows = []
+    for views, labels in tqdm(
+        batches.epoch(rng), total=batches.steps, desc=f"epoch {epoch + 1}", leave=False,
+        disable="TQDM_DISABLE" in os.environ,  # which tqdm's notebook bar does not read
+    ):  # fmt: skip
+        rows.append(train_step(run, views, labels, preset))
+        require_finite(rows[-1].values(), "loss", preset, epoch, len(rows))
+    weights = (float(tensor.sum()) for tensor in run.model.state_dict().values())
+    require_finite(weights, "sum of some weights", preset, epoch, len(rows))
     means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
     return {"epoch": epoch + 1, **means}
+
+
+def require_finite(
+    values: Iterable[float], what: str, preset: Preset, epoch: int, step: int
+) -> None:
+    """Raise a ValueError, which says what to try, if a value of a training step is not finite."""
+    for value in values:
+        if not math.isfinite(value):
+            raise ValueError(
+                f"epoch {epoch + 1}, step {step}: training diverges, the {what} is {value}; try a "
+                f"preset with a smaller learning rate (now {preset.learning_rate:g}) or another "
+                "seed; what was saved before is kept"
+            )
 
 
 def out_of_patience(history: list[dict[str, float]], patience: int) -> bool:

@@ -99,6 +99,11 @@ def test_bad_input_is_named(name, train):
         baseline.predict(images[:, :, :16])
 
 
+def test_a_network_that_diverges_says_so(train):
+    with pytest.raises(ValueError, match="training diverges, the loss is .*; try a smaller learn"):
+        AttNet(epochs=20, batch_size=12, width=2, learning_rate=1e30).fit(*train)
+
+
 def test_scikit_learn_can_cross_validate_a_baseline(train):
     assert cross_val_score(ResidualCorrelation("median"), *train, cv=3).min() > 0.8
 

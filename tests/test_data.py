@@ -125,6 +125,21 @@ def test_cache_is_read_again_and_made_anew_when_an_image_changes(tmp_path, rng, 
     assert np.array_equal(load_images(paths, tmp_path / "cache")[1], other)
 
 
+def test_cache_is_made_anew_when_a_file_is_replaced_by_one_of_its_size_and_time(
+    tmp_path, rng, monkeypatch
+):
+    monkeypatch.setattr(data, "MEMORY_LIMIT", 0)
+    paths = [tmp_path / "0.bmp", tmp_path / "1.bmp"]
+    for path in paths:
+        Image.fromarray(photograph(rng, 64, 64)).save(path)
+    load_images(paths, tmp_path / "cache")
+    before, other = paths[1].stat(), photograph(rng, 64, 64)
+    Image.fromarray(other).save(paths[1])
+    os.utime(paths[1], ns=(before.st_mtime_ns, before.st_mtime_ns))
+    assert paths[1].stat().st_size == before.st_size
+    assert np.array_equal(load_images(paths, tmp_path / "cache")[1], other)
+
+
 def test_batches_hold_every_class_equally_and_every_image_of_the_largest_once(rng):
     labels = np.array([0] * 12 + [1] * 5 + [2] * 3)
     batches = list(balanced_batches(labels, 4, rng))

@@ -129,3 +129,8 @@ def test_stage_1_takes_photographs_of_both_contents_and_is_trained_once(
     assert file.stat().st_mtime_ns == before
     twice = torch.cat(2 * [first.main[0].main[0].weight])
     assert torch.equal(again.main[0].main[0].weight, twice)
+    monkeypatch.setitem(PRESETS, "both", replace(both, learning_rate=1e-4))
+    message = r"both_seed_3.*another preset \(learning_rate=0\.001, now 0\.0001\)"
+    with pytest.raises(ValueError, match=message):
+        stages.pretrained_model(["both"], seed=3)
+    assert file.stat().st_mtime_ns == before

@@ -1,4 +1,5 @@
 import json
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,10 +18,14 @@ from dnadet_lib.presets import get_preset
 from dnadet_lib.zoo import CLASSES, load_setup
 
 
+class Calls(list):
+    """Notes what a method is called with; a plain list would count by value among what it uses."""
+
+
 @pytest.fixture
 def counted():
     """A method that says Real of everything, and counts how often it is trained."""
-    calls = []
+    calls = Calls()
 
     def fit(train, dev, seed, folder):
         calls.append(seed)
@@ -88,7 +93,7 @@ def test_two_at_the_same_row_train_it_once(world, tmp_path, counted):
 
 
 def test_jittered_images_are_trained_on_where_a_row_wants_them(world, tmp_path, monkeypatch):
-    train, seen = load_setup("closed", "train", root=world.images), []
+    train, seen = load_setup("closed", "train", root=world.images), Calls()
     jittered = load_setup("seed", root=world.images).with_classes(train.classes)
     monkeypatch.setattr(suite, "load_jittered", lambda root: jittered)
 
@@ -137,6 +142,64 @@ def test_other_settings_are_trained_anew(world, tmp_path, counted):
         changed = replace(method, settings=settings)
         suite.run_suite([changed], world.images, tmp_path, seeds=[0], setups=["seed"])
     assert calls == [0, 0]
+
+
+def edited(base=AttNet, factor=1, batch_size=64):
+    """AttNet, and how it scores: an estimator of one name and parameters whose method is edited."""
+    if factor == 1:
+
+        class Rival(base):
+            def predict_proba(self, images):
+                return np.eye(len(CLASSES))[np.zeros(len(images), int)]
+    else:
+
+        class Rival(base):
+            def predict_proba(self, images):
+                return np.eye(len(CLASSES))[np.ones(len(images), int)]
+
+    return Rival(epochs=1, width=2, batch_size=batch_size)
+
+
+def test_an_edited_method_does_not_return_its_old_row(world, tmp_path):
+    run = lambda estimator: suite.run_suite(  # noqa: E731
+        [suite.baseline("rival", estimator)], world.images, tmp_path, seeds=[0], setups=["loss"]
+    )
+    assert repr(edited(factor=1)) == repr(edited(factor=2))
+    assert set(run(edited(factor=1))["predicted"]) == {CLASSES[0]}
+    assert set(run(edited(factor=2))["predicted"]) == {CLASSES[1]}
+    before = sorted(tmp_path.rglob("*"))
+    assert set(run(edited(factor=1))["predicted"]) == {CLASSES[0]}
+    assert sorted(tmp_path.rglob("*")) == before  # each has kept its own
+
+
+def test_other_dev_images_jittered_images_and_labels_are_another_row(
+    world, tmp_path, counted, monkeypatch
+):
+    method, calls = counted
+    train, dev = suite.training_data(world.images)
+    found = [(train, dev), (train, dev.take(np.arange(len(dev) - 1)))]
+    found.append((replace(train, labels=train.labels[::-1].copy()), dev))
+    for sets in found:
+        monkeypatch.setattr(suite, "training_data", lambda root, sets=sets: sets)
+        suite.run_suite([method], world.images, tmp_path, seeds=[0], setups=["loss"])
+    assert calls == [0, 0, 0]
+    for number in (2, 3):
+        copies = train.take(np.arange(number))
+        monkeypatch.setattr(suite, "load_jittered", lambda root, copies=copies: copies)
+        row = replace(method, jittered=True)
+        suite.run_suite([row], world.images, tmp_path, seeds=[0], setups=["loss"])
+    assert calls == 5 * [0]
+
+
+def test_the_preset_of_a_shipped_stage_1_counts(checkpoint, tmp_path, monkeypatch):
+    """It makes the stage 1 of the seeds that are not shipped."""
+    preset = get_preset("smoke_pretrain")
+    (tmp_path / "data" / "checkpoints").mkdir(parents=True)
+    shutil.copy(checkpoint, tmp_path / "data" / "checkpoints" / "smoke_pretrain.safetensors")
+    monkeypatch.setenv("DNADET_DATA", str(tmp_path / "data"))
+    first = suite.stage_one_digest("smoke_pretrain")
+    monkeypatch.setitem(suite.PRESETS, "smoke_pretrain", replace(preset, epochs=3))
+    assert suite.stage_one_digest("smoke_pretrain") != first
 
 
 def test_settings_tell_presets_checkpoints_and_parameters_apart(checkpoint, tmp_path):

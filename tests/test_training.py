@@ -10,9 +10,10 @@ import pytest
 import torch
 from support import photograph
 
-from dnadet_lib.model import DNADet, load_model
+from dnadet_lib.model import DNADet
 from dnadet_lib.patches import normalise
 from dnadet_lib.presets import Preset, get_preset
+from dnadet_lib.runs import OtherRunError, RunFolder, RunKey, keep
 from dnadet_lib.training import (
     PatchBatches,
     TransformationBatches,
@@ -55,7 +56,10 @@ def train(images, folder: Path | None = None, *, preset=SMALL, seed=0, batches=N
         return images[1], candidate.probabilities(embedded).argmax(dim=1).numpy()
 
     batches = batches or PatchBatches(*images, preset)
-    history = fit(model, batches, validate, preset, seed=seed, folder=folder, **keywords)
+    kept = keep(*images)
+    key = RunKey(preset, seed, model.classes, "", kept, kept)
+    run = RunFolder(folder, key) if folder else None
+    history = fit(model, batches, validate, preset, seed=seed, run_folder=run, **keywords)
     return model, history
 
 
@@ -89,9 +93,8 @@ def test_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(images, tmp_p
     resumed, resumed_history = train(images, tmp_path / "halted", preset=preset)
     assert_same(whole, resumed)
     assert resumed_history == history
-    files = ("history.csv", "model.safetensors")
-    for file in files:
-        assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "halted" / file).read_bytes()
+    written = [(tmp_path / run / "history.csv").read_bytes() for run in ("whole", "halted")]
+    assert written[0] == written[1]
 
 
 def test_run_killed_in_an_epoch_goes_on_from_the_state_it_left(images, tmp_path):
@@ -117,9 +120,9 @@ def test_finished_run_is_not_trained_again(images, tmp_path):
 
 def test_a_folder_of_another_run_is_refused(images, tmp_path):
     train(images, tmp_path, stop_after=1)
-    with pytest.raises(ValueError, match=r"state\.pt was made with seed 0, .*this run has seed 1"):
+    with pytest.raises(OtherRunError, match=r"state\.pt was made with seed 0, not 1: choose"):
         train(images, tmp_path, seed=1)
-    with pytest.raises(ValueError, match="made with seed 0.* this run has .*contrast=False"):
+    with pytest.raises(OtherRunError, match=r"another preset \(contrast=True, now False\)"):
         train(images, tmp_path, preset=replace(SMALL, contrast=False))
 
 
@@ -132,12 +135,12 @@ def test_seed_decides(images):
     assert differ(first, other)
 
 
-def test_history_and_model_are_written(images, tmp_path):
-    model, history = train(images, tmp_path)
+def test_history_and_state_are_written_and_the_model_is_left_to_the_caller(images, tmp_path):
+    _, history = train(images, tmp_path)
     lines = (tmp_path / "history.csv").read_text().splitlines()
     assert lines[0].split(",")[:4] == ["epoch", "classification", "contrast", "train_accuracy"]
     assert len(lines) == 1 + len(history) == 4
-    assert_same(load_model(tmp_path / "model.safetensors"), model)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["history.csv", "state.pt"]
 
 
 def scripted(scores: list[float]):
