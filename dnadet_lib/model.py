@@ -579,6 +579,11 @@ def load_model(path_or_name: str | Path, classes: Sequence[str] | None = None) -
     return model.eval()
 
 
+def holds_names(path_or_name: str | Path) -> bool:
+    """Whether a checkpoint holds its classes' names, as ours do; raises what `load_model` does."""
+    return read_weights(find_checkpoint(path_or_name)).header is not None
+
+
 def _ours(path: Path, file: WeightFile) -> DNADet:
     """Make the model of a file with our header."""
     try:
@@ -785,6 +790,7 @@ __all__ = [
     "ProjectionHead",
     "channel_statistics",
     "find_checkpoint",
+    "holds_names",
     "join_backbones",
     "load_model",
     "load_weights",

@@ -137,7 +137,7 @@ def _read_zip(path: Path) -> object:
             raise _Fault(f"its list of names and shapes has more than {PICKLE_AT_MOST} bytes")
         order = archive.read(f"{root}byteorder").decode() if f"{root}byteorder" in records else ""
         if order not in ("", sys.byteorder):
-            raise _Fault(f"its numbers are stored {order[:9]} end first, here it is {sys.byteorder}")
+            raise _Fault(f"its numbers are stored {order[:9]} end first, not {sys.byteorder}")
         flat: dict[tuple[torch.dtype, str], Tensor] = {}
 
         def storage(dtype: torch.dtype, key: str, count: int) -> Tensor:
