@@ -37,6 +37,7 @@ from dnadet_lib.gans import build_generator, renew_batch_norm, sample_images
 from dnadet_lib.paths import build_folder
 from dnadet_lib.photos import cut_crops, load_photographs
 from dnadet_lib.quality import mean_pairwise_distance, sliced_wasserstein
+from dnadet_lib.weights import checked_tensor
 from dnadet_lib.zoo import read_manifest
 
 ZOO = Path(__file__).resolve().parent / "zoo"
@@ -247,11 +248,19 @@ def add_manifest_row(row: dict[str, object]) -> None:
 
 
 def publish(trainer: Trainer, held_out: np.ndarray) -> dict[str, object]:
-    """Write the fp16 weights and the manifest row of a trained generator."""
+    """Write the fp16 weights and the manifest row of a trained generator.
+
+    Raises:
+        ValueError: a weight is not finite, or too large for fp16; nothing is written.
+    """
     entry, generator = trainer.entry, trainer.averaged_generator().half()
     path = ZOO / f"{entry.name}.safetensors"
     state = generator.state_dict()
-    weights = {k: v.contiguous() for k, v in state.items() if "num_batches" not in k}
+    weights = {
+        k: checked_tensor(k, v.contiguous(), v.dtype, f"{entry.name}: not published")
+        for k, v in state.items()
+        if "num_batches" not in k
+    }
     with atomic_path(path) as temporary:
         save_file(weights, temporary)
     generator.float()  # what the shipped fp16 file gives when it is loaded
@@ -269,6 +278,23 @@ def publish(trainer: Trainer, held_out: np.ndarray) -> dict[str, object]:
     return row
 
 
+def read_state(file: Path, device: torch.device) -> dict:
+    """Read a trainer's state.
+
+    Raises:
+        ValueError: it cannot be read, or weights in it are not finite; it is named.
+    """
+    try:
+        state = torch.load(file, weights_only=True, map_location=device)
+        modules = state["modules"].items()
+    except Exception as error:  # torch can raise anything on a damaged file
+        raise ValueError(f"{file}: no state of a trainer; remove it to begin anew") from error
+    for module, values in modules:
+        for name, tensor in values.items():
+            checked_tensor(f"{module}.{name}", tensor, tensor.dtype, file)
+    return state
+
+
 def train(entry: Entry, device: torch.device) -> None:
     """Train one generator to its planned number of steps and publish it."""
     folder = build_folder() / "zoo" / entry.name
@@ -276,7 +302,7 @@ def train(entry: Entry, device: torch.device) -> None:
     held_out, _ = cut_crops(load_photographs(entry.content, "dev"), 1500)
     checkpoint = folder / "state.pt"
     if checkpoint.is_file():
-        trainer.restore(torch.load(checkpoint, weights_only=True, map_location=device))
+        trainer.restore(read_state(checkpoint, device))
         print(f"{entry.name}: resumed at step {trainer.step}", flush=True)
     started = time.monotonic()
     while trainer.step < entry.steps:
@@ -290,14 +316,15 @@ def train(entry: Entry, device: torch.device) -> None:
                 measure(generator, held_out[:QUICK_LOOK]) if trainer.step < entry.steps else {}
             )
             minutes = (time.monotonic() - started) / 60
+            told = json.dumps(figures, allow_nan=False)
             print(
                 f"{entry.name} step {trainer.step} critic {losses[0]:.3f} "
-                f"generator {losses[1]:.3f} {json.dumps(figures)} {minutes:.1f} min",
+                f"generator {losses[1]:.3f} {told} {minutes:.1f} min",
                 flush=True,
             )
             with atomic_path(checkpoint) as temporary:
                 torch.save(trainer.state(), temporary)
-    print(json.dumps(publish(trainer, held_out)), flush=True)
+    print(json.dumps(publish(trainer, held_out), allow_nan=False), flush=True)
 
 
 def main() -> None:

@@ -132,7 +132,7 @@ def main() -> None:
     print(f"{TUNING}: {len(known_rows(images))} rows of these images are kept", flush=True)
     for name in options.methods or grids:
         for settings, seed in itertools.product(grids[name], SEEDS.get(name, (0,))):
-            run = {"method": name, "setting": json.dumps(settings), "seed": seed}
+            run = {"method": name, "setting": json.dumps(settings, allow_nan=False), "seed": seed}
             if any(run.items() <= row.items() for row in known_rows(images)):
                 continue
             row = run | {"images": images[:8]} | measure_on_dev(name, settings, seed, train, dev)

@@ -252,7 +252,7 @@ def audit_markdown(name: str, report: Audit) -> str:
 
 
 def as_dict(report: Audit) -> dict[str, object]:
-    """Say an audit in plain values, for JSON."""
+    """Say an audit in plain values, for JSON; None stands for a figure that there is not."""
     return {
         "train": len(report.train),
         "test": len(report.test),
@@ -260,6 +260,9 @@ def as_dict(report: Audit) -> dict[str, object]:
         "near": report.near,
         "repeated": report.repeated,
         "formats": class_table(report.test).set_index("class")["formats"].to_dict(),
-        "trivial": {k: [v.value, v.low, v.high] for k, v in report.trivial.items()},
+        "trivial": {
+            k: [None if x != x else x for x in (v.value, v.low, v.high)]
+            for k, v in report.trivial.items()
+        },
         "findings": findings(report),
     }

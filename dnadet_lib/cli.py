@@ -271,7 +271,7 @@ def attribute_command(options: argparse.Namespace) -> int:
         del result["embedding"]
     if options.json:
         report = {"model": options.model, "results": results, "errors": errors}
-        print(json.dumps(report, indent=1))
+        print(json.dumps(report, indent=1, allow_nan=False))
     elif options.csv:
         names = list(results[0]["probabilities"]) if results else []
         writer = csv.writer(sys.stdout)
@@ -365,14 +365,14 @@ def require_outside(out: Path, *sources: Path) -> None:
 def evaluate_command(options: argparse.Namespace) -> int:
     """Measure a model on the zoo's set-ups or on labelled images, or run the suite."""
     from dnadet_lib import evaluation
-    from dnadet_lib.model import load_model
+    from dnadet_lib.model import holds_names, load_model
     from dnadet_lib.zoo import available_setups, image_root, load_setup
 
     if options.suite:
         return suite_command(options)
-    # A released .pth holds no class names: those of the annotation file are its own.
-    released = Path(options.model).suffix == ".pth"
-    model = load_model(options.model, options.classes if released else None)
+    # A released checkpoint holds no class names: those of the annotation file are its own.
+    named = holds_names(options.model)
+    model = load_model(options.model, None if named else options.classes)
     if options.test is not None:
         sets = {options.test.stem: labelled_images(options.test, options.classes)}
     else:
@@ -461,7 +461,8 @@ def audit_command(options: argparse.Namespace) -> int:
             with atomic_path(options.out / f"audit-{name}.csv") as temporary:
                 report.test.to_csv(temporary, index=False)
     if options.json:
-        print(json.dumps({"setups": {k: audit.as_dict(r) for k, r in reports.items()}}, indent=1))
+        found = {"setups": {k: audit.as_dict(r) for k, r in reports.items()}}
+        print(json.dumps(found, indent=1, allow_nan=False))
     else:
         print(text, end="")
     for error in errors:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,32 @@ ROWS = 2_000  # placed on the maps at a time
 SCORE = "unknown_score"  # the column of unknown scores
 SUFFIX = ".parquet"
 NEEDED = ("path", "embedding")
+SAID = ("label", "confidence", "known")  # columns of what the model says, beside the probabilities
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a model said of N images when their embeddings were written.
+
+    Attributes:
+        classes: Names, in the order of the probabilities.
+        labels: (N,) the most probable class.
+        confidence: float32 (N,).
+        known: (N,) booleans.
+        probabilities: float32 (N, K).
+    """
+
+    classes: tuple[str, ...]
+    labels: list[str]
+    confidence: np.ndarray
+    known: np.ndarray
+    probabilities: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Stored:
+        """Keep the rows that a mask (N,) chooses."""
+        labels = [label for label, kept in zip(self.labels, rows, strict=True) if kept]
+        numbers = (values[rows] for values in (self.confidence, self.known, self.probabilities))
+        return Stored(self.classes, labels, *numbers)
 
 
 @dataclass(frozen=True)
@@ -29,19 +56,23 @@ class EmbeddingFile:
 
     Attributes:
         model: The checkpoint that it names, or "".
+        sha256: Of that checkpoint's file when the embeddings were written, or "".
         paths: (N,) image files.
         embeddings: float32 (N, D).
         scores: float32 (N,) unknown scores, NaN where there is none.
         maps: Method -> float32 (N, 2).
         errors: What was left out, and why.
+        said: What the model said of the images, or None where the file holds embeddings alone.
     """
 
     model: str
+    sha256: str
     paths: list[Path]
     embeddings: np.ndarray
     scores: np.ndarray
     maps: dict[str, np.ndarray]
     errors: list[str]
+    said: Stored | None
 
 
 def write_embeddings(
@@ -63,7 +94,7 @@ def write_embeddings(
         paths: Image files.
         file: Parquet file to write. Columns: path, label, confidence, unknown_score, known, a
             probability a class, embedding, and "METHOD x", "METHOD y" for every map.
-        name: Of the checkpoint, kept in the file.
+        name: Of the checkpoint, kept in the file beside the SHA-256 of the model's own file.
         methods: Maps: of "t-SNE", "UMAP", "PCA"; none is made of fewer than four images.
         seed: Of sample and maps.
 
@@ -115,9 +146,15 @@ def _write_rows(
     """Write what the model says of every image that can be read."""
     kinds = {"path": pa.string(), "label": pa.string(), "confidence": pa.float32(),
              SCORE: pa.float32(), "known": pa.bool_(),
-             **dict.fromkeys(model.classes, pa.float32()),
+             **dict.fromkeys(probability_columns(model.classes), pa.float32()),
              "embedding": pa.list_(pa.float32(), model.embedding_size)}  # fmt: skip
-    schema = pa.schema(list(kinds.items()), {"model": name})
+    made_by = {
+        "model": name,
+        "sha256": model.sha256,
+        "classes": json.dumps(list(model.classes), allow_nan=False),
+        "probabilities": json.dumps(probability_columns(model.classes), allow_nan=False),
+    }
+    schema = pa.schema(list(kinds.items()), made_by)
     count = 0
     errors: list[str] = []
     with pq.ParquetWriter(file, schema) as writer:
@@ -126,6 +163,11 @@ def _write_rows(
             writer.write_batch(_rows(model, features, names, schema))
             count += len(kept)
     return count, errors
+
+
+def probability_columns(classes: Sequence[str]) -> list[str]:
+    """Name the columns that hold the probabilities of classes, in order."""
+    return list(classes)
 
 
 def _rows(
@@ -195,7 +237,8 @@ def read_embeddings(file: Path) -> EmbeddingFile:
         plain = ["path", *scored, *(f"{m} {axis}" for m in methods for axis in "xy")]
         table = parquet.read(plain)
         embeddings = np.concatenate(list(_matrices(parquet)))
-    except (pa.ArrowException, ValueError) as error:
+        said = _stored(parquet)
+    except (pa.ArrowException, ValueError, TypeError) as error:
         raise ValueError(f"{file}: not a table of embeddings: {error}") from error
     maps = {
         m: np.stack([table.column(f"{m} {axis}").to_numpy() for axis in "xy"], axis=1)
@@ -206,7 +249,7 @@ def read_embeddings(file: Path) -> EmbeddingFile:
     if scored:  # null, where the checkpoint has no score, is NaN
         scores = table.column(SCORE).to_numpy().astype(np.float32)
     good = np.isfinite(embeddings).all(axis=1)
-    for points in maps.values():
+    for points in [*maps.values(), *([said.probabilities] if said else [])]:
         good &= np.isfinite(points).all(axis=1)
     errors = []
     if not good.all():
@@ -215,10 +258,38 @@ def read_embeddings(file: Path) -> EmbeddingFile:
         paths = [path for path, kept in zip(paths, good, strict=True) if kept]
         embeddings, scores = embeddings[good], scores[good]
         maps = {m: points[good] for m, points in maps.items()}
+        said = said.take(good) if said else None
     if not paths:
         raise ValueError(f"{file}: not a table of embeddings: no row holds finite numbers")
-    model = (parquet.schema_arrow.metadata or {}).get(b"model", b"").decode()
-    return EmbeddingFile(model, paths, embeddings, scores, maps, errors)
+    kept_by = parquet.schema_arrow.metadata or {}
+    model, digest = (kept_by.get(k, b"").decode(errors="replace") for k in (b"model", b"sha256"))
+    return EmbeddingFile(model, digest, paths, embeddings, scores, maps, errors, said)
+
+
+def _stored(parquet: pq.ParquetFile) -> Stored | None:
+    """Read what the model said, or None where a column of it is missing."""
+    names, kept_by = parquet.schema_arrow.names, parquet.schema_arrow.metadata or {}
+    if any(name not in names for name in SAID):
+        return None
+    if b"probabilities" in kept_by:
+        columns = json.loads(kept_by[b"probabilities"])
+        classes = tuple(map(str, json.loads(kept_by[b"classes"])))
+        if len(classes) != len(columns):
+            raise ValueError(f"{len(classes)} classes, {len(columns)} columns of probabilities")
+    else:  # an older file names them by class, between these two
+        columns = names[names.index("known") + 1 : names.index("embedding")]
+        classes = tuple(columns)
+    if not columns or any(name not in names for name in columns):
+        return None
+    table = parquet.read([*SAID, *columns])
+    numbers = [table.column(name).cast(pa.float32()).to_numpy() for name in columns]
+    return Stored(
+        classes,
+        [str(label) for label in table.column("label").to_pylist()],
+        table.column("confidence").cast(pa.float32()).to_numpy(),
+        table.column("known").cast(pa.bool_()).fill_null(True).to_numpy().astype(bool),
+        np.stack(numbers, axis=1),
+    )
 
 
 def _matrices(parquet: pq.ParquetFile) -> Iterator[np.ndarray]:

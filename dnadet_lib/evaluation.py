@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from sklearn.metrics import confusion_matrix, f1_score, recall_score
 
 from dnadet_lib.data import ImageSet
@@ -60,10 +61,14 @@ def image_features(model: DNADet, images: Sequence[Path | np.ndarray]) -> Featur
 
     Raises:
         OSError: a file cannot be read; it is named.
-        ValueError: an image is smaller than a patch; its file is named.
+        ValueError: an image is smaller than a patch, or the model's numbers for it are not finite;
+            its file is named.
     """
-    chunks = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
-    parts = [model.infer([model.views_of(image) for image in chunk]) for chunk in chunks]
+    parts = []
+    for start in range(0, len(images), BATCH):
+        chunk = images[start : start + BATCH]
+        parts.append(model.infer([model.views_of(image) for image in chunk]))
+        model.require_finite(parts[-1], chunk)
     return join_features(parts)
 
 
@@ -75,7 +80,8 @@ def readable_features(
     Args:
         model: Makes them.
         paths: Image files.
-        errors: Gets a line for each file that cannot be read or is smaller than a patch.
+        errors: Gets a line for each file that cannot be read or is smaller than a patch, or for
+            which the model's numbers are not finite.
     """
     for start in range(0, len(paths), BATCH):
         kept, views = [], []
@@ -86,8 +92,17 @@ def readable_features(
                 errors.append(str(error))
                 continue
             kept.append(i)
-        if kept:
-            yield kept, model.infer(views)
+        features = model.infer(views) if kept else None
+        if features is None:
+            continue
+        good = model.finite(features)
+        errors += [model.overflow(paths[i]) for i, fine in zip(kept, good, strict=True) if not fine]
+        if good.all():
+            yield kept, features
+        elif good.any():
+            chosen = torch.from_numpy(good).to(features.embeddings.device)
+            left = [i for i, fine in zip(kept, good, strict=True) if fine]
+            yield left, Features(*(part[chosen] for part in features))
 
 
 def embed_images(model: DNADet, images: Sequence[Path | np.ndarray]) -> np.ndarray:

@@ -230,7 +230,13 @@ def neighbours(
 
 
 def moved(state: Explorer, name: str, embedding: np.ndarray) -> np.ndarray:
-    """Place one embedding (D,) on a map of the model's: (2,), where its neighbours are."""
+    """Place one embedding (D,) of the model's on a map of its: (2,), where its neighbours are.
+
+    Raises:
+        ValueError: the model that made the map is there no more.
+    """
+    if state.maker is None:
+        raise ValueError(state.note)
     return place(state.embeddings, state.maps[name], embedding[None])[0]
 
 

@@ -49,7 +49,7 @@ def colours(state: Explorer, colour_by: str) -> tuple[np.ndarray, dict[str, str]
         raise ValueError(f"colour by {colour_by!r}: choose one of {choices}")
     values = as_text(state, colour_by)
     present = list(dict.fromkeys(values))
-    names = [c for c in state.model.classes if c in present]  # in the order of every other figure
+    names = [c for c in state.classes if c in present]  # in the order of every other figure
     names += [name for name in present if name not in names]
     if colour_by in ("class", "predicted"):
         legend = {name: plots.colour_of(name) for name in names}

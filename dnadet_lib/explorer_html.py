@@ -133,7 +133,7 @@ def close_up(state: Explorer, position: int) -> str:
     return (
         f"<p><b>{escape(str(state.paths[position]))}</b>, {width} x {height} pixels</p>"
         f"{row}{picture(image, width)}{picture(image, 192)}<div>{facts(state, position)}</div>"
-        f"<div>{bars(attribution, state.model.classes)}</div></div>"
+        f"<div>{bars(attribution, state.classes)}</div></div>"
         f"<p>Nearest in the embedding, with cosine distance:</p>{row}{near}</div>"
         f"{drawn(figure, 900)}"
     )

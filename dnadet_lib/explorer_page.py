@@ -84,12 +84,13 @@ def page_data(state: Explorer, places: Sequence[Sequence[int]]) -> dict[str, obj
     return {
         "paths": short_paths(state.paths),
         "columns": columns,
-        "classes": list(state.model.classes),
+        "classes": list(state.classes),
         "probabilities": np.asarray(state.probabilities, float).round(5).tolist(),
         "maps": {name: points.astype(float).tolist() for name, points in state.maps.items()},
         "colours": {name: colouring(state, name) for name in columns if name in COLOURED},
         "places": places,
         "errors": state.errors,
+        "note": state.note,
     }
 
 

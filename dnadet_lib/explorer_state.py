@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +14,11 @@ from torch import Tensor
 
 from dnadet_lib.data import ImageSet, list_images
 from dnadet_lib.embedding import place
-from dnadet_lib.embedding_file import read_embeddings
+from dnadet_lib.embedding_file import EmbeddingFile, read_embeddings
 from dnadet_lib.evaluation import embed_images, origins, readable_features
 from dnadet_lib.explorer_figures import NOT_LABELLED
-from dnadet_lib.model import DNADet, Features, join_features, load_model
+from dnadet_lib.model import DNADet, Features, find_checkpoint, join_features, load_model
+from dnadet_lib.weights import sha256_of
 
 
 @dataclass
@@ -24,28 +26,44 @@ class Explorer:
     """What is explored: images, what a model says of them, and maps of their embeddings.
 
     Attributes:
-        model: The model.
+        maker: The model, or None where a table's checkpoint is there no more.
         paths: (N,) image files.
         table: One row an image: class, predicted, generator, set-up, confidence, named rightly,
             unknown score, known.
         embeddings: (N, D).
         probabilities: (N, K) of the model's classes.
+        classes: Their names.
         maps: Name of a map -> (N, 2).
         selections: Name -> positions of kept images.
         errors: What could not be read, a line a file.
         others: Name of another checkpoint -> its model and its embeddings (N, D) of these images.
             Its maps are named "METHOD, NAME".
+        note: What is to be said of the checkpoint of a table: that it is another one now, or was
+            not compared. Else "".
     """
 
-    model: DNADet
+    maker: DNADet | None
     paths: list[Path]
     table: pd.DataFrame
     embeddings: np.ndarray
     probabilities: np.ndarray
+    classes: tuple[str, ...]
     maps: dict[str, np.ndarray] = field(default_factory=dict)
     selections: dict[str, np.ndarray] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     others: dict[str, tuple[DNADet, np.ndarray]] = field(default_factory=dict)
+    note: str = ""
+
+    @property
+    def model(self) -> DNADet:
+        """The model that made the embeddings.
+
+        Raises:
+            ValueError: it is there no more; the note says why.
+        """
+        if self.maker is None:
+            raise ValueError(self.note)
+        return self.maker
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -81,7 +99,7 @@ def open_images(model: DNADet, sets: Mapping[str, ImageSet]) -> Explorer:
     scores = model.unknown_score(features.traces)
     probabilities = _describe(model, table, features.embeddings, scores)
     embeddings = features.embeddings.cpu().numpy()
-    return Explorer(model, paths, table, embeddings, probabilities, errors=errors)
+    return Explorer(model, paths, table, embeddings, probabilities, model.classes, errors=errors)
 
 
 def read_features(model: DNADet, paths: Sequence[Path]) -> tuple[list[int], Features, list[str]]:
@@ -107,17 +125,29 @@ def _describe(
     """Add what the model says to the table; return the probabilities."""
     probabilities = model.probabilities(embeddings).cpu().numpy()
     scores = unknown_scores.cpu().numpy()
-    table["predicted"] = [model.classes[k] for k in probabilities.argmax(axis=1)]
-    table["confidence"] = probabilities.max(axis=1)
+    labels = [model.classes[k] for k in probabilities.argmax(axis=1)]
+    _add(table, labels, probabilities.max(axis=1), scores, ~(scores > model.threshold))
+    return probabilities
+
+
+def _add(
+    table: pd.DataFrame, labels: list[str], confidence: np.ndarray, scores: np.ndarray,
+    known: np.ndarray,
+) -> None:  # fmt: skip
+    """Add what a model says, (N,) each, to the table."""
+    table["predicted"] = labels
+    table["confidence"] = confidence
     right = (table["predicted"] == table["class"]).astype("boolean")
     table["named rightly"] = right.mask(table["class"] == NOT_LABELLED)
     table["unknown score"] = scores
-    table["known"] = ~(scores > model.threshold)
-    return probabilities
+    table["known"] = known
 
 
 def open_table(file: Path | str, model: DNADet | None = None) -> Explorer:
     """Open what `dnadet embed` wrote, with its maps; rows that are no numbers are left out.
+
+    Labels, probabilities and scores are the file's own. If the checkpoint that made them is gone or
+    has been overwritten since, `note` says so, and what would need it is refused.
 
     An image's folder stands as its class and its generator. Images are read when they are looked
     at; those that are gone are named in `errors`, and keep their points.
@@ -127,29 +157,61 @@ def open_table(file: Path | str, model: DNADet | None = None) -> Explorer:
         model: What made the embeddings; by default the checkpoint that the file names.
 
     Raises:
-        FileNotFoundError: there is no such file, or no such checkpoint.
+        FileNotFoundError: there is no such file, or it holds embeddings alone and there is no such
+            checkpoint.
         ValueError: the file is no table of embeddings, or of another size than the model's.
     """
     read = read_embeddings(Path(file))
-    model = load_model(read.model) if model is None else model
-    size = read.embeddings.shape[1]
-    if size != model.embedding_size:
-        raise ValueError(
-            f"{file}: embeddings of {size} numbers, the model's have {model.embedding_size}: "
-            "give the checkpoint that made them"
-        )
+    maker, note = _maker(file, read, model)
+    if note:
+        print(note, file=sys.stderr)
     errors = list(read.errors)
     gone = [str(path) for path in read.paths if not path.is_file()]
     if gone:
         errors.append(f"{len(gone)} images are not where {file} says, such as {gone[0]}")
     folders = [path.parent.name for path in read.paths]
     table = pd.DataFrame({"class": folders, "generator": folders, "set-up": Path(file).stem})
-    device = next(model.parameters()).device
-    known = (torch.from_numpy(values).to(device) for values in (read.embeddings, read.scores))
-    probabilities = _describe(model, table, *known)
+    if read.said is not None:
+        _add(table, read.said.labels, read.said.confidence, read.scores, read.said.known)
+        probabilities, classes = read.said.probabilities, read.said.classes
+    elif maker is not None:
+        device = next(maker.parameters()).device
+        known = (torch.from_numpy(values).to(device) for values in (read.embeddings, read.scores))
+        probabilities, classes = _describe(maker, table, *known), maker.classes
+    else:
+        raise ValueError(f"{note} The file holds no labels of its own.")
     return Explorer(
-        model, read.paths, table, read.embeddings, probabilities, maps=read.maps, errors=errors
-    )
+        maker, read.paths, table, read.embeddings, probabilities, classes, maps=read.maps,
+        errors=errors, note=note,
+    )  # fmt: skip
+
+
+def _maker(
+    file: Path | str, read: EmbeddingFile, model: DNADet | None
+) -> tuple[DNADet | None, str]:
+    """Find the model that made a table: None where it is there no more, and what is to be said."""
+    shown = "the file's own labels and scores are shown, and what needs the model is refused."
+    try:
+        found = model.sha256 if model else sha256_of(find_checkpoint(read.model))
+        if found and read.sha256 and found != read.sha256:
+            name = model.origin if model else read.model
+            return None, f"{file}: the checkpoint {name} is not the one that made it: {shown}"
+        model = load_model(read.model) if model is None else model
+    except (OSError, ValueError) as error:
+        if read.said is None:
+            raise
+        return None, f"{file}: its checkpoint cannot be had ({error}): {shown}"
+    size = read.embeddings.shape[1]
+    if size != model.embedding_size:
+        raise ValueError(
+            f"{file}: embeddings of {size} numbers, the model's have {model.embedding_size}: "
+            "give the checkpoint that made them"
+        )
+    if found and read.sha256:
+        return model, ""
+    return model, f"{file}: not checked whether {model.origin} is the checkpoint that made it"
+
+
 
 
 def add_images(state: Explorer, sources: Iterable[Path | str], name: str = "added") -> np.ndarray:
@@ -165,26 +227,30 @@ def add_images(state: Explorer, sources: Iterable[Path | str], name: str = "adde
 
     Returns:
         Positions of the added images.
+
+    Raises:
+        ValueError: the model that made the embeddings is there no more.
     """
+    model = state.model
     paths = []
     for source in sources:
         try:
             paths += list_images(source)
         except (OSError, ValueError) as error:
             state.errors.append(str(error))
-    kept, features, errors = read_features(state.model, paths)
+    kept, features, errors = read_features(model, paths)
     state.errors += errors
     paths = [paths[i] for i in kept]
     if not paths:
         return np.array([], int)
     folders = [path.resolve().parent.name for path in paths]
     table = pd.DataFrame({"class": NOT_LABELLED, "generator": folders, "set-up": name})
-    scores = state.model.unknown_score(features.traces)
-    probabilities = _describe(state.model, table, features.embeddings, scores)
+    scores = model.unknown_score(features.traces)
+    probabilities = _describe(model, table, features.embeddings, scores)
     embeddings = features.embeddings.cpu().numpy()
     others = {
-        checkpoint: (model, embed_images(model, paths))
-        for checkpoint, (model, _) in state.others.items()
+        checkpoint: (other, embed_images(other, paths))
+        for checkpoint, (other, _) in state.others.items()
     }
     for title, points in state.maps.items():
         checkpoint = title.partition(", ")[2]
@@ -192,8 +258,8 @@ def add_images(state: Explorer, sources: Iterable[Path | str], name: str = "adde
         placed = place(state.embeddings_of(title), points, new)
         state.maps[title] = np.concatenate([points, placed.astype(np.float32)])
     first = len(state)
-    for checkpoint, (model, old) in state.others.items():
-        state.others[checkpoint] = model, np.concatenate([old, others[checkpoint][1]])
+    for checkpoint, (other, old) in state.others.items():
+        state.others[checkpoint] = other, np.concatenate([old, others[checkpoint][1]])
     state.paths += paths
     state.table = pd.concat([state.table, table], ignore_index=True)
     state.embeddings = np.concatenate([state.embeddings, embeddings])

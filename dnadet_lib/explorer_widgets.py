@@ -107,7 +107,7 @@ class Panel:
         self.hover = widgets.HTML(explorer_html.hover(state, None), layout={"min_height": "140px"})
         self.close_up = widgets.HTML("Click a dot to see its image close up.")
         self.grid = widgets.HTML()
-        self.said = widgets.HTML()
+        self.said = widgets.HTML(escape(state.note))
         for name in ("hover", "close_up", "grid"):  # for style sheets and tests
             getattr(self, name).add_class(f"explorer-{name.replace('_', '-')}")
         tools = [self._selection_tools(), self._comparison(), self._adding(), self.said]

@@ -226,8 +226,13 @@ def sample_images(generator: nn.Module, latents: Tensor, batch_size: int = 50) -
 
     Returns:
         uint8 images (N, 64, 64, 3): (x + 1) * 127.5, rounded half to even, clipped to 0..255.
+
+    Raises:
+        ValueError: a pixel is not finite.
     """
     generator.eval()
     images = torch.cat([generator(z) for z in latents.split(batch_size)])
+    if not images.isfinite().all():
+        raise ValueError("the generator's pixels are not finite: its weights are too large")
     levels = ((images.float() + 1) * 127.5).round().clamp(0, 255)
     return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous()

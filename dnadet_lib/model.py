@@ -3,27 +3,46 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dnadet_lib.configuration import (
+    WIDTH_AT_MOST,
+    Configuration,
+    check_class_names,
+    check_temperature,
+    is_whole,
+    parse_configuration,
+)
 from dnadet_lib.data import read_image
 from dnadet_lib.files import atomic_path
-from dnadet_lib.patches import grid_patches, normalise, resize, turned
+from dnadet_lib.patches import FILTERS, grid_patches, normalise, resize, turned
 from dnadet_lib.paths import data_folder
+from dnadet_lib.weights import (
+    HEAD,
+    HEADER,
+    WeightFile,
+    checked_tensor,
+    read_weights,
+    sha256_of,
+    shown,
+)
 
 BLOCKS = 8
 TRACE_BLOCKS = (0, 4)  # of `main`: chosen on dev, data/results/unknown_blocks.csv
 SMALL = 0.05  # of a channel's deviation: the log of less is of no account
+VOTES = ("whole", "patches", "turned")
+SIDES = (8, 8192)  # pixels: what an image may be resized to
 TURNS = 4  # copies of a view that vote where the input is "turned"
 DROPPED_KEYS = ("projection_head.", "reference")  # used in training only; of older checkpoints
 
@@ -78,6 +97,9 @@ class InputSpec:
         vote: "whole": one pass over the whole image; "patches": mean over a grid of patches;
             "turned": the same, each patch in four turned and mirrored copies.
         high_pass: Whether the fixed high-pass front end is on.
+
+    Raises:
+        ValueError: a field is of another type or out of range; it is named, with what is right.
     """
 
     resize_first: int | None = None
@@ -86,6 +108,24 @@ class InputSpec:
     patch: int = 64
     vote: str = "whole"
     high_pass: bool = False
+
+    def __post_init__(self) -> None:
+        low, high = SIDES
+        for name in ("resize_first", "resize", "patch"):
+            side = getattr(self, name)
+            if side is None and name != "patch":
+                continue
+            if not is_whole(side) or not low <= side <= high:
+                raise ValueError(f"input {name} {shown(side)}: must be {low} to {high} pixels")
+        for name, choices in (("vote", VOTES), ("resize_filter", FILTERS)):
+            if getattr(self, name) not in choices:
+                given = shown(getattr(self, name))
+                raise ValueError(f"input {name} {given}: choose one of {', '.join(choices)}")
+        if not isinstance(self.high_pass, bool):
+            raise ValueError(f"input high_pass {shown(self.high_pass)}: must be true or false")
+        side = self.resize or self.resize_first
+        if side is not None and self.patch > side:
+            raise ValueError(f"input patch {self.patch}: larger than the image, resized to {side}")
 
 
 @dataclass(frozen=True)
@@ -182,6 +222,13 @@ class DNADet(nn.Module):
         threshold: Unknown score above which an image is outside what the model knows.
         reference: What the unknown score knows of training and dev images, or None.
         trace_blocks: Numbers of the blocks of `main` whose statistics are the traces.
+        smallest: Side in pixels of the smallest image that the blocks can take.
+        sha256: Of the file that it was loaded from, or "".
+        named: Whether that file held the classes' names; else they are numbers, or the caller's.
+
+    Raises:
+        ValueError: the number of blocks or of class names does not fit, a name is empty or stands
+            twice, or the patches are smaller than the blocks can take.
 
     Source:
         Yang et al. 2022, section 4.2; parameter names follow its public release.
@@ -202,13 +249,19 @@ class DNADet(nn.Module):
         if not 1 <= blocks <= BLOCKS:
             raise ValueError(f"{blocks} blocks: choose 1 to {BLOCKS}")
         self.width, self.discriminant, self.backbones = width, discriminant, backbones
-        self.classes = tuple(classes or (str(k) for k in range(num_classes)))
+        self.classes = check_class_names(list(classes or (str(k) for k in range(num_classes))))
         if len(self.classes) != num_classes:
             raise ValueError(f"{len(self.classes)} class names given for {num_classes} classes")
         self.input = input or InputSpec()
+        self.smallest = 2 ** -(-blocks // 2)
+        if self.input.vote != "whole" and self.input.patch < self.smallest:
+            raise ValueError(
+                f"input patch {self.input.patch}: {blocks} blocks need {self.smallest} or more"
+            )
         self.temperature, self.threshold = 1.0, float("inf")
         self.reference: Distances | None = None
         self.origin = "pre-trained model"  # for messages; a loaded one names its checkpoint
+        self.sha256, self.named = "", False
         self.trace_blocks = tuple(block for block in TRACE_BLOCKS if block < blocks)
         own = [width * 2**stage for stage in range(4) for _ in range(2)]
         self.channels = channels = [3, *(backbones * count for count in own)]
@@ -259,16 +312,25 @@ class DNADet(nn.Module):
         """Turn one uint8 image (H, W, 3) into the views (V, h, w, 3) that the network votes over.
 
         Raises:
-            ValueError: the image is smaller than a patch.
+            ValueError: the image is smaller than a patch, or than the network can take.
         """
         for side in (self.input.resize_first, self.input.resize):
             image = image if side is None else resize(image, side, self.input.resize_filter)
         if self.input.vote == "whole":
+            self.require_size(*image.shape[:2])
             return image[None]
         patches = grid_patches(image, self.input.patch)
         if self.input.vote == "patches":
             return patches
         return np.concatenate([turned(patches, copy) for copy in range(TURNS)])
+
+    def require_size(self, height: int, width: int) -> None:
+        """Raise a ValueError if the network cannot take an image of that size."""
+        if min(height, width) < self.smallest:
+            raise ValueError(
+                f"image is {width}x{height} pixels, smaller than the {self.smallest}x"
+                f"{self.smallest} that this model needs; use a larger image"
+            )
 
     @torch.no_grad()
     def infer(self, views: Sequence[np.ndarray], batch_pixels: int = 2**18) -> Features:
@@ -283,8 +345,13 @@ class DNADet(nn.Module):
 
         Returns:
             Means over the views of each image.
+
+        Raises:
+            ValueError: views are smaller than the network can take.
         """
         self.eval()
+        for view in views:
+            self.require_size(*view.shape[1:3])
         if len({v.shape[1:3] for v in views}) > 1:
             return join_features([self.infer([v], batch_pixels) for v in views])
         device = next(self.classification_head.parameters()).device
@@ -307,6 +374,35 @@ class DNADet(nn.Module):
         """Map embeddings (N, D) to class probabilities (N, K), at the model's temperature."""
         return (self.classification_head(embeddings) / self.temperature).softmax(dim=1)
 
+    @torch.no_grad()
+    def finite(self, found: Features) -> np.ndarray:
+        """Whether all that follows from the features of N images is finite: booleans (N,)."""
+        logits = self.classification_head(found.embeddings) / self.temperature
+        rows = torch.cat([found.embeddings, found.traces, logits], dim=1).isfinite().all(dim=1)
+        if self.reference is not None and self.reference.means.shape[1] == found.traces.shape[1]:
+            rows &= self.unknown_score(found.traces).isfinite()
+        return rows.cpu().numpy()
+
+    def require_finite(self, found: Features, images: Sequence[object]) -> None:
+        """Raise a ValueError if anything that follows from the features of images is not finite.
+
+        Args:
+            found: Of N images.
+            images: The images; the first one's file is named.
+        """
+        good = self.finite(found)
+        if not good.all():
+            number = int(np.flatnonzero(~good)[0])
+            raise ValueError(self.overflow(images[number], number))
+
+    def overflow(self, image: object, number: int = 0) -> str:
+        """Say that the numbers of an image are not finite, so that there is no answer."""
+        name = image if isinstance(image, Path | str) else f"image {number}"
+        return (
+            f"{name}: {self.origin} gives numbers that are not finite, so there is no answer: its "
+            "weights are too large; train it anew or use another checkpoint"
+        )
+
     def attribute(self, images: Sequence[Path | str | Image.Image | np.ndarray]) -> Attribution:
         """Say for each image which class it comes from.
 
@@ -315,12 +411,14 @@ class DNADet(nn.Module):
 
         Raises:
             ValueError: no images, an image is smaller than a patch (the file is named), or an
-                array is not uint8 (H, W, 3).
+                array is not uint8 (H, W, 3); or the model's weights are so large that an image's
+                numbers are not finite.
             OSError: a file cannot be read as an image; the file is named.
         """
         if len(images) == 0:
             raise ValueError("no images given: attribute needs at least one")
         found = join_features([self.infer([self.views_of(image)]) for image in images])
+        self.require_finite(found, images)
         probabilities = self.probabilities(found.embeddings).cpu().numpy()
         scores = self.unknown_score(found.traces).cpu().numpy()
         return Attribution(
@@ -389,7 +487,13 @@ def save_model(model: DNADet, path: Path, **notes: object) -> None:
         model: What to save.
         path: File to write, `.safetensors`.
         notes: JSON values kept in the header, such as seed and preset.
+
+    Raises:
+        ValueError: a weight, the temperature, the threshold or a note is not finite; it is named,
+            and nothing is written.
     """
+    if np.isnan(model.threshold):
+        raise ValueError(f"{path}: not written: threshold {model.threshold}: must be a number")
     config = {
         "classes": model.classes,
         "width": model.width,
@@ -407,8 +511,15 @@ def save_model(model: DNADet, path: Path, **notes: object) -> None:
         parts = [model.reference.means, *model.reference.precisions]
         named = zip(_reference_names(model), parts, strict=True)
         tensors |= {name: part.cpu().contiguous() for name, part in named}
+    try:
+        check_temperature(model.temperature)
+        header = json.dumps(config, allow_nan=False)
+        for name, tensor in tensors.items():
+            checked_tensor(name, tensor, tensor.dtype, "weights")
+    except ValueError as error:
+        raise ValueError(f"{path}: not written: {error}") from None
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"dnadet": json.dumps(config)})
+        save_file(tensors, temporary, metadata={HEADER: header})
 
 
 def shipped_file(name: str | Path) -> Path:
@@ -437,49 +548,70 @@ def find_checkpoint(path_or_name: str | Path) -> Path:
 def load_model(path_or_name: str | Path, classes: Sequence[str] | None = None) -> DNADet:
     """Load a checkpoint.
 
+    What kind of file it is follows from what is in it. Weights of the method's public release are a
+    state dict, as `.pth` or safetensors; a dict that wraps it is opened, and a prefix such as
+    `module.` is taken off: both are told on stderr. Weights in half or double precision become
+    float32. Nothing is allocated before the header has been checked against the tensors' shapes.
+
     Args:
-        path_or_name: A file of ours (`.safetensors`), a released `.pth`, or the name of a shipped
-            checkpoint such as "pocket".
-        classes: Names of the classes of a released `.pth`, which does not hold them.
+        path_or_name: A file of ours, a released one, or the name of a shipped checkpoint such as
+            "pocket".
+        classes: Names of the classes of a file that does not hold them, such as a released one;
+            else they are numbered. Of one that does, they must be the file's own.
 
     Returns:
         The model, in evaluation mode, on the CPU.
 
     Raises:
         FileNotFoundError: neither a file nor a shipped name.
-        ValueError: the file is not a checkpoint, or a tensor is missing, unexpected or of the
-            wrong shape; file and tensor are named.
+        ValueError: the file is not a checkpoint, its header is at fault, a tensor is missing,
+            unexpected, of the wrong shape or type, or not finite, or the names are not the file's;
+            the file is named, and the tensor or field.
     """
     path = find_checkpoint(path_or_name)
-    load = _load_safetensors if path.suffix == ".safetensors" else _load_released
-    model = load(path, classes).eval()
-    model.origin = str(path_or_name)
+    file = read_weights(path)
+    for note in file.notes:
+        print(f"{path}: {note}", file=sys.stderr)
+    model = _ours(path, file) if file.header is not None else _released(path, file.tensors)
+    if classes is not None:
+        model.classes = _given_names(model, classes, path)
+    model.origin, model.sha256 = str(path_or_name), sha256_of(path)
+    return model.eval()
+
+
+def holds_names(path_or_name: str | Path) -> bool:
+    """Whether a checkpoint holds its classes' names, as ours do; raises what `load_model` does."""
+    return read_weights(find_checkpoint(path_or_name)).header is not None
+
+
+def _ours(path: Path, file: WeightFile) -> DNADet:
+    """Make the model of a file with our header."""
+    try:
+        config = parse_configuration(
+            file.header or "", BLOCKS, [field.name for field in fields(InputSpec)]
+        )
+        with torch.device("meta"):  # shapes alone, no memory
+            plan = _configured(config)
+    except ValueError as error:
+        raise ValueError(f"{path}: not a dnadet checkpoint ({error})") from None
+    plan.trace_blocks = config.trace_blocks or plan.trace_blocks
+    reference = _reference(plan, file.tensors, path)
+    check_shapes(plan, file.tensors, path)
+    model = _configured(config)
+    load_weights(model, file.tensors, path)
+    model.trace_blocks, model.reference = plan.trace_blocks, reference
+    model.temperature, model.threshold = config.temperature, config.threshold
+    model.named = True
     return model
 
 
-def _load_safetensors(path: Path, classes: Sequence[str] | None) -> DNADet:
-    try:
-        with safe_open(path, "pt") as file:
-            config = json.loads((file.metadata() or {})["dnadet"])
-            tensors = {key: file.get_tensor(key) for key in file.keys()}
-        model = DNADet(
-            len(config["classes"]),
-            config["width"],
-            classes=config["classes"],
-            input=InputSpec(**config["input"]),
-            blocks=config.get("blocks", BLOCKS),
-            discriminant=config.get("discriminant", False),
-            backbones=config.get("backbones", 1),
-        )
-        threshold = config["threshold"]
-        model.temperature = float(config["temperature"])
-        model.trace_blocks = tuple(config.get("trace_blocks", model.trace_blocks))
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: not a dnadet checkpoint ({error})") from error
-    model.threshold = float("inf") if threshold is None else threshold
-    model.reference = _reference(model, tensors, path)
-    load_weights(model, tensors, path)
-    return _renamed(model, classes, path)
+def _configured(config: Configuration) -> DNADet:
+    """Make a model as a header says, with weights at random."""
+    return DNADet(
+        len(config.classes), config.width, classes=config.classes,
+        input=InputSpec(**config.input), blocks=config.blocks or BLOCKS,
+        discriminant=config.discriminant, backbones=config.backbones,
+    )  # fmt: skip
 
 
 def _reference(model: DNADet, tensors: dict[str, Tensor], path: Path) -> Distances | None:
@@ -494,6 +626,8 @@ def _reference(model: DNADet, tensors: dict[str, Tensor], path: Path) -> Distanc
             raise ValueError(
                 f"{path}: tensor {name!r} has shape {tuple(tensor.shape)}, expected {shape}"
             )
+    pairs = zip(names, found, strict=True)
+    found = [checked_tensor(name, tensor, torch.float32, path) for name, tensor in pairs]
     return Distances(found[0], found[1:])
 
 
@@ -502,39 +636,52 @@ def _reference_names(model: DNADet) -> list[str]:
     return ["reference.means", *blocks]
 
 
-def _renamed(model: DNADet, classes: Sequence[str] | None, path: Path) -> DNADet:
-    if classes and len(classes) != len(model.classes):
+def _given_names(model: DNADet, classes: Sequence[str], path: Path) -> tuple[str, ...]:
+    """Return the names that a caller gives to the classes, unless the file has others."""
+    if len(classes) != len(model.classes):
         raise ValueError(
             f"{path}: {len(classes)} class names given for {len(model.classes)} classes"
         )
-    model.classes = tuple(classes or model.classes)
+    if model.named and tuple(classes) != model.classes:
+        raise ValueError(
+            f"{path}: classes {', '.join(map(shown, classes))} given, but the checkpoint has names "
+            f"of its own: {', '.join(map(shown, model.classes))}; leave the argument out"
+        )
+    try:
+        return check_class_names(list(classes))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _released(path: Path, tensors: dict[str, Tensor]) -> DNADet:
+    """Make the model of a state dict without a header, laid out as the method's release."""
+    head = tensors.get(HEAD)
+    if head is None or head.ndim != 2 or not _is_release(*head.shape):
+        found = "no such tensor" if head is None else f"shape {tuple(head.shape)}"
+        mixed = [n for n in tensors if n.endswith(f".{HEAD}")] if head is None else []
+        hint = f"; only some names have the prefix of {shown(mixed[0])}" if mixed else ""
+        raise ValueError(
+            f"{path}: not a dnadet checkpoint, nor a DNA-Det release ({HEAD!r}: {found}, expected "
+            f"(classes, 8 * width){hint})"
+        )
+    try:
+        with torch.device("meta"):
+            plan = DNADet(head.shape[0], head.shape[1] // 8)
+    except ValueError as error:
+        raise ValueError(f"{path}: not a dnadet checkpoint ({error})") from None
+    check_shapes(plan, tensors, path)
+    model = DNADet(head.shape[0], head.shape[1] // 8)
+    load_weights(model, tensors, path)
     return model
 
 
-def _load_released(path: Path, classes: Sequence[str] | None) -> DNADet:
-    try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # on bytes of another kind torch's unpickler can raise anything
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ValueError(
-            f"{path}: not a plain state dict; files that need code to be run are refused ({reason})"
-        ) from error
-    if not isinstance(tensors, dict) or not all(isinstance(v, Tensor) for v in tensors.values()):
-        raise ValueError(f"{path}: not a plain state dict: it must map names to tensors")
-    head = tensors.get("classification_head.1.weight")
-    if head is None or head.ndim != 2 or head.shape[1] < 8:
-        found = "no such tensor" if head is None else f"shape {tuple(head.shape)}"
-        raise ValueError(
-            f"{path}: 'classification_head.1.weight': {found}, expected (classes, 8 * width): "
-            "not a DNA-Det release"
-        )
-    model = DNADet(head.shape[0], head.shape[1] // 8)
-    load_weights(model, tensors, path)
-    return _renamed(model, classes, path)
+def _is_release(classes: int, features: int) -> bool:
+    """Whether a classifier's shape is that of a whole network, which tells classes apart."""
+    return classes > 1 and 8 <= features <= 8 * WIDTH_AT_MOST and features % 8 == 0
 
 
-def load_weights(model: nn.Module, tensors: dict[str, Tensor], source: Path | str) -> None:
-    """Copy tensors into a model, all of them or none.
+def check_shapes(model: nn.Module, tensors: dict[str, Tensor], source: Path | str) -> None:
+    """Compare tensors with those of a model, which may be on the `meta` device.
 
     Raises:
         ValueError: a tensor is missing, unexpected or of the wrong shape; it is named.
@@ -546,14 +693,32 @@ def load_weights(model: nn.Module, tensors: dict[str, Tensor], source: Path | st
         raise ValueError(f"{source}: tensor {missing[0]!r} is missing ({len(missing)} in all)")
     if unexpected := sorted(tensors.keys() - expected.keys()):
         count = len(unexpected)
-        raise ValueError(f"{source}: unexpected tensor {unexpected[0]!r} ({count} in all)")
+        raise ValueError(f"{source}: unexpected tensor {shown(unexpected[0])} ({count} in all)")
     for name, tensor in tensors.items():
         if tuple(tensor.shape) != expected[name]:
             raise ValueError(
                 f"{source}: tensor {name!r} has shape {tuple(tensor.shape)}, "
                 f"expected {expected[name]}"
             )
-    model.load_state_dict(tensors, strict=False)
+
+
+def load_weights(model: nn.Module, tensors: dict[str, Tensor], source: Path | str) -> None:
+    """Copy tensors into a model, all of them or none; other float types become the model's.
+
+    Raises:
+        ValueError: a tensor is missing, unexpected, of the wrong shape or type, or not finite; it
+            is named.
+    """
+    check_shapes(model, tensors, source)
+    types = {name: tensor.dtype for name, tensor in model.state_dict().items()}
+    model.load_state_dict(
+        {
+            name: checked_tensor(name, tensor, types[name], source)
+            for name, tensor in tensors.items()
+            if name in types
+        },
+        strict=False,
+    )
 
 
 def join_backbones(networks: Sequence[DNADet]) -> DNADet:
@@ -625,6 +790,7 @@ __all__ = [
     "ProjectionHead",
     "channel_statistics",
     "find_checkpoint",
+    "holds_names",
     "join_backbones",
     "load_model",
     "load_weights",

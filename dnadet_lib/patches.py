@@ -7,6 +7,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+FILTERS = tuple(resampling.name.lower() for resampling in Image.Resampling)
+
 
 def resize(image: np.ndarray, side: int, resize_filter: str = "bicubic") -> np.ndarray:
     """Resize a uint8 image (H, W, 3) to (side, side, 3) with a named Pillow filter.
@@ -14,11 +16,9 @@ def resize(image: np.ndarray, side: int, resize_filter: str = "bicubic") -> np.n
     Raises:
         ValueError: Pillow has no filter of that name.
     """
-    try:
-        resampling = Image.Resampling[resize_filter.upper()]
-    except KeyError:
-        names = ", ".join(r.name.lower() for r in Image.Resampling)
-        raise ValueError(f"resize filter {resize_filter!r}: choose one of {names}") from None
+    if resize_filter.lower() not in FILTERS:
+        raise ValueError(f"resize filter {resize_filter!r}: choose one of {', '.join(FILTERS)}")
+    resampling = Image.Resampling[resize_filter.upper()]
     if image.shape[:2] == (side, side):
         return image
     return np.asarray(Image.fromarray(image).resize((side, side), resampling))

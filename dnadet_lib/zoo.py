@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 from torch import nn
 
 from dnadet_lib.data import ImageSet
@@ -32,6 +31,7 @@ from dnadet_lib.model import load_weights
 from dnadet_lib.paths import build_folder, data_folder
 from dnadet_lib.photos import CONTENTS, CROP_SIZE, cut_crops, load_photographs
 from dnadet_lib.stopping import start_worker
+from dnadet_lib.weights import read_weights
 
 CLASSES = ("Real", *ARCHITECTURES)
 LOSSES = ("wgan-gp", "mmd", "hinge", "infomax", "cramer", "ssgan", "non-saturating")
@@ -75,7 +75,8 @@ class Generator:
 
         Raises:
             FileNotFoundError: the file is missing.
-            ValueError: its hash is not the manifest's, or its weights are of another architecture.
+            ValueError: its hash is not the manifest's, or its weights are of another architecture
+                or type, or not finite.
         """
         if not self.file.is_file():
             raise FileNotFoundError(f"manifest row {self.name!r}, file: {self.file} is missing")
@@ -86,8 +87,7 @@ class Generator:
                 f"the manifest says {self.sha256[:12]}..."
             )
         generator = build_generator(self.architecture)
-        weights = {k: v.float() for k, v in load_file(self.file).items()}
-        load_weights(generator, weights, self.file)
+        load_weights(generator, read_weights(self.file).tensors, self.file)
         return generator.eval()
 
 
@@ -332,7 +332,10 @@ def render_split(generator: Generator, split: str, count: int, root: Path) -> No
         if split == JITTERED:
             strength = float(np.random.default_rng(first).uniform(*JITTER))
             copied = jittered_copy(network, strength, first)
-        images = sample_images(copied, draw_latents(first, CHUNK), CHUNK).numpy()
+        try:
+            images = sample_images(copied, draw_latents(first, CHUNK), CHUNK).numpy()
+        except ValueError as error:
+            raise ValueError(f"{generator.file}: {error}") from error
         for image, path in zip(images, paths, strict=False):
             _write_png(image, path)
 

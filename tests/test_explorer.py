@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
+import torch
 from support import write_images
 
 from dnadet_lib import closeup, explorer, explorer_html, explorer_widgets, zoo
@@ -16,7 +19,7 @@ from dnadet_lib.data import ImageSet, read_image
 from dnadet_lib.embedding import place, project
 from dnadet_lib.embedding_file import write_embeddings
 from dnadet_lib.explorer import Explorer
-from dnadet_lib.model import DNADet, InputSpec
+from dnadet_lib.model import DNADet, InputSpec, load_model, save_model
 
 
 @pytest.fixture(autouse=True)
@@ -257,6 +260,108 @@ def test_images_that_are_gone_keep_their_points(state: Explorer, checkpoint, tmp
     assert str(paths[2]) in panel.grid.value
     panel.maps[0].widget.selection = [2]
     assert str(paths[2]) in panel.close_up.value
+
+
+def table_of(checkpoint: Path, paths: list[Path], file: Path) -> explorer.Explorer:
+    """Write a table with a checkpoint, and open it."""
+    write_embeddings(
+        load_model(checkpoint), paths, file, name=str(checkpoint), methods=("PCA",)
+    )
+    return explorer.open_table(file)
+
+
+def assert_shown_as_stored(found: Explorer, before: Explorer) -> None:
+    columns = ["predicted", "confidence", "unknown score", "known"]
+    pd.testing.assert_frame_equal(found.table[columns], before.table[columns])
+    assert np.array_equal(found.probabilities, before.probabilities)
+    assert found.classes == before.classes
+
+
+@pytest.fixture
+def table(world, checkpoint: Path, tmp_path: Path, rng) -> tuple[Path, Explorer]:
+    """A table and what was seen when it was new."""
+    paths = write_images(tmp_path / "images", 6, rng)
+    file = tmp_path / "mine.parquet"
+    return file, table_of(checkpoint, paths, file)
+
+
+def test_a_table_goes_with_the_checkpoint_that_made_it(table, checkpoint, tiny_model) -> None:
+    file, state = table
+    kept_by = pq.read_schema(file).metadata
+    assert kept_by[b"sha256"].decode() == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert kept_by[b"model"].decode() == str(checkpoint)
+    assert (state.note, state.model.sha256) == ("", kept_by[b"sha256"].decode())
+    attribution = tiny_model.attribute(state.paths)
+    assert state.table["predicted"].tolist() == attribution.labels
+    assert np.allclose(state.probabilities, attribution.probabilities, atol=1e-5)
+    assert np.allclose(state.table["unknown score"], attribution.unknown_scores, rtol=1e-4)
+    assert state.table["known"].tolist() == attribution.known.tolist()
+
+
+@pytest.mark.parametrize("how", ["overwritten", "gone", "damaged", "another given"])
+def test_a_table_keeps_its_labels_when_its_checkpoint_changes(
+    table, checkpoint, tiny_model, tmp_path, rng, capsys, how
+) -> None:
+    file, before = table
+    with torch.no_grad():
+        tiny_model.classification_head[1].weight.neg_()
+    tiny_model.classes = tuple(reversed(tiny_model.classes))
+    tiny_model.threshold = -100.0
+    given = None
+    if how == "overwritten":
+        save_model(tiny_model, checkpoint)
+    elif how == "gone":
+        checkpoint.unlink()
+    elif how == "damaged":
+        checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+    else:
+        save_model(tiny_model, tmp_path / "another.safetensors")
+        given = load_model(tmp_path / "another.safetensors")
+    state = explorer.open_table(file, given)
+    assert_shown_as_stored(state, before)
+
+    reason = "its checkpoint cannot be had" if how == "gone" else "is not the one that made it"
+    assert state.note.startswith(f"{file}: ") and reason in state.note
+    assert capsys.readouterr().err == f"{state.note}\n"
+    with pytest.raises(ValueError, match=reason):
+        _ = state.model
+    with pytest.raises(ValueError, match=reason):
+        explorer.add_images(state, write_images(tmp_path / "new", 1, rng))
+    with pytest.raises(ValueError, match=reason):
+        explorer.moved(state, "PCA", state.embeddings[0])
+    assert len(state) == 6
+    assert reason in explorer_html.close_up(state, 0)
+    assert reason in explorer_widgets.Panel(state).said.value
+    explorer.figure(state, "predicted", ["PCA"])
+
+
+def test_an_older_table_is_not_checked_and_keeps_its_labels(table, checkpoint, tiny_model) -> None:
+    file, before = table
+    plain = pq.read_table(file).replace_schema_metadata({"model": str(checkpoint)})
+    pq.write_table(plain, file)
+    tiny_model.classes = tuple(reversed(tiny_model.classes))
+    save_model(tiny_model, checkpoint)
+    state = explorer.open_table(file)
+    assert_shown_as_stored(state, before)
+    assert f"not checked whether {checkpoint} is the checkpoint that made it" in state.note
+    assert state.model.classes == tiny_model.classes  # it may be the one: nothing is refused
+
+    pq.write_table(plain.select(["path", "embedding"]), file)  # embeddings alone
+    state = explorer.open_table(file)
+    assert state.table["predicted"].tolist() == state.model.attribute(state.paths).labels
+    checkpoint.unlink()
+    with pytest.raises(FileNotFoundError, match="neither a checkpoint file nor a shipped name"):
+        explorer.open_table(file)
+
+
+def test_embeddings_alone_need_their_own_checkpoint(table, checkpoint, tiny_model) -> None:
+    file, _ = table
+    whole = pq.read_table(file)
+    pq.write_table(whole.select(["path", "embedding"]), file)  # keeps the hash
+    tiny_model.threshold = 0.1
+    save_model(tiny_model, checkpoint)
+    with pytest.raises(ValueError, match="is not the one that made it.* no labels of its own"):
+        explorer.open_table(file)
 
 
 # One image ---------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import gan_losses
+import numpy as np
 import pytest
 import torch
 import train_gan
@@ -186,3 +187,30 @@ def test_name_that_is_not_planned(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         train_gan.main()
     assert "'SNGAN_meadow_s99' is not in zoo/plan.csv; entries: ProGAN_" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("fault", ["text", "list", "nan"])
+def test_a_state_with_a_fault_is_named(tmp_path, fault):
+    file = tmp_path / "state.pt"
+    if fault == "text":
+        file.write_text("no state")
+    elif fault == "list":
+        torch.save([1], file)
+    else:
+        weights = {"to_rgb.bias": torch.tensor([1.0, float("nan")])}
+        torch.save({"modules": {"generator": weights}}, file)
+    named = "tensor 'generator.to_rgb.bias' holds 1 num" if fault == "nan" else "no state of a trai"
+    with pytest.raises(ValueError, match=f"state.pt: {named}"):
+        train_gan.read_state(file, torch.device("cpu"))
+
+
+def test_a_generator_that_diverged_is_not_published(plan, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_gan, "ZOO", tmp_path)
+    run = trainer(plan["SNGAN_meadow_s0"])
+    averaged = run.averaged_generator()
+    with torch.no_grad():
+        next(iter(averaged.parameters())).view(-1)[0] = 1e6  # finite, but not in fp16
+    monkeypatch.setattr(run, "averaged_generator", lambda: averaged)
+    with pytest.raises(ValueError, match="SNGAN_meadow_s0: not published: tensor .* not finite"):
+        train_gan.publish(run, np.zeros((2, 64, 64, 3), np.uint8))
+    assert list(tmp_path.iterdir()) == []

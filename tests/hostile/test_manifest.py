@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 import torch
@@ -103,7 +104,9 @@ def test_weights_that_are_not_the_manifests(one_generator):
         generator.load()
 
 
-@pytest.mark.parametrize("fault", ["missing", "unexpected", "another architecture"])
+@pytest.mark.parametrize(
+    "fault", ["missing", "unexpected", "another architecture", "nan", "whole numbers"]
+)
 def test_weights_that_do_not_fit_the_architecture(one_generator, fault):
     folder, generator = one_generator
     weights = load_file(generator.file)
@@ -111,6 +114,10 @@ def test_weights_that_do_not_fit_the_architecture(one_generator, fault):
         del weights["to_rgb.weight"]
     elif fault == "unexpected":
         weights["to_rgb.scale"] = torch.ones(1)
+    elif fault == "nan":
+        weights["to_rgb.bias"][1] = float("nan")
+    elif fault == "whole numbers":
+        weights["to_rgb.bias"] = weights["to_rgb.bias"].to(torch.int32)
     else:
         weights = build_generator("MMDGAN").state_dict()
     save_file(weights, generator.file)
@@ -118,4 +125,26 @@ def test_weights_that_do_not_fit_the_architecture(one_generator, fault):
     row["sha256"] = hashlib.sha256(generator.file.read_bytes()).hexdigest()
     write_manifest(folder, [row])
     with pytest.raises(ValueError, match=r"ProGAN_meadow_s0\.safetensors: .*tensor '"):
+        zoo.read_manifest(folder)[0].load()
+
+
+def test_weights_that_give_no_finite_pixels(tmp_path):
+    write_zoo(tmp_path / "zoo", zoo_rows()[:1])
+    (generator,) = zoo.read_manifest(tmp_path / "zoo")
+    weights = {name: torch.full_like(w, 6e4) for name, w in load_file(generator.file).items()}
+    save_file(weights, generator.file)
+    digest = hashlib.sha256(generator.file.read_bytes()).hexdigest()
+    large = replace(generator, sha256=digest)
+    with pytest.raises(ValueError, match=f"{generator.file}: the generator's pixels are not fin"):
+        zoo.render_split(large, "train", 3, tmp_path / "images")
+    assert not list((tmp_path / "images").rglob("*.png"))
+
+
+def test_weights_that_are_cut_off(one_generator):
+    folder, generator = one_generator
+    generator.file.write_bytes(generator.file.read_bytes()[:-40])
+    row = zoo_rows()[0]
+    row["sha256"] = hashlib.sha256(generator.file.read_bytes()).hexdigest()
+    write_manifest(folder, [row])
+    with pytest.raises(ValueError, match=r"ProGAN_meadow_s0\.safetensors: .*cut off"):
         zoo.read_manifest(folder)[0].load()

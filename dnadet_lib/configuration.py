@@ -1,0 +1,182 @@
+"""What a checkpoint's header says of its model, checked before anything is made of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dnadet_lib.weights import shown
+
+TEXT_AT_MOST = 2**20  # characters of a header
+CLASSES_AT_MOST = 10_000
+WIDTH_AT_MOST = 8192
+BACKBONES_AT_MOST = 64
+NEEDED = ("classes", "width", "input", "temperature", "threshold")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A model's configuration; the fields are those of `DNADet`.
+
+    Attributes:
+        classes: Names, in the order of the logits.
+        width: Channels of the first stage.
+        input: Fields of an `InputSpec`, not yet checked.
+        blocks: Number of blocks, or None for all.
+        discriminant: Whether it is one.
+        backbones: How many.
+        trace_blocks: Or None for the usual ones.
+        temperature: Above 0.
+        threshold: Infinite where there is none.
+    """
+
+    classes: tuple[str, ...]
+    width: int
+    input: dict
+    blocks: int | None
+    discriminant: bool
+    backbones: int
+    trace_blocks: tuple[int, ...] | None
+    temperature: float
+    threshold: float
+
+
+def parse_configuration(
+    text: str, most_blocks: int, input_fields: Sequence[str]
+) -> Configuration:
+    """Read a header.
+
+    Args:
+        text: JSON.
+        most_blocks: How many blocks a network can have.
+        input_fields: Names of the fields of an `InputSpec`, all of which are needed.
+
+    Raises:
+        ValueError: a field is missing, of another type, or out of range; it is named, with what
+            would be right.
+    """
+    fields = _fields(text)
+    if odd := set(input_fields).symmetric_difference(fields["input"]):
+        name = sorted(odd)[0]
+        state = "is missing" if name in input_fields else "is not known"
+        raise ValueError(f"input {shown(name)} {state}: it has {', '.join(input_fields)}")
+    classes = check_class_names(fields["classes"])
+    if len(classes) < 2:
+        raise ValueError(f"classes: {shown(classes[0])} alone: a classifier has 2 or more")
+    blocks = None
+    if "blocks" in fields:
+        blocks = _whole(fields, "blocks", most_blocks)
+    discriminant = fields.get("discriminant", False)
+    if not isinstance(discriminant, bool):
+        raise ValueError(f"discriminant {shown(discriminant)}: must be true or false")
+    threshold = fields["threshold"]
+    return Configuration(
+        classes=classes,
+        width=_whole(fields, "width", WIDTH_AT_MOST),
+        input=fields["input"],
+        blocks=blocks,
+        discriminant=discriminant,
+        backbones=_whole(fields, "backbones", BACKBONES_AT_MOST) if "backbones" in fields else 1,
+        trace_blocks=_trace_blocks(fields, blocks or most_blocks),
+        temperature=check_temperature(fields["temperature"]),
+        threshold=math.inf if threshold is None else check_threshold(threshold),
+    )
+
+
+def _fields(text: str) -> dict:
+    """Parse a header's JSON: an object with all that is needed."""
+    if len(text) > TEXT_AT_MOST:
+        raise ValueError(f"a header of {len(text)} characters: {TEXT_AT_MOST} at most")
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"its header is no JSON: {shown(str(error))}") from None
+    if not isinstance(fields, dict):
+        raise ValueError(f"its header is a {type(fields).__name__}, expected an object")
+    if missing := [name for name in NEEDED if name not in fields]:
+        raise ValueError(f"its header lacks {missing[0]!r}")
+    if not isinstance(fields["input"], dict):
+        raise ValueError(f"input {shown(fields['input'])}: must be an object")
+    return fields
+
+
+def _whole(fields: dict, name: str, most: int) -> int:
+    value = fields[name]
+    if not is_whole(value) or not 1 <= value <= most:
+        raise ValueError(f"{name} {shown(value)}: must be a whole number from 1 to {most}")
+    return value
+
+
+def _trace_blocks(fields: dict, blocks: int) -> tuple[int, ...] | None:
+    if "trace_blocks" not in fields:
+        return None
+    value = fields["trace_blocks"]
+    good = isinstance(value, list) and value and all(map(is_whole, value))
+    if not good or value != sorted(set(value)) or not 0 <= value[0] <= value[-1] < blocks:
+        raise ValueError(
+            f"trace_blocks {shown(value)}: must list block numbers from 0 to {blocks - 1}, rising"
+        )
+    return tuple(value)
+
+
+def is_whole(value: object) -> bool:
+    """Whether a value of JSON is a whole number: true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_finite(value: object) -> bool:
+    """Whether a value is a finite number, not true or false or text."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < 1e300  # also of whole numbers that are no float
+
+
+def check_temperature(value: object) -> float:
+    """Return a temperature.
+
+    Raises:
+        ValueError: it is not a finite number above 0.
+    """
+    if not is_finite(value) or value <= 0:  # type: ignore[operator]
+        raise ValueError(f"temperature {shown(value)}: must be a finite number above 0")
+    return float(value)  # type: ignore[arg-type]
+
+
+def check_threshold(value: object) -> float:
+    """Return a threshold of the unknown score.
+
+    Raises:
+        ValueError: it is not a finite number.
+    """
+    if not is_finite(value):
+        raise ValueError(f"threshold {shown(value)}: must be a finite number, or null for none")
+    return float(value)  # type: ignore[arg-type]
+
+
+def check_class_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return class names.
+
+    Raises:
+        ValueError: they are no list of 1 to 10,000 texts, one is empty or cannot be written as
+            UTF-8, or two are equal; it is named.
+    """
+    if not isinstance(names, list | tuple) or not 1 <= len(names) <= CLASSES_AT_MOST:
+        found = f"{len(names)} names" if isinstance(names, list | tuple) else shown(names)
+        raise ValueError(f"classes: {found}: must be a list of 1 to {CLASSES_AT_MOST} names")
+    for name in names:
+        if not isinstance(name, str) or not name.strip() or not _is_text(name):
+            raise ValueError(f"classes: {shown(name)}: each must be a text that is not empty")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"classes: {shown(twice)} stands twice: names must differ")
+    return tuple(names)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
