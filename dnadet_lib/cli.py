@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
+
+from dnadet_lib.text import for_csv, for_json, for_markdown, is_storable, one_line, storable
 
 MAPS = ("t-SNE", "UMAP", "PCA")
 
@@ -18,17 +22,33 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; errors that a user can mend are printed without a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal's encoding lacks is escaped
+            stream.reconfigure(errors="backslashreplace")
     options = build_parser().parse_args(arguments)
     try:
         return options.command(options)
     except (ValueError, OSError) as error:
-        print(f"dnadet: {error}", file=sys.stderr)
+        complain(error)
         return 1
+
+
+def complain(problem: object) -> None:
+    """Print what is wrong on stderr, in one line of visible characters."""
+    print(f"dnadet: {one_line(problem)}", file=sys.stderr)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose error messages show no control characters of what was typed."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and message, and exit with status 2."""
+        super().error(one_line(message))
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe every command."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="dnadet", description="Which generator architecture made this image?"
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -103,6 +123,10 @@ def build_parser() -> argparse.ArgumentParser:
     add_inputs(embed)
     embed.add_argument("--out", type=Path, default=Path("embeddings.parquet"))
     embed.add_argument(
+        "--classes", nargs="+",
+        help="class names of an annotation file, and of class folders (default: the model's)",
+    )  # fmt: skip
+    embed.add_argument(
         "--maps", nargs="*", choices=MAPS, default=MAPS, help="projections (default: all)"
     )
     embed.add_argument("--seed", type=int, default=0, help="of the maps")
@@ -156,6 +180,11 @@ def labelled_images(source: Path, classes: Sequence[str] | None) -> ImageSet:
     return ImageSet.from_annotation(source, classes)
 
 
+def name_of(source: Path) -> str:
+    """Name a set-up after its list or folder."""
+    return storable(Path(os.path.abspath(source)).stem)
+
+
 def run_command(options: argparse.Namespace) -> int:
     """Execute the lessons, and make the site of them."""
     from dnadet_lib.lessons import run_lessons
@@ -170,9 +199,9 @@ def site_command(options: argparse.Namespace) -> int:
     from dnadet_lib.site import build_site
 
     try:
-        print(f"Site: {build_site()}")
+        print(f"Site: {one_line(build_site())}")
     except LessonError as error:
-        print(f"dnadet: {error}", file=sys.stderr)
+        complain(error)
         return 1
     return 0
 
@@ -218,25 +247,30 @@ def attribute_each(options: argparse.Namespace) -> tuple[list[dict], list[dict[s
             }
         )
     for failure in errors:
-        print(f"dnadet: {failure['error']}", file=sys.stderr)
+        complain(failure["error"])
     return results, errors
 
 
 def attribute_command(options: argparse.Namespace) -> int:
-    """Print the class of each image."""
+    r"""Print the class of each image: a line each, or JSON, or CSV.
+
+    Paths in JSON lead to their files; only a byte that is no UTF-8 is written as `\xe9`.
+    """
     results, errors = attribute_each(options)
     for result in results:
         del result["embedding"]
     if options.json:
         report = {"model": options.model, "results": results, "errors": errors}
-        print(json.dumps(report, indent=1))
+        print(json.dumps(for_json(report), indent=1))
     elif options.csv:
         names = list(results[0]["probabilities"]) if results else []
         writer = csv.writer(sys.stdout)
-        writer.writerow(["path", "label", "confidence", "unknown_score", "known", *names])
+        columns = ["label", "confidence", "unknown_score", "known"]
+        writer.writerow(["path", *columns, *map(for_csv, names)])
         for r in results:
-            values = [r[k] for k in ("path", "label", "confidence", "unknown_score", "known")]
-            writer.writerow([*values, *r["probabilities"].values()])
+            label, *values = (r[k] for k in columns)
+            texts = for_csv(r["path"]), for_csv(label)
+            writer.writerow([*texts, *values, *r["probabilities"].values()])
     else:
         for result in results:
             print(describe(result))
@@ -245,25 +279,23 @@ def attribute_command(options: argparse.Namespace) -> int:
 
 def describe(result: dict) -> str:
     """Say one result in a line."""
-    best = f"{result['label']} {result['confidence']:.2f}"
+    path, best = one_line(result["path"]), f"{one_line(result['label'])} {result['confidence']:.2f}"
     if not result["known"]:
         return (
-            f"{result['path']}: outside what this model knows (unknown score "
+            f"{path}: outside what this model knows (unknown score "
             f"{result['unknown_score']:.2f}; nearest class {best})"
         )
-    return f"{result['path']}: {best}"
+    return f"{path}: {best}"
 
 
 def render_command(options: argparse.Namespace) -> int:
     """Render the zoo."""
     from dnadet_lib.zoo import render
 
-    print(
-        render(
-            options.profile, options.out, options.workers,
-            count=options.count, splits=options.split,
-        )
-    )  # fmt: skip
+    root = render(
+        options.profile, options.out, options.workers, count=options.count, splits=options.split
+    )
+    print(one_line(root))
     return 0
 
 
@@ -274,7 +306,7 @@ def pretrain_command(options: argparse.Namespace) -> int:
 
     preset = get_preset(options.preset)
     run_pretraining(preset, profile=options.profile, seed=options.seed, folder=options.out)
-    print(options.out / "model.safetensors")
+    print(one_line(options.out / "model.safetensors"))
     return 0
 
 
@@ -298,13 +330,14 @@ def train_command(options: argparse.Namespace) -> int:
     run_training(
         preset, train, dev, pretrained=pretrained, seed=options.seed, folder=options.out
     )
-    print(options.out / "model.safetensors")
+    print(one_line(options.out / "model.safetensors"))
     return 0
 
 
 def evaluate_command(options: argparse.Namespace) -> int:
     """Measure a model on the zoo's set-ups or on labelled images, or run the suite."""
     from dnadet_lib import evaluation
+    from dnadet_lib.files import plain_stem
     from dnadet_lib.model import load_model
     from dnadet_lib.zoo import available_setups, image_root, load_setup
 
@@ -314,7 +347,7 @@ def evaluate_command(options: argparse.Namespace) -> int:
     released = Path(options.model).suffix == ".pth"
     model = load_model(options.model, options.classes if released else None)
     if options.test is not None:
-        sets = {options.test.stem: labelled_images(options.test, options.classes)}
+        sets = {name_of(options.test): labelled_images(options.test, options.classes)}
     else:
         root = image_root(options.profile)
         sets = {s: load_setup(s, root=root) for s in options.setups or available_setups()}
@@ -323,7 +356,7 @@ def evaluate_command(options: argparse.Namespace) -> int:
         predictions = evaluation.predict(model, images)
         rows += evaluation.summarise(str(options.model), name, predictions)
         if options.out:
-            file = options.out / f"predictions-{name}.parquet"
+            file = options.out / f"predictions-{plain_stem(name)}.parquet"
             evaluation.write_predictions(predictions, images, file)
     if options.out:
         evaluation.write_results(rows, options.out)
@@ -353,14 +386,16 @@ def suite_command(options: argparse.Namespace) -> int:
     rows = write_suite(predictions, SHIPPED, folder)
     plots.use_style()
     plots.save(plots.suite_dots(rows), folder / "results.png")
-    print(results_json(rows) if options.json else (folder / "results.md").read_text(), end="")
+    text = (folder / "results.md").read_text(encoding="utf-8")
+    print(results_json(rows) if options.json else text, end="")
     return 0
 
 
 def audit_command(options: argparse.Namespace) -> int:
     """Audit the closed set's train list against each set-up, or two lists of one's own."""
     from dnadet_lib import audit
-    from dnadet_lib.files import atomic_path
+    from dnadet_lib.files import atomic_path, plain_stem
+    from dnadet_lib.text import table_for_csv
     from dnadet_lib.zoo import image_root, load_setup, present_setups
 
     if (options.train is None) != (options.test is None):
@@ -371,7 +406,7 @@ def audit_command(options: argparse.Namespace) -> int:
         lists = {s: load_setup(s, root=root) for s in options.setups or present_setups()}
     else:
         train_list = labelled_images(options.train, options.classes)
-        lists = {options.test.stem: labelled_images(options.test, options.classes)}
+        lists = {name_of(options.test): labelled_images(options.test, options.classes)}
     train, errors = audit.image_facts(train_list)
     reports = {}
     for name, images in lists.items():
@@ -383,31 +418,38 @@ def audit_command(options: argparse.Namespace) -> int:
         with atomic_path(options.out / "audit.md") as temporary:
             temporary.write_text(text, encoding="utf-8")
         for name, report in reports.items():
-            with atomic_path(options.out / f"audit-{name}.csv") as temporary:
-                report.test.to_csv(temporary, index=False)
+            with atomic_path(options.out / f"audit-{plain_stem(name)}.csv") as temporary:
+                table_for_csv(report.test).to_csv(temporary, index=False)
     if options.json:
-        print(json.dumps({"setups": {k: audit.as_dict(r) for k, r in reports.items()}}, indent=1))
+        found = {"setups": {name: audit.as_dict(report) for name, report in reports.items()}}
+        print(json.dumps(for_json(found), indent=1))
     else:
         print(text, end="")
     for error in errors:
-        print(f"dnadet: {error}", file=sys.stderr)
+        complain(error)
     return 1 if errors else 0
 
 
 def embed_command(options: argparse.Namespace) -> int:
-    """Write one row an image: path, label, probabilities, unknown score, embedding, maps."""
+    """Write one row an image: path, truth, label, probabilities, score, embedding, maps."""
     from dnadet_lib.embedding_file import write_embeddings
+    from dnadet_lib.labels import known_labels
     from dnadet_lib.model import load_model
 
     paths, missing = gather(options.paths)
+    released = Path(options.model).suffix == ".pth"  # it holds no class names
+    model = load_model(options.model, options.classes if released else None)
+    truths, notes = known_labels(options.paths, paths, options.classes, model.classes)
     count, errors = write_embeddings(
-        load_model(options.model), paths, options.out,
-        name=options.model, methods=options.maps, seed=options.seed,
+        model, paths, options.out,
+        name=options.model, methods=options.maps, seed=options.seed, truths=truths,
     )  # fmt: skip
     errors = [*(failure["error"] for failure in missing), *errors]
-    for error in errors:
-        print(f"dnadet: {error}", file=sys.stderr)
-    print(f"{options.out}: {count} images")
+    for line in (*notes, *errors):
+        complain(line)
+    print(f"{one_line(options.out)}: {count} images")
+    if odd := sum(not is_storable(path) for path in paths):
+        print(f"{odd} names that are no UTF-8 are written with their bytes as \\xe9")
     return 1 if errors else 0
 
 
@@ -417,7 +459,7 @@ def report_command(options: argparse.Namespace) -> int:
 
     results, errors = attribute_each(options)
     lines = [
-        f"# Attribution of {len(results)} images with the model {options.model}",
+        f"# Attribution of {len(results)} images with the model {for_markdown(options.model)}",
         "",
         "A class is the most probable of those the model was trained on. Images outside what the",
         "model knows are marked; their class means nothing.",
@@ -428,13 +470,12 @@ def report_command(options: argparse.Namespace) -> int:
     for r in results:
         score = "" if r["unknown_score"] is None else f"{r['unknown_score']:.3f}"
         known = "yes" if r["known"] else "**no**"
-        lines.append(
-            f"| {r['path']} | {r['label']} | {r['confidence']:.3f} | {score} | {known} |"
-        )
-    lines += ["", *(f"- not read: {error['error']}" for error in errors)]
+        path, label = for_markdown(r["path"]), for_markdown(r["label"])
+        lines.append(f"| {path} | {label} | {r['confidence']:.3f} | {score} | {known} |")
+    lines += ["", *(f"- not read: {for_markdown(error['error'])}" for error in errors)]
     with atomic_path(options.out) as temporary:
         temporary.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
-    print(options.out)
+    print(one_line(options.out))
     return 1 if errors else 0
 
 

@@ -36,6 +36,9 @@ from dnadet_lib.explorer_state import (
 )
 from dnadet_lib.files import atomic_path
 from dnadet_lib.paths import build_folder
+from dnadet_lib.text import storable, table_for_csv
+
+NAME_AT_MOST = 60  # characters of a copy's name after its number: a name has 255 bytes at most
 
 # Maps --------------------------------------------------------------------------------------------
 
@@ -178,7 +181,7 @@ def frame(state: Explorer, selected: np.ndarray | str) -> pd.DataFrame:
     if isinstance(selected, str):
         selected = _kept(state, selected)
     table = state.table.iloc[selected].copy()
-    table.insert(0, "path", [str(state.paths[i]) for i in selected])
+    table.insert(0, "path", [storable(state.paths[i]) for i in selected])
     return table
 
 
@@ -192,9 +195,10 @@ def export(state: Explorer, selected: np.ndarray, folder: Path, *, copies: bool 
         OSError: an image is gone; it is named. The CSV file is there.
     """
     with atomic_path(Path(folder) / "selection.csv") as temporary:
-        frame(state, selected).to_csv(temporary, index=False)
+        table_for_csv(frame(state, selected)).to_csv(temporary, index=False)
     for number, i in enumerate(selected if copies else ()):
-        shutil.copyfile(state.paths[i], Path(folder) / f"{number:04d}_{state.paths[i].name}")
+        name = state.paths[i].name[-NAME_AT_MOST:]
+        shutil.copyfile(state.paths[i], Path(folder) / f"{number:04d}_{name}")
     return Path(folder) / "selection.csv"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from dnadet_lib.embedding_file import read_embeddings
 from dnadet_lib.evaluation import embed_images, origins, readable_features
 from dnadet_lib.explorer_figures import NOT_LABELLED
 from dnadet_lib.model import DNADet, Features, join_features, load_model
+from dnadet_lib.text import restored, storable
 
 
 @dataclass
@@ -73,7 +75,8 @@ def open_images(model: DNADet, sets: Mapping[str, ImageSet]) -> Explorer:
         embedded.append(features)
         errors += failures
         paths += [images.paths[i] for i in kept]
-        rows += [(images.classes[images.labels[i]], makers[i], setup) for i in kept]
+        names = [storable(name) for name in images.classes]
+        rows += [(names[images.labels[i]], storable(makers[i]), storable(setup)) for i in kept]
     if not rows:
         raise ValueError(f"no image to explore: {errors[0] if errors else 'the sets are empty'}")
     features = join_features(embedded)
@@ -107,7 +110,7 @@ def _describe(
     """Add what the model says to the table; return the probabilities."""
     probabilities = model.probabilities(embeddings).cpu().numpy()
     scores = unknown_scores.cpu().numpy()
-    table["predicted"] = [model.classes[k] for k in probabilities.argmax(axis=1)]
+    table["predicted"] = [storable(model.classes[k]) for k in probabilities.argmax(axis=1)]
     table["confidence"] = probabilities.max(axis=1)
     right = (table["predicted"] == table["class"]).astype("boolean")
     table["named rightly"] = right.mask(table["class"] == NOT_LABELLED)
@@ -119,8 +122,9 @@ def _describe(
 def open_table(file: Path | str, model: DNADet | None = None) -> Explorer:
     """Open what `dnadet embed` wrote, with its maps; rows that are no numbers are left out.
 
-    An image's folder stands as its class and its generator. Images are read when they are looked
-    at; those that are gone are named in `errors`, and keep their points.
+    The class of an image is what the table's column "truth" says, else "not labelled"; its folder
+    stands as its generator. Images are read when they are looked at; those that are gone are named
+    in `errors`, and keep their points.
 
     Args:
         file: Parquet file.
@@ -128,10 +132,14 @@ def open_table(file: Path | str, model: DNADet | None = None) -> Explorer:
 
     Raises:
         FileNotFoundError: there is no such file, or no such checkpoint.
-        ValueError: the file is no table of embeddings, or of another size than the model's.
+        ValueError: the file is no table of embeddings, names no checkpoint and none is given, or
+            its embeddings are of another size than the model's.
     """
     read = read_embeddings(Path(file))
-    model = load_model(read.model) if model is None else model
+    if model is None:
+        if not read.model:
+            raise ValueError(f"{file}: names no checkpoint: give the one that made the embeddings")
+        model = load_model(restored(read.model))
     size = read.embeddings.shape[1]
     if size != model.embedding_size:
         raise ValueError(
@@ -139,17 +147,24 @@ def open_table(file: Path | str, model: DNADet | None = None) -> Explorer:
             "give the checkpoint that made them"
         )
     errors = list(read.errors)
-    gone = [str(path) for path in read.paths if not path.is_file()]
+    gone = [str(path) for path in read.paths if not os.path.isfile(path)]
     if gone:
         errors.append(f"{len(gone)} images are not where {file} says, such as {gone[0]}")
-    folders = [path.parent.name for path in read.paths]
-    table = pd.DataFrame({"class": folders, "generator": folders, "set-up": Path(file).stem})
+    classes = [NOT_LABELLED if truth is None else truth for truth in read.truths]
+    folders = [folder_name(path) for path in read.paths]
+    setup = storable(Path(file).stem)
+    table = pd.DataFrame({"class": classes, "generator": folders, "set-up": setup})
     device = next(model.parameters()).device
     known = (torch.from_numpy(values).to(device) for values in (read.embeddings, read.scores))
     probabilities = _describe(model, table, *known)
     return Explorer(
         model, read.paths, table, read.embeddings, probabilities, maps=read.maps, errors=errors
     )
+
+
+def folder_name(path: Path) -> str:
+    """Name the folder that an image lies in."""
+    return storable(path.absolute().parent.name)
 
 
 def add_images(state: Explorer, sources: Iterable[Path | str], name: str = "added") -> np.ndarray:
@@ -177,8 +192,8 @@ def add_images(state: Explorer, sources: Iterable[Path | str], name: str = "adde
     paths = [paths[i] for i in kept]
     if not paths:
         return np.array([], int)
-    folders = [path.resolve().parent.name for path in paths]
-    table = pd.DataFrame({"class": NOT_LABELLED, "generator": folders, "set-up": name})
+    folders = [folder_name(path.resolve()) for path in paths]
+    table = pd.DataFrame({"class": NOT_LABELLED, "generator": folders, "set-up": storable(name)})
     scores = state.model.unknown_score(features.traces)
     probabilities = _describe(state.model, table, features.embeddings, scores)
     embeddings = features.embeddings.cpu().numpy()

@@ -21,7 +21,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    prefix = f".{path.stem[:50]}-"  # a name of the longest kind leaves no room for more
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -91,6 +92,16 @@ def plain_name(name: str, what: str) -> str:
             f"{what}: {name!r} is no plain name: use letters, digits, '_', '-' and '.' inside"
         )
     return name
+
+
+def plain_stem(text: str) -> str:
+    """Make a plain name of a text, for a file that is called after a list or a folder.
+
+    Characters that `plain_name` refuses become `_`, dots and spaces at the ends are dropped, and
+    what is longer than 150 bytes is cut. What is left empty is called "unnamed".
+    """
+    plain = "".join("_" if c in FORBIDDEN or not c.isprintable() else c for c in text)
+    return plain.strip(". ").encode()[:150].decode(errors="ignore").rstrip(". ") or "unnamed"
 
 
 def inside(root: Path, path: Path) -> Path:
