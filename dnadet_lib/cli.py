@@ -123,7 +123,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_inputs(embed)
     embed.add_argument("--out", type=Path, default=Path("embeddings.parquet"))
     embed.add_argument(
-        "--classes", nargs="+",
+        "--classes", nargs="+", type=storable,
         help="class names of an annotation file, and of class folders (default: the model's)",
     )  # fmt: skip
     embed.add_argument(
@@ -166,7 +166,9 @@ def add_labelled(parser: argparse.ArgumentParser, *splits: str) -> None:
             f"--{split}", type=Path, metavar="SOURCE",
             help="folder of class folders, or annotation file with --classes (default: the zoo)",
         )  # fmt: skip
-    parser.add_argument("--classes", nargs="+", help="class names of an annotation file")
+    parser.add_argument(
+        "--classes", nargs="+", type=storable, help="class names of an annotation file"
+    )
 
 
 def labelled_images(source: Path, classes: Sequence[str] | None) -> ImageSet:

@@ -218,7 +218,8 @@ def load_images(paths: Sequence[Path], cache: Path | None = None) -> np.ndarray:
         _fill(images, paths)
         return images
     stamps = [f"{p} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in paths]
-    file = Path(cache) / f"{hashlib.sha256(chr(10).join(stamps).encode()).hexdigest()[:16]}.npy"
+    content = chr(10).join(stamps).encode(errors="surrogateescape")  # a name need not be UTF-8
+    file = Path(cache) / f"{hashlib.sha256(content).hexdigest()[:16]}.npy"
     if not file.is_file():
         with atomic_path(file) as temporary:
             mapped = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)

@@ -86,25 +86,35 @@ def write_embeddings(
         sample = _rows_at(rows, fitted)
         methods = methods if count >= 4 else ()
         maps = {method: project(sample, method, seed=seed) for method in methods}
-        source = pq.ParquetFile(rows)
         fields = [pa.field(f"{m} {axis}", pa.float32()) for m in methods for axis in "xy"]
-        schema = pa.schema([*source.schema_arrow, *fields], source.schema_arrow.metadata)
-        start = 0
-        with pq.ParquetWriter(temporary, schema) as writer:
-            for batch in source.iter_batches(ROWS):
-                positions = np.arange(start, start + len(batch))
-                known = np.isin(positions, fitted)
-                new = as_matrix(batch.column("embedding"))
-                columns = list(batch.columns)
-                for points in maps.values():
-                    own = np.empty((len(batch), 2), np.float32)
-                    own[known] = points[np.searchsorted(fitted, positions[known])]
-                    if not known.all():
-                        own[~known] = place(sample, points, new[~known])
-                    columns += [pa.array(own[:, 0]), pa.array(own[:, 1])]
-                writer.write_batch(pa.record_batch(columns, schema=schema))
-                start += len(batch)
+        # Files are opened here, since Arrow opens none whose name is no UTF-8.
+        with rows.open("rb") as stream, temporary.open("wb") as out:
+            source = pq.ParquetFile(stream)
+            schema = pa.schema([*source.schema_arrow, *fields], source.schema_arrow.metadata)
+            _place_rows(source, pq.ParquetWriter(out, schema), sample, fitted, maps)
     return count, errors
+
+
+def _place_rows(
+    source: pq.ParquetFile, writer: pq.ParquetWriter, sample: np.ndarray, fitted: np.ndarray,
+    maps: dict[str, np.ndarray],
+) -> None:  # fmt: skip
+    """Copy rows with their places on the maps, which are fitted on some of them."""
+    start = 0
+    with writer:
+        for batch in source.iter_batches(ROWS):
+            positions = np.arange(start, start + len(batch))
+            known = np.isin(positions, fitted)
+            new = as_matrix(batch.column("embedding"))
+            columns = list(batch.columns)
+            for points in maps.values():
+                own = np.empty((len(batch), 2), np.float32)
+                own[known] = points[np.searchsorted(fitted, positions[known])]
+                if not known.all():
+                    own[~known] = place(sample, points, new[~known])
+                columns += [pa.array(own[:, 0]), pa.array(own[:, 1])]
+            writer.write_batch(pa.record_batch(columns, schema=writer.schema))
+            start += len(batch)
 
 
 def _write_rows(
@@ -119,7 +129,7 @@ def _write_rows(
     schema = pa.schema(list(kinds.items()), {"model": storable(name)})
     count = 0
     errors: list[str] = []
-    with pq.ParquetWriter(file, schema) as writer:
+    with file.open("wb") as out, pq.ParquetWriter(out, schema) as writer:
         for kept, features in readable_features(model, paths, errors):
             names = [storable(paths[i]) for i in kept]
             makers = [None if truths[i] is None else storable(truths[i]) for i in kept]
@@ -153,10 +163,11 @@ def _rows(
 def _rows_at(file: Path, positions: np.ndarray) -> np.ndarray:
     """Read the embeddings of some rows, in order, a batch at a time."""
     parts, start = [], 0
-    for batch in pq.ParquetFile(file).iter_batches(ROWS, columns=["embedding"]):
-        inside = positions[(positions >= start) & (positions < start + len(batch))]
-        parts.append(as_matrix(batch.column("embedding"))[inside - start])
-        start += len(batch)
+    with file.open("rb") as stream:
+        for batch in pq.ParquetFile(stream).iter_batches(ROWS, columns=["embedding"]):
+            inside = positions[(positions >= start) & (positions < start + len(batch))]
+            parts.append(as_matrix(batch.column("embedding"))[inside - start])
+            start += len(batch)
     return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
 
 
@@ -198,42 +209,61 @@ def read_embeddings(file: Path) -> EmbeddingFile:
     if not Path(file).is_file():
         raise FileNotFoundError(f"{file}: no such file; `dnadet embed` writes one")
     try:
-        parquet = pq.ParquetFile(file)
-        columns = _columns(parquet.schema_arrow)
-        table = parquet.read(columns)
-        embeddings = np.concatenate(list(_matrices(parquet)))
-        methods = [m for m in METHODS if f"{m} x" in columns]
-        maps = {
-            m: np.stack([_numbers(table, f"{m} {axis}") for axis in "xy"], axis=1)
-            for m in methods
-        }
-        scores = np.full(len(table), np.nan, np.float32)
-        if SCORE in columns:  # null, where the checkpoint has no score, is NaN
-            scores = _numbers(table, SCORE)
+        with Path(file).open("rb") as stream:
+            read = _read(pq.ParquetFile(stream))
     except (pa.ArrowException, ValueError) as error:
         raise ValueError(f"{file}: not a table of embeddings: {error}") from error
-    names = table.column("path").to_pylist()
-    truths = table.column(TRUTH).to_pylist() if TRUTH in columns else [None] * len(names)
-    named = np.array([bool(name) for name in names])
-    finite = np.isfinite(embeddings).all(axis=1)
-    for points in maps.values():
+    named = np.array([bool(name) for name in read.names])
+    finite = np.isfinite(read.embeddings).all(axis=1)
+    for points in read.maps.values():
         finite &= np.isfinite(points).all(axis=1)
     errors = []
     if not named.all():
         errors.append(f"{file}: {int((~named).sum())} rows have no path")
     if (odd := named & ~finite).any():
         row = int(np.flatnonzero(odd)[0])
-        errors.append(f"{file}: {int(odd.sum())} rows are not finite, such as {names[row]}")
-    good = named & finite
-    if not good.any():
-        raise ValueError(
-            f"{file}: not a table of embeddings: no row holds finite numbers and a path"
-        )
-    paths = [restored(name) for name, kept in zip(names, good, strict=True) if kept]
-    truths = [truth for truth, kept in zip(truths, good, strict=True) if kept]
-    maps = {m: points[good] for m, points in maps.items()}
+        errors.append(f"{file}: {int(odd.sum())} rows are not finite, such as {read.names[row]}")
+    good = np.flatnonzero(named & finite)
+    if not good.size:
+        problem = "no row holds finite numbers and a path"
+        raise ValueError(f"{file}: not a table of embeddings: {problem}")
+    return EmbeddingFile(
+        read.model, [restored(read.names[i]) for i in good], read.embeddings[good],
+        read.scores[good], {m: points[good] for m, points in read.maps.items()}, errors,
+        [read.truths[i] for i in good],
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """All rows of a file, as they stand there."""
+
+    model: str
+    names: list[str]
+    embeddings: np.ndarray
+    scores: np.ndarray
+    maps: dict[str, np.ndarray]
+    truths: list[str | None]
+
+
+def _read(parquet: pq.ParquetFile) -> _Rows:
+    """Read every row of a file.
+
+    Raises:
+        ValueError: it is no table of embeddings.
+    """
+    columns = _columns(parquet.schema_arrow)
+    table = parquet.read(columns)
+    embeddings = np.concatenate(list(_matrices(parquet)))
+    methods = [m for m in METHODS if f"{m} x" in columns]
+    maps = {m: np.stack([_numbers(table, f"{m} {a}") for a in "xy"], axis=1) for m in methods}
+    scores = np.full(len(table), np.nan, np.float32)
+    if SCORE in columns:  # null, where the checkpoint has no score, is NaN
+        scores = _numbers(table, SCORE)
+    names = table.column("path").to_pylist()
+    truths = table.column(TRUTH).to_pylist() if TRUTH in columns else [None] * len(names)
     model = (parquet.schema_arrow.metadata or {}).get(b"model", b"").decode(errors="replace")
-    return EmbeddingFile(model, paths, embeddings[good], scores[good], maps, errors, truths)
+    return _Rows(model, names, embeddings, scores, maps, truths)
 
 
 def _columns(schema: pa.Schema) -> list[str]:

@@ -299,5 +299,5 @@ def write_predictions(predictions: Predictions, images: ImageSet, path: Path) ->
     )
     for number, name in enumerate(classes):
         table[f"p_{name}"] = predictions.probabilities[:, number]
-    with atomic_path(path) as temporary:
-        table.to_parquet(temporary)
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        table.to_parquet(stream)
