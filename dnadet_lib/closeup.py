@@ -19,7 +19,7 @@ from dnadet_lib.model import Attribution, DNADet
 from dnadet_lib.patches import check_patch_fits, grid_corners, resize
 from dnadet_lib.robustness import DEGRADATIONS, Degradation, degrade
 from dnadet_lib.spectra import decibels, spectra_of
-from dnadet_lib.text import for_figure
+from dnadet_lib.text import for_figure, for_title
 
 VOTES_PER_SIDE = 24
 
@@ -130,7 +130,7 @@ def votes_figure(
         winner, share = agreement(votes)
         column[0].imshow(votes.image)
         bare(column[0])
-        column[0].set_title(title, fontsize=12)
+        column[0].set_title(for_title(title), fontsize=12)
         draw_votes(column[1], votes, model.classes)
         winning = for_figure(model.classes[winner])
         column[1].set_title(f"{winning}\n{share:.0%} of patches", fontsize=12)
@@ -151,11 +151,11 @@ def cams_figure(
     size = (2.7 * (len(maps) + 1), 3.4)
     drawn, axes = plt.subplots(1, len(maps) + 1, figsize=size)
     axes[0].imshow(image)
-    axes[0].set_title(title)
+    axes[0].set_title(for_title(title))
     for axis, (name, values) in zip(axes[1:], maps.items(), strict=True):
         largest = max(float(np.abs(values).max()), 1e-12)
         shown = axis.imshow(values / largest, cmap="RdBu_r", vmin=-1, vmax=1)
-        axis.set_title(name)
+        axis.set_title(for_title(name))
     drawn.colorbar(shown, ax=list(axes[1:]), label="share of largest", ticks=[-1, 0, 1])
     for axis in axes:
         bare(axis)

@@ -18,7 +18,7 @@ from dnadet_lib import closeup, explorer, plots
 from dnadet_lib.data import read_image
 from dnadet_lib.explorer import Explorer
 from dnadet_lib.model import Attribution
-from dnadet_lib.text import for_html, one_line
+from dnadet_lib.text import for_html, one_line, shortened
 
 SHOWN_AT_MOST = 200  # images of a selection
 NEIGHBOURS = 6
@@ -58,9 +58,9 @@ def stored_picture(path: Path, side: int = 96, title: str = "") -> str:
 def bars(attribution: Attribution, classes: Sequence[str]) -> str:
     """Write the probabilities of one image as HTML bars, with the verdict on the unknown score."""
     lines = [
-        f'<tr><td style="padding-right: 8px">{for_html(name)}</td><td style="width: 170px">'
-        f'<div style="background: {plots.colour_of(name)}; width: {100 * p:.1f}%; height: 14px">'
-        f'</div></td><td style="text-align: right">{p:.3f}</td></tr>'
+        f'<tr><td style="padding-right: 8px">{for_html(shortened(name))}</td>'
+        f'<td style="width: 170px"><div style="background: {plots.colour_of(name)}; '
+        f'width: {100 * p:.1f}%; height: 14px"></div></td><td style="text-align: right">{p:.3f}</td></tr>'
         for name, p in zip(classes, attribution.probabilities[0], strict=True)
     ]
     verdict = "known" if attribution.known[0] else "<b>outside what the model knows</b>"
@@ -128,7 +128,7 @@ def close_up(state: Explorer, position: int) -> str:
     found, distances = explorer.neighbours(state, own, NEIGHBOURS, others)
     near = "".join(
         f'<div style="text-align: center">{stored_picture(state.paths[i], 96)}<br>'
-        f"{for_html(state.table['generator'].iloc[i])}<br>at {distance:.3f}</div>"
+        f"{for_html(shortened(state.table['generator'].iloc[i]))}<br>at {distance:.3f}</div>"
         for i, distance in zip(found, distances, strict=True)
     )
     row = '<div style="display: flex; gap: 14px; flex-wrap: wrap; align-items: flex-start">'

@@ -17,7 +17,7 @@ from matplotlib.patches import Rectangle
 from dnadet_lib.base_rates import Alarms, posterior
 from dnadet_lib.evaluation import Row
 from dnadet_lib.files import atomic_path
-from dnadet_lib.text import for_figure
+from dnadet_lib.text import for_figure, for_title
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; markers say the same again.
 CLASS_COLOURS = {
@@ -106,7 +106,7 @@ def image_grid(
         axis.axis("off")
     for axis, image, title in zip(axes.flat, images, titles, strict=False):
         axis.imshow(image, cmap="gray", vmin=0, vmax=1 if image.ndim == 2 else None)
-        axis.set_title(title, pad=3)
+        axis.set_title(for_title(title), pad=3)
     return figure
 
 
@@ -138,7 +138,7 @@ def attributions(
         pairs, images, probabilities, titles, strict=False
     ):
         left.imshow(image)
-        left.set_title(title, loc="left", pad=3)
+        left.set_title(for_title(title), loc="left", pad=3)
         right.axis("on")
         right.patch.set_visible(False)  # it would hide the title
         right.set_box_aspect(1.25)
@@ -173,7 +173,7 @@ def matrix(axis: Axes, table: pd.DataFrame, title: str = "", names: bool = True)
             continue
         colour = "white" if value > 0.6 else "black"
         axis.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=12)
-    axis.set_title(title)
+    axis.set_title(for_title(title))
 
 
 def patches_on_image(
@@ -363,7 +363,7 @@ def reliability_curve(axis: Axes, table: pd.DataFrame, title: str = "") -> None:
     axis.plot([0, 1], [0, 1], color="#999999", linestyle=":")
     axis.plot(table["confidence"], table["accuracy"], "o-", color=LINE_COLOURS[0], clip_on=False)
     low = min(table["confidence"].min(), table["accuracy"].min()) // 0.1 / 10
-    axis.set(xlim=(low, 1), ylim=(low, 1), aspect="equal", title=title)
+    axis.set(xlim=(low, 1), ylim=(low, 1), aspect="equal", title=for_title(title))
     axis.set(xlabel="confidence", ylabel="accuracy")
 
 
@@ -414,7 +414,7 @@ def scatter_map(
             marker=marker_of(name), alpha=0.7, linewidths=0,
         )  # fmt: skip
     axis.set(xticks=[], yticks=[], xlabel="map axis 1 (no unit)", ylabel="map axis 2 (no unit)")
-    axis.set_title(title)
+    axis.set_title(for_title(title))
 
 
 def histograms(
@@ -427,9 +427,9 @@ def histograms(
     for (label, numbers), colour, style in zip(
         values.items(), LINE_COLOURS, styles, strict=False
     ):
-        axis.hist(numbers, bins.tolist(), density=True, histtype="step", label=label, color=colour,
-                  linestyle=style, linewidth=2.2)  # fmt: skip
-    axis.set(xlabel=xlabel, ylabel="density", title=title)
+        axis.hist(numbers, bins.tolist(), density=True, histtype="step", color=colour,
+                  label=for_figure(label), linestyle=style, linewidth=2.2)  # fmt: skip
+    axis.set(xlabel=xlabel, ylabel="density", title=for_title(title))
 
 
 def posterior_curves(suspect: str, sensitivity: float, rest: Sequence[Alarms]) -> Figure:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from dnadet_lib.plots import class_legend, colour_of, marker_of
 from dnadet_lib.spectra import angular_profile, decibels, radial_profile
-from dnadet_lib.text import for_figure
+from dnadet_lib.text import for_figure, for_title
 
 FREQUENCY = "cycles per pixel"
 
@@ -101,6 +101,6 @@ def similarity_maps(tables: Mapping[str, np.ndarray], labels: Sequence[str]) -> 
         axis.set_xticks(places, shown, rotation=20)
         axis.set_yticks(places, shown if axis is axes[0, 0] else [""] * len(names))
         axis.tick_params(length=0)
-        axis.set_title(title)
+        axis.set_title(for_title(title))
     figure.colorbar(drawn, ax=axes, label="correlation", fraction=0.03)
     return figure

@@ -19,6 +19,7 @@ from typing import Any
 MARKDOWN = re.compile(r"[\\`*<>|#~$]|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])")
 FORMULAS = tuple("=+-@＝＋－＠")  # what a spreadsheet runs when a cell starts with it
 FIGURE_AT_MOST = 60  # characters of a name in a figure, which would else be squeezed aside
+DOLLARS = re.compile(r"(?<!\\)\$")  # that `for_figure` has not written
 SURROGATES = re.compile("[\ud800-\udfff]")
 BYTES = re.compile(r"\\x([89a-f][0-9a-f])")
 
@@ -83,6 +84,11 @@ def for_figure(text: object) -> str:
     """
     line = shortened(text).replace("$", r"\$")
     return f" {line}" if line.startswith("_") else line
+
+
+def for_title(text: str) -> str:
+    """Write a title of some lines for matplotlib, so that no `$` in it begins a formula."""
+    return DOLLARS.sub(r"\$", text)
 
 
 def storable(text: object) -> str:

@@ -339,9 +339,11 @@ def test_figures_of_hostile_classes(odd_model, rng):
     plots.class_legend(figure, CLASSES)
     figure.canvas.draw()
     probabilities = model.attribute([image]).probabilities
-    plots.attributions([image], probabilities, CLASSES, ["one"], columns=1).canvas.draw()
+    title = "$\\frac{1$\nand $5"
+    plots.attributions([image], probabilities, CLASSES, [title], columns=1).canvas.draw()
+    plots.image_grid([image], [title], 1).canvas.draw()
     closeup.overview_figure(model, image).canvas.draw()
-    closeup.votes_figure(model, [image], ["one"]).canvas.draw()
+    closeup.votes_figure(model, [image], [title]).canvas.draw()
     closeup.degradation_figure(model, image, "noise").canvas.draw()
 
 
