@@ -60,7 +60,8 @@ def bars(attribution: Attribution, classes: Sequence[str]) -> str:
     lines = [
         f'<tr><td style="padding-right: 8px">{for_html(shortened(name))}</td>'
         f'<td style="width: 170px"><div style="background: {plots.colour_of(name)}; '
-        f'width: {100 * p:.1f}%; height: 14px"></div></td><td style="text-align: right">{p:.3f}</td></tr>'
+        f'width: {100 * p:.1f}%; height: 14px"></div></td>'
+        f'<td style="text-align: right">{p:.3f}</td></tr>'
         for name, p in zip(classes, attribution.probabilities[0], strict=True)
     ]
     verdict = "known" if attribution.known[0] else "<b>outside what the model knows</b>"
