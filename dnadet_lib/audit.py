@@ -27,6 +27,7 @@ from dnadet_lib.evaluation import (
     markdown_table,
     setup_accuracy,
 )
+from dnadet_lib.text import for_markdown, storable
 
 NEAR = 4  # bits of 64 in which the perceptual hashes of near duplicates differ at most
 STATISTICS = {
@@ -53,7 +54,8 @@ def image_facts(images: ImageSet) -> tuple[pd.DataFrame, list[str]]:
     rows, errors = [], []
     for path, label, source in zip(images.paths, images.labels, images.makers, strict=True):
         try:
-            rows.append({"class": images.classes[label], "source": source, **file_facts(path)})
+            names = {"class": storable(images.classes[label]), "source": storable(source)}
+            rows.append({**names, **file_facts(path)})
         except OSError as error:
             errors.append(str(error))
     if not rows:
@@ -75,7 +77,7 @@ def file_facts(path: Path) -> dict[str, object]:
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     colours = pixels.reshape(-1, 3)
     return {
-        "path": str(path),
+        "path": storable(path),
         "format": kind,
         "exact": hashlib.sha256(pixels.tobytes() + str(pixels.shape).encode()).hexdigest(),
         "perceptual": perceptual_hash(pixels),
@@ -241,8 +243,8 @@ def findings(report: Audit) -> list[str]:
 def audit_markdown(name: str, report: Audit) -> str:
     """Write an audit as Markdown: findings, the test list by class, trivial accuracies."""
     count = f"{len(report.train)} train images, {len(report.test)} test images."
-    lines = [f"### {name}", "", count]
-    lines += ["", *(f"- {sentence}" for sentence in findings(report)), ""]
+    lines = [f"### {for_markdown(name)}", "", count]
+    lines += ["", *(f"- {for_markdown(sentence)}" for sentence in findings(report)), ""]
     lines += [markdown_table(class_table(report.test))]
     if report.trivial:
         rows = [{"statistics": k, "accuracy": str(v)} for k, v in report.trivial.items()]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
+
+from dnadet_lib.text import for_csv, for_json, for_markdown, is_storable, one_line, storable
 
 MAPS = ("t-SNE", "UMAP", "PCA")
 
@@ -21,12 +25,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; errors that a user can mend are printed without a traceback."""
     from dnadet_lib.stopping import ending_cleanly
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal's encoding lacks is escaped
+            stream.reconfigure(errors="backslashreplace")
     options = build_parser().parse_args(arguments)
     try:
         with ending_cleanly(), claimed_output(options):
             return options.command(options)
     except (ValueError, OSError) as error:
-        print(f"dnadet: {error}", file=sys.stderr)
+        complain(error)
         return 1
 
 
@@ -61,9 +68,22 @@ def keep_inputs(outputs: Iterable[Path], inputs: Iterable[str | Path]) -> None:
         require_apart(output, map(Path, inputs))
 
 
+def complain(problem: object) -> None:
+    """Print what is wrong on stderr, in one line of visible characters."""
+    print(f"dnadet: {one_line(problem)}", file=sys.stderr)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose error messages show no control characters of what was typed."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and message, and exit with status 2."""
+        super().error(one_line(message))
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Describe every command."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="dnadet", description="Which generator architecture made this image?"
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -139,6 +159,10 @@ def build_parser() -> argparse.ArgumentParser:
     embed.add_argument("--out", type=Path, default=Path("embeddings.parquet"))
     embed.set_defaults(kinds=(".parquet",))
     embed.add_argument(
+        "--classes", nargs="+", type=storable,
+        help="class names of an annotation file, and of class folders (default: the model's)",
+    )  # fmt: skip
+    embed.add_argument(
         "--maps", nargs="*", choices=MAPS, default=MAPS, help="projections (default: all)"
     )
     embed.add_argument("--seed", type=int, default=0, help="of the maps")
@@ -179,7 +203,9 @@ def add_labelled(parser: argparse.ArgumentParser, *splits: str) -> None:
             f"--{split}", type=Path, metavar="SOURCE",
             help="folder of class folders, or annotation file with --classes (default: the zoo)",
         )  # fmt: skip
-    parser.add_argument("--classes", nargs="+", help="class names of an annotation file")
+    parser.add_argument(
+        "--classes", nargs="+", type=storable, help="class names of an annotation file"
+    )
 
 
 def labelled_images(source: Path, classes: Sequence[str] | None) -> ImageSet:
@@ -193,6 +219,11 @@ def labelled_images(source: Path, classes: Sequence[str] | None) -> ImageSet:
     return ImageSet.from_annotation(source, classes)
 
 
+def name_of(source: Path) -> str:
+    """Name a set-up after its list or folder."""
+    return storable(Path(os.path.abspath(source)).stem)
+
+
 def run_command(options: argparse.Namespace) -> int:
     """Execute the lessons, and make the site of them."""
     from dnadet_lib.lessons import LessonError, lesson_files, run_lessons
@@ -200,7 +231,7 @@ def run_command(options: argparse.Namespace) -> int:
     try:
         lesson_files(options.lessons or None)
     except LessonError as error:
-        print(f"dnadet: {error}", file=sys.stderr)
+        complain(error)
         return 2
     failed = run_lessons(options.profile, options.lessons or None)
     return site_command(options) or failed
@@ -212,9 +243,9 @@ def site_command(options: argparse.Namespace) -> int:
     from dnadet_lib.site import build_site
 
     try:
-        print(f"Site: {build_site()}")
+        print(f"Site: {one_line(build_site())}")
     except LessonError as error:
-        print(f"dnadet: {error}", file=sys.stderr)
+        complain(error)
         return 1
     return 0
 
@@ -260,25 +291,30 @@ def attribute_each(options: argparse.Namespace) -> tuple[list[dict], list[dict[s
             }
         )
     for failure in errors:
-        print(f"dnadet: {failure['error']}", file=sys.stderr)
+        complain(failure["error"])
     return results, errors
 
 
 def attribute_command(options: argparse.Namespace) -> int:
-    """Print the class of each image."""
+    r"""Print the class of each image: a line each, or JSON, or CSV.
+
+    Paths in JSON lead to their files; only a byte that is no UTF-8 is written as `\xe9`.
+    """
     results, errors = attribute_each(options)
     for result in results:
         del result["embedding"]
     if options.json:
         report = {"model": options.model, "results": results, "errors": errors}
-        print(json.dumps(report, indent=1, allow_nan=False))
+        print(json.dumps(for_json(report), indent=1, allow_nan=False))
     elif options.csv:
         names = list(results[0]["probabilities"]) if results else []
         writer = csv.writer(sys.stdout)
-        writer.writerow(["path", "label", "confidence", "unknown_score", "known", *names])
+        columns = ["label", "confidence", "unknown_score", "known"]
+        writer.writerow(["path", *columns, *map(for_csv, names)])
         for r in results:
-            values = [r[k] for k in ("path", "label", "confidence", "unknown_score", "known")]
-            writer.writerow([*values, *r["probabilities"].values()])
+            label, *values = (r[k] for k in columns)
+            texts = for_csv(r["path"]), for_csv(label)
+            writer.writerow([*texts, *values, *r["probabilities"].values()])
     else:
         for result in results:
             print(describe(result))
@@ -287,25 +323,23 @@ def attribute_command(options: argparse.Namespace) -> int:
 
 def describe(result: dict) -> str:
     """Say one result in a line."""
-    best = f"{result['label']} {result['confidence']:.2f}"
+    path, best = one_line(result["path"]), f"{one_line(result['label'])} {result['confidence']:.2f}"
     if not result["known"]:
         return (
-            f"{result['path']}: outside what this model knows (unknown score "
+            f"{path}: outside what this model knows (unknown score "
             f"{result['unknown_score']:.2f}; nearest class {best})"
         )
-    return f"{result['path']}: {best}"
+    return f"{path}: {best}"
 
 
 def render_command(options: argparse.Namespace) -> int:
     """Render the zoo."""
     from dnadet_lib.zoo import render
 
-    print(
-        render(
-            options.profile, options.out, options.workers,
-            count=options.count, splits=options.split,
-        )
-    )  # fmt: skip
+    root = render(
+        options.profile, options.out, options.workers, count=options.count, splits=options.split
+    )
+    print(one_line(root))
     return 0
 
 
@@ -316,7 +350,7 @@ def pretrain_command(options: argparse.Namespace) -> int:
 
     preset = get_preset(options.preset)
     run_pretraining(preset, profile=options.profile, seed=options.seed, folder=options.out)
-    print(options.out / "model.safetensors")
+    print(one_line(options.out / "model.safetensors"))
     return 0
 
 
@@ -344,7 +378,7 @@ def train_command(options: argparse.Namespace) -> int:
     run_training(
         preset, train, dev, pretrained=pretrained, seed=options.seed, folder=options.out
     )
-    print(options.out / "model.safetensors")
+    print(one_line(options.out / "model.safetensors"))
     return 0
 
 
@@ -365,6 +399,7 @@ def require_outside(out: Path, *sources: Path) -> None:
 def evaluate_command(options: argparse.Namespace) -> int:
     """Measure a model on the zoo's set-ups or on labelled images, or run the suite."""
     from dnadet_lib import evaluation
+    from dnadet_lib.files import plain_stem
     from dnadet_lib.model import holds_names, load_model
     from dnadet_lib.zoo import available_setups, image_root, load_setup
 
@@ -374,12 +409,12 @@ def evaluate_command(options: argparse.Namespace) -> int:
     named = holds_names(options.model)
     model = load_model(options.model, None if named else options.classes)
     if options.test is not None:
-        sets = {options.test.stem: labelled_images(options.test, options.classes)}
+        sets = {name_of(options.test): labelled_images(options.test, options.classes)}
     else:
         root = image_root(options.profile)
         sets = {s: load_setup(s, root=root) for s in options.setups or available_setups()}
     if options.out:
-        written = [f"predictions-{name}.parquet" for name in sets]
+        written = [f"predictions-{plain_stem(name)}.parquet" for name in sets]
         written += ["results.json", "results.md"]
         read = [path for images in sets.values() for path in images.paths]
         keep_inputs(
@@ -391,7 +426,7 @@ def evaluate_command(options: argparse.Namespace) -> int:
         predictions = evaluation.predict(model, images)
         rows += evaluation.summarise(str(options.model), name, predictions)
         if options.out:
-            file = options.out / f"predictions-{name}.parquet"
+            file = options.out / f"predictions-{plain_stem(name)}.parquet"
             evaluation.write_predictions(predictions, images, file)
     if options.out:
         evaluation.write_results(rows, options.out)
@@ -423,14 +458,16 @@ def suite_command(options: argparse.Namespace) -> int:
     rows = write_suite(predictions, SHIPPED, folder)
     plots.use_style()
     plots.save(plots.suite_dots(rows), folder / "results.png")
-    print(results_json(rows) if options.json else (folder / "results.md").read_text(), end="")
+    text = (folder / "results.md").read_text(encoding="utf-8")
+    print(results_json(rows) if options.json else text, end="")
     return 0
 
 
 def audit_command(options: argparse.Namespace) -> int:
     """Audit the closed set's train list against each set-up, or two lists of one's own."""
     from dnadet_lib import audit
-    from dnadet_lib.files import atomic_path
+    from dnadet_lib.files import atomic_path, plain_stem
+    from dnadet_lib.text import table_for_csv
     from dnadet_lib.zoo import image_root, load_setup, present_setups
 
     if (options.train is None) != (options.test is None):
@@ -441,9 +478,10 @@ def audit_command(options: argparse.Namespace) -> int:
         lists = {s: load_setup(s, root=root) for s in options.setups or present_setups()}
     else:
         train_list = labelled_images(options.train, options.classes)
-        lists = {options.test.stem: labelled_images(options.test, options.classes)}
+        lists = {name_of(options.test): labelled_images(options.test, options.classes)}
     if options.out:
-        written = [options.out / "audit.md", *(options.out / f"audit-{name}.csv" for name in lists)]
+        tables = [f"audit-{plain_stem(name)}.csv" for name in lists]
+        written = [options.out / name for name in ("audit.md", *tables)]
         sources = [path for path in (options.train, options.test) if path is not None]
         tests = [path for images in lists.values() for path in images.paths]
         keep_inputs(written, [*sources, *train_list.paths, *tests])
@@ -458,33 +496,39 @@ def audit_command(options: argparse.Namespace) -> int:
         with atomic_path(options.out / "audit.md") as temporary:
             temporary.write_text(text, encoding="utf-8")
         for name, report in reports.items():
-            with atomic_path(options.out / f"audit-{name}.csv") as temporary:
-                report.test.to_csv(temporary, index=False)
+            with atomic_path(options.out / f"audit-{plain_stem(name)}.csv") as temporary:
+                table_for_csv(report.test).to_csv(temporary, index=False)
     if options.json:
         found = {"setups": {k: audit.as_dict(r) for k, r in reports.items()}}
-        print(json.dumps(found, indent=1, allow_nan=False))
+        print(json.dumps(for_json(found), indent=1, allow_nan=False))
     else:
         print(text, end="")
     for error in errors:
-        print(f"dnadet: {error}", file=sys.stderr)
+        complain(error)
     return 1 if errors else 0
 
 
 def embed_command(options: argparse.Namespace) -> int:
-    """Write one row an image: path, label, probabilities, unknown score, embedding, maps."""
+    """Write one row an image: path, truth, label, probabilities, score, embedding, maps."""
     from dnadet_lib.embedding_file import write_embeddings
-    from dnadet_lib.model import load_model
+    from dnadet_lib.labels import known_labels
+    from dnadet_lib.model import holds_names, load_model
 
     paths, missing = gather(options.paths)
     keep_inputs([options.out], [options.model, *options.paths, *paths])
+    named = holds_names(options.model)
+    model = load_model(options.model, None if named else options.classes)
+    truths, notes = known_labels(options.paths, paths, options.classes, model.classes)
     count, errors = write_embeddings(
-        load_model(options.model), paths, options.out,
-        name=options.model, methods=options.maps, seed=options.seed,
+        model, paths, options.out,
+        name=options.model, methods=options.maps, seed=options.seed, truths=truths,
     )  # fmt: skip
     errors = [*(failure["error"] for failure in missing), *errors]
-    for error in errors:
-        print(f"dnadet: {error}", file=sys.stderr)
-    print(f"{options.out}: {count} images")
+    for line in (*notes, *errors):
+        complain(line)
+    print(f"{one_line(options.out)}: {count} images")
+    if odd := sum(not is_storable(path) for path in paths):
+        print(f"{odd} names that are no UTF-8 are written with their bytes as \\xe9")
     return 1 if errors else 0
 
 
@@ -495,7 +539,7 @@ def report_command(options: argparse.Namespace) -> int:
     keep_inputs([options.out], [options.model, *options.paths, *gather(options.paths)[0]])
     results, errors = attribute_each(options)
     lines = [
-        f"# Attribution of {len(results)} images with the model {options.model}",
+        f"# Attribution of {len(results)} images with the model {for_markdown(options.model)}",
         "",
         "A class is the most probable of those the model was trained on. Images outside what the",
         "model knows are marked; their class means nothing.",
@@ -506,13 +550,12 @@ def report_command(options: argparse.Namespace) -> int:
     for r in results:
         score = "" if r["unknown_score"] is None else f"{r['unknown_score']:.3f}"
         known = "yes" if r["known"] else "**no**"
-        lines.append(
-            f"| {r['path']} | {r['label']} | {r['confidence']:.3f} | {score} | {known} |"
-        )
-    lines += ["", *(f"- not read: {error['error']}" for error in errors)]
+        path, label = for_markdown(r["path"]), for_markdown(r["label"])
+        lines.append(f"| {path} | {label} | {r['confidence']:.3f} | {score} | {known} |")
+    lines += ["", *(f"- not read: {for_markdown(error['error'])}" for error in errors)]
     with atomic_path(options.out) as temporary:
         temporary.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
-    print(options.out)
+    print(one_line(options.out))
     return 1 if errors else 0
 
 

@@ -19,6 +19,7 @@ from dnadet_lib.model import Attribution, DNADet
 from dnadet_lib.patches import check_patch_fits, grid_corners, resize
 from dnadet_lib.robustness import DEGRADATIONS, Degradation, degrade
 from dnadet_lib.spectra import decibels, spectra_of
+from dnadet_lib.text import for_figure, for_title
 
 VOTES_PER_SIDE = 24
 
@@ -129,9 +130,10 @@ def votes_figure(
         winner, share = agreement(votes)
         column[0].imshow(votes.image)
         bare(column[0])
-        column[0].set_title(title, fontsize=12)
+        column[0].set_title(for_title(title), fontsize=12)
         draw_votes(column[1], votes, model.classes)
-        column[1].set_title(f"{model.classes[winner]}\n{share:.0%} of patches", fontsize=12)
+        winning = for_figure(model.classes[winner])
+        column[1].set_title(f"{winning}\n{share:.0%} of patches", fontsize=12)
     plots.class_legend(drawn, model.classes, marker="s")
     return drawn
 
@@ -149,11 +151,11 @@ def cams_figure(
     size = (2.7 * (len(maps) + 1), 3.4)
     drawn, axes = plt.subplots(1, len(maps) + 1, figsize=size)
     axes[0].imshow(image)
-    axes[0].set_title(title)
+    axes[0].set_title(for_title(title))
     for axis, (name, values) in zip(axes[1:], maps.items(), strict=True):
         largest = max(float(np.abs(values).max()), 1e-12)
         shown = axis.imshow(values / largest, cmap="RdBu_r", vmin=-1, vmax=1)
-        axis.set_title(name)
+        axis.set_title(for_title(name))
     drawn.colorbar(shown, ax=list(axes[1:]), label="share of largest", ticks=[-1, 0, 1])
     for axis in axes:
         bare(axis)
@@ -174,12 +176,13 @@ def overview_figure(model: DNADet, image: np.ndarray) -> Figure:
     votes = patch_votes(model, image)
     draw_votes(axes[0], votes, model.classes)
     winner, share = agreement(votes)
-    axes[0].set_title(f"votes of patches of {votes.patch}\n{model.classes[winner]}: {share:.0%}")
+    winning = for_figure(model.classes[winner])
+    axes[0].set_title(f"votes of patches of {votes.patch}\n{winning}: {share:.0%}")
     named = model.attribute([image]).labels[0]
     values = image_cam(model, image, model.classes.index(named))
     largest = max(float(np.abs(values).max()), 1e-12)
     axes[1].imshow(values / largest, cmap="RdBu_r", vmin=-1, vmax=1)
-    axes[1].set_title(f"Grad-CAM, last layer\nred speaks for {named}")
+    axes[1].set_title(f"Grad-CAM, last layer\nred speaks for {for_figure(named)}")
     residual = residuals(image[None])
     axes[2].imshow((128 + 6 * residual[0]).clip(0, 255).astype(np.uint8))
     axes[2].set_title("residual, 6 times\n(wavelet filter)")
@@ -234,7 +237,7 @@ def degradation_figure(model: DNADet, image: np.ndarray, name: str, seed: int = 
     for k, label in enumerate(model.classes):
         below.plot(
             probabilities[:, k], marker=plots.marker_of(label), color=plots.colour_of(label),
-            label=label, clip_on=False,
+            label=for_figure(label), clip_on=False,
         )  # fmt: skip
     for place, (_, attribution) in enumerate(results):
         if not attribution.known[0]:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from dnadet_lib.code_key import code_digest
 from dnadet_lib.files import atomic_path, reserve
+from dnadet_lib.text import storable
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 MEMORY_LIMIT = 512 * 2**20  # bytes of decoded images above which they live in a file on disk
@@ -191,7 +192,7 @@ class ImageSet:
             raise FileNotFoundError(f"{root}: expected a folder with one folder of images a class")
         groups = [list_images(folder) for folder in folders]
         labels = np.repeat(np.arange(len(folders)), [len(g) for g in groups])
-        return cls([p for g in groups for p in g], labels, tuple(p.name for p in folders))
+        return cls([p for g in groups for p in g], labels, tuple(storable(p.name) for p in folders))
 
 
 def load_images(paths: Sequence[Path], cache: Path | None = None) -> np.ndarray:

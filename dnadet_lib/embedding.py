@@ -116,8 +116,9 @@ def map_quality(
     sample = rng.permutation(len(points))[:SCORED_AT_MOST]
     embeddings, points, labels = embeddings[sample], points[sample], labels[sample]
     unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True).clip(1e-12)
-    folds = int(min(5, np.bincount(labels)[np.unique(labels)].min()))
-    if len(np.unique(labels)) < 2 or folds < 2:
+    sizes = np.unique(labels, return_counts=True)[1]
+    folds = int(min(5, *sizes)) if len(sizes) else 0
+    if len(sizes) < 2 or folds < 2:
         raise ValueError("a map is scored with two or more classes of two or more points each")
     knn = KNeighborsClassifier(min(5, len(points) // 2))
     return {

@@ -17,11 +17,14 @@ from dnadet_lib.embedding import FIT_AT_MOST, METHODS, place, project
 from dnadet_lib.evaluation import readable_features
 from dnadet_lib.files import atomic_path, require_apart
 from dnadet_lib.model import DNADet, Features
+from dnadet_lib.text import restored, storable
 
 ROWS = 2_000  # placed on the maps at a time
 SCORE = "unknown_score"  # the column of unknown scores
 SUFFIX = ".parquet"
+TRUTH = "truth"  # the column of what is known of the makers
 NEEDED = ("path", "embedding")
+PREFIX = "p_"  # of a class's name, for the column of its probability
 SAID = ("label", "confidence", "known")  # columns of what the model says, beside the probabilities
 
 
@@ -44,8 +47,8 @@ class Stored:
     probabilities: np.ndarray
 
     def take(self, rows: np.ndarray) -> Stored:
-        """Keep the rows that a mask (N,) chooses."""
-        labels = [label for label, kept in zip(self.labels, rows, strict=True) if kept]
+        """Keep the rows at some positions."""
+        labels = [self.labels[row] for row in rows]
         numbers = (values[rows] for values in (self.confidence, self.known, self.probabilities))
         return Stored(self.classes, labels, *numbers)
 
@@ -62,6 +65,7 @@ class EmbeddingFile:
         scores: float32 (N,) unknown scores, NaN where there is none.
         maps: Method -> float32 (N, 2).
         errors: What was left out, and why.
+        truths: (N,) class of each image, None where nobody said so.
         said: What the model said of the images, or None where the file holds embeddings alone.
     """
 
@@ -72,6 +76,7 @@ class EmbeddingFile:
     scores: np.ndarray
     maps: dict[str, np.ndarray]
     errors: list[str]
+    truths: list[str | None]
     said: Stored | None
 
 
@@ -83,8 +88,9 @@ def write_embeddings(
     name: str,
     methods: Sequence[str] = METHODS,
     seed: int = 0,
+    truths: Sequence[str | None] = (),
 ) -> tuple[int, list[str]]:
-    """Attribute images and write a row for each that can be read, in batches.
+    r"""Attribute images and write a row for each that can be read, in batches.
 
     Maps are fitted on a seeded sample of at most 20,000 rows, and the other rows placed on them,
     so that memory does not grow with the number of images.
@@ -92,11 +98,14 @@ def write_embeddings(
     Args:
         model: Embeds and attributes.
         paths: Image files.
-        file: Parquet file to write. Columns: path, label, confidence, unknown_score, known, a
-            probability a class, embedding, and "METHOD x", "METHOD y" for every map.
+        file: Parquet file to write. Columns: path, truth, label (what the model says), confidence,
+            unknown_score, known, "p_CLASS" with the probability of every class, embedding, and
+            "METHOD x", "METHOD y" for every map. A byte of a path that is no UTF-8 is written as
+            `\xe9`, and read again.
         name: Of the checkpoint, kept in the file beside the SHA-256 of the model's own file.
         methods: Maps: of "t-SNE", "UMAP", "PCA"; none is made of fewer than four images.
         seed: Of sample and maps.
+        truths: (N,) class of each image, None where it is not known; empty if no image's is.
 
     Returns:
         Number of rows, and a line for each file that was left out.
@@ -113,72 +122,85 @@ def write_embeddings(
         TemporaryDirectory(dir=temporary.parent, prefix=temporary.stem) as folder,
     ):
         rows = Path(folder) / "rows.parquet"
-        count, errors = _write_rows(model, paths, rows, name)
+        count, errors = _write_rows(model, paths, truths or [None] * len(paths), rows, name)
         order = np.random.default_rng(seed).permutation(count)
         fitted = np.sort(order[:FIT_AT_MOST])
         sample = _rows_at(rows, fitted)
         methods = methods if count >= 4 else ()
         maps = {method: project(sample, method, seed=seed) for method in methods}
-        source = pq.ParquetFile(rows)
         fields = [pa.field(f"{m} {axis}", pa.float32()) for m in methods for axis in "xy"]
-        schema = pa.schema([*source.schema_arrow, *fields], source.schema_arrow.metadata)
-        start = 0
-        with pq.ParquetWriter(temporary, schema) as writer:
-            for batch in source.iter_batches(ROWS):
-                positions = np.arange(start, start + len(batch))
-                known = np.isin(positions, fitted)
-                new = as_matrix(batch.column("embedding"))
-                columns = list(batch.columns)
-                for points in maps.values():
-                    own = np.empty((len(batch), 2), np.float32)
-                    own[known] = points[np.searchsorted(fitted, positions[known])]
-                    if not known.all():
-                        own[~known] = place(sample, points, new[~known])
-                    columns += [pa.array(own[:, 0]), pa.array(own[:, 1])]
-                writer.write_batch(pa.record_batch(columns, schema=schema))
-                start += len(batch)
+        # Files are opened here, since Arrow opens none whose name is no UTF-8.
+        with rows.open("rb") as stream, temporary.open("wb") as out:
+            source = pq.ParquetFile(stream)
+            schema = pa.schema([*source.schema_arrow, *fields], source.schema_arrow.metadata)
+            _place_rows(source, pq.ParquetWriter(out, schema), sample, fitted, maps)
     return count, errors
 
 
+def _place_rows(
+    source: pq.ParquetFile, writer: pq.ParquetWriter, sample: np.ndarray, fitted: np.ndarray,
+    maps: dict[str, np.ndarray],
+) -> None:  # fmt: skip
+    """Copy rows with their places on the maps, which are fitted on some of them."""
+    start = 0
+    with writer:
+        for batch in source.iter_batches(ROWS):
+            positions = np.arange(start, start + len(batch))
+            known = np.isin(positions, fitted)
+            new = as_matrix(batch.column("embedding"))
+            columns = list(batch.columns)
+            for points in maps.values():
+                own = np.empty((len(batch), 2), np.float32)
+                own[known] = points[np.searchsorted(fitted, positions[known])]
+                if not known.all():
+                    own[~known] = place(sample, points, new[~known])
+                columns += [pa.array(own[:, 0]), pa.array(own[:, 1])]
+            writer.write_batch(pa.record_batch(columns, schema=writer.schema))
+            start += len(batch)
+
+
 def _write_rows(
-    model: DNADet, paths: Sequence[Path], file: Path, name: str
+    model: DNADet, paths: Sequence[Path], truths: Sequence[str | None], file: Path, name: str
 ) -> tuple[int, list[str]]:
     """Write what the model says of every image that can be read."""
-    kinds = {"path": pa.string(), "label": pa.string(), "confidence": pa.float32(),
-             SCORE: pa.float32(), "known": pa.bool_(),
+    kinds = {"path": pa.string(), TRUTH: pa.string(), "label": pa.string(),
+             "confidence": pa.float32(), SCORE: pa.float32(), "known": pa.bool_(),
              **dict.fromkeys(probability_columns(model.classes), pa.float32()),
              "embedding": pa.list_(pa.float32(), model.embedding_size)}  # fmt: skip
     made_by = {
-        "model": name,
+        "model": storable(name),
         "sha256": model.sha256,
-        "classes": json.dumps(list(model.classes), allow_nan=False),
+        "classes": json.dumps([storable(c) for c in model.classes], allow_nan=False),
         "probabilities": json.dumps(probability_columns(model.classes), allow_nan=False),
     }
     schema = pa.schema(list(kinds.items()), made_by)
     count = 0
     errors: list[str] = []
-    with pq.ParquetWriter(file, schema) as writer:
+    with file.open("wb") as out, pq.ParquetWriter(out, schema) as writer:
         for kept, features in readable_features(model, paths, errors):
-            names = [str(paths[i]) for i in kept]
-            writer.write_batch(_rows(model, features, names, schema))
+            names = [storable(paths[i]) for i in kept]
+            makers = [None if truths[i] is None else storable(truths[i]) for i in kept]
+            texts = [pa.array(column, pa.string()) for column in (names, makers)]
+            writer.write_batch(_rows(model, features, texts, schema))
             count += len(kept)
     return count, errors
 
 
 def probability_columns(classes: Sequence[str]) -> list[str]:
     """Name the columns that hold the probabilities of classes, in order."""
-    return list(classes)
+    return [f"{PREFIX}{storable(name)}" for name in classes]
 
 
 def _rows(
-    model: DNADet, features: Features, paths: list[str], schema: pa.Schema
+    model: DNADet, features: Features, texts: Sequence[pa.Array], schema: pa.Schema
 ) -> pa.RecordBatch:
+    """Put the columns of some images together; `texts` are their paths and their classes."""
     probabilities = model.probabilities(features.embeddings).cpu().numpy()
     scores = model.unknown_score(features.traces).cpu().numpy()
     embeddings = features.embeddings.cpu().numpy()
     columns = [
-        paths,
-        [model.classes[k] for k in probabilities.argmax(axis=1)],
+        *texts,
+        [storable(model.classes[k]) for k in probabilities.argmax(axis=1)],
         probabilities.max(axis=1),
         pa.array(scores, from_pandas=True),  # NaN, where the checkpoint has no score, is null
         ~(scores > model.threshold),
@@ -193,24 +215,33 @@ def _rows(
 def _rows_at(file: Path, positions: np.ndarray) -> np.ndarray:
     """Read the embeddings of some rows, in order, a batch at a time."""
     parts, start = [], 0
-    for batch in pq.ParquetFile(file).iter_batches(ROWS, columns=["embedding"]):
-        inside = positions[(positions >= start) & (positions < start + len(batch))]
-        parts.append(as_matrix(batch.column("embedding"))[inside - start])
-        start += len(batch)
+    with file.open("rb") as stream:
+        for batch in pq.ParquetFile(stream).iter_batches(ROWS, columns=["embedding"]):
+            inside = positions[(positions >= start) & (positions < start + len(batch))]
+            parts.append(as_matrix(batch.column("embedding"))[inside - start])
+            start += len(batch)
     return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
 
 
-def as_matrix(column: pa.Array) -> np.ndarray:
+def as_matrix(column: pa.Array, first: int = 0) -> np.ndarray:
     """Turn a column of lists of one length into float32 (N, D).
 
+    Args:
+        column: (N,) lists.
+        first: Number of its first row, for messages.
+
     Raises:
-        ValueError: a list is missing, or lengths differ; the row is named.
+        ValueError: a list is missing or empty, or lengths differ; the row is named.
     """
-    lengths = pc.fill_null(pc.list_value_length(column), -1).to_numpy(zero_copy_only=False)
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+    if len(lengths) and not lengths.all():
+        row = int(np.flatnonzero(lengths == 0)[0])
+        raise ValueError(f"row {first + row} has no embedding")
     if len(lengths) and (lengths != lengths[0]).any():
         row = int(np.flatnonzero(lengths != lengths[0])[0])
         raise ValueError(
-            f"row {row} has an embedding of {max(lengths[row], 0)} numbers, row 0 of {lengths[0]}"
+            f"row {first + row} has an embedding of {lengths[row]} numbers, row {first} of "
+            f"{lengths[0]}"
         )
     flat = pc.list_flatten(column).to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
     return flat.reshape(len(column), -1)
@@ -219,51 +250,75 @@ def as_matrix(column: pa.Array) -> np.ndarray:
 def read_embeddings(file: Path) -> EmbeddingFile:
     """Read a file that `write_embeddings` wrote, or one with its columns path and embedding.
 
-    Rows whose embedding or place on a map is not finite are left out and named.
+    Rows without a path, and rows whose embedding or place on a map is not finite, are left out and
+    named. A file without a column "truth" has no labels.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no Parquet file, a column is missing, or embeddings differ in length.
+        ValueError: it is no Parquet file, it has no row, a column is missing, stands twice or
+            holds something else, or embeddings differ in length.
     """
     if not Path(file).is_file():
         raise FileNotFoundError(f"{file}: no such file; `dnadet embed` writes one")
     try:
-        parquet = pq.ParquetFile(file)
-        names = parquet.schema_arrow.names
-        if missing := [name for name in NEEDED if name not in names]:
-            raise ValueError(f"no column {missing[0]!r}: `dnadet embed` writes it")
-        methods = [m for m in METHODS if f"{m} x" in names and f"{m} y" in names]
-        scored = [SCORE] if SCORE in names else []
-        plain = ["path", *scored, *(f"{m} {axis}" for m in methods for axis in "xy")]
-        table = parquet.read(plain)
-        embeddings = np.concatenate(list(_matrices(parquet)))
-        said = _stored(parquet)
+        with Path(file).open("rb") as stream:
+            read = _read(pq.ParquetFile(stream))
     except (pa.ArrowException, ValueError, TypeError) as error:
         raise ValueError(f"{file}: not a table of embeddings: {error}") from error
-    maps = {
-        m: np.stack([table.column(f"{m} {axis}").to_numpy() for axis in "xy"], axis=1)
-        for m in methods
-    }
-    paths = [Path(path) for path in table.column("path").to_pylist()]
-    scores = np.full(len(paths), np.nan, np.float32)
-    if scored:  # null, where the checkpoint has no score, is NaN
-        scores = table.column(SCORE).to_numpy().astype(np.float32)
-    good = np.isfinite(embeddings).all(axis=1)
-    for points in [*maps.values(), *([said.probabilities] if said else [])]:
-        good &= np.isfinite(points).all(axis=1)
+    named = np.array([bool(name) for name in read.names])
+    finite = np.isfinite(read.embeddings).all(axis=1)
+    for points in [*read.maps.values(), *([read.said.probabilities] if read.said else [])]:
+        finite &= np.isfinite(points).all(axis=1)
     errors = []
-    if not good.all():
-        row = int(np.flatnonzero(~good)[0])
-        errors.append(f"{file}: {int((~good).sum())} rows are not finite, such as {paths[row]}")
-        paths = [path for path, kept in zip(paths, good, strict=True) if kept]
-        embeddings, scores = embeddings[good], scores[good]
-        maps = {m: points[good] for m, points in maps.items()}
-        said = said.take(good) if said else None
-    if not paths:
-        raise ValueError(f"{file}: not a table of embeddings: no row holds finite numbers")
+    if not named.all():
+        errors.append(f"{file}: {int((~named).sum())} rows have no path")
+    if (odd := named & ~finite).any():
+        row = int(np.flatnonzero(odd)[0])
+        errors.append(f"{file}: {int(odd.sum())} rows are not finite, such as {read.names[row]}")
+    good = np.flatnonzero(named & finite)
+    if not good.size:
+        problem = "no row holds finite numbers and a path"
+        raise ValueError(f"{file}: not a table of embeddings: {problem}")
+    return EmbeddingFile(
+        read.model, read.sha256, [restored(read.names[i]) for i in good], read.embeddings[good],
+        read.scores[good], {m: points[good] for m, points in read.maps.items()}, errors,
+        [read.truths[i] for i in good], read.said.take(good) if read.said else None,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """All rows of a file, as they stand there."""
+
+    model: str
+    sha256: str
+    names: list[str]
+    embeddings: np.ndarray
+    scores: np.ndarray
+    maps: dict[str, np.ndarray]
+    truths: list[str | None]
+    said: Stored | None
+
+
+def _read(parquet: pq.ParquetFile) -> _Rows:
+    """Read every row of a file.
+
+    Raises:
+        ValueError: it is no table of embeddings.
+    """
+    columns = _columns(parquet.schema_arrow)
+    table = parquet.read(columns)
+    embeddings = np.concatenate(list(_matrices(parquet)))
+    methods = [m for m in METHODS if f"{m} x" in columns]
+    maps = {m: np.stack([_numbers(table, f"{m} {a}") for a in "xy"], axis=1) for m in methods}
+    scores = np.full(len(table), np.nan, np.float32)
+    if SCORE in columns:  # null, where the checkpoint has no score, is NaN
+        scores = _numbers(table, SCORE)
+    names = table.column("path").to_pylist()
+    truths = table.column(TRUTH).to_pylist() if TRUTH in columns else [None] * len(names)
     kept_by = parquet.schema_arrow.metadata or {}
     model, digest = (kept_by.get(k, b"").decode(errors="replace") for k in (b"model", b"sha256"))
-    return EmbeddingFile(model, digest, paths, embeddings, scores, maps, errors, said)
+    return _Rows(model, digest, names, embeddings, scores, maps, truths, _stored(parquet))
 
 
 def _stored(parquet: pq.ParquetFile) -> Stored | None:
@@ -292,12 +347,65 @@ def _stored(parquet: pq.ParquetFile) -> Stored | None:
     )
 
 
+def _columns(schema: pa.Schema) -> list[str]:
+    """Return the columns to read, but for the embedding, once each holds what it should.
+
+    Raises:
+        ValueError: one is missing, stands twice, or holds something else; it is named.
+    """
+    names = schema.names
+    if missing := [name for name in NEEDED if name not in names]:
+        raise ValueError(f"no column {missing[0]!r}: `dnadet embed` writes it")
+    axes = [[f"{m} {axis}" for axis in "xy"] for m in METHODS]
+    numbers = [name for pair in axes if set(pair) <= set(names) for name in pair]
+    numbers += [SCORE] if SCORE in names else []
+    for name in ("path", "embedding", *numbers):
+        if names.count(name) > 1:
+            raise ValueError(f"column {name!r} stands {names.count(name)} times")
+    kinds = {name: schema.field(name).type for name in (*NEEDED, *numbers)}
+    if not _is_text(kinds["path"]):
+        raise ValueError(f"column 'path' holds {kinds['path']}, not text")
+    if not (_is_list(kinds["embedding"]) and _is_number(kinds["embedding"].value_type)):
+        raise ValueError(f"column 'embedding' holds {kinds['embedding']}, not lists of numbers")
+    for name in numbers:
+        if not _is_number(kinds[name]):
+            raise ValueError(f"column {name!r} holds {kinds[name]}, not numbers")
+    # In the older layout, a class called "truth" has a column of numbers.
+    labelled = names.count(TRUTH) == 1 and _is_text(schema.field(TRUTH).type)
+    return ["path", *numbers, *([TRUTH] if labelled else [])]
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    types = pa.types
+    return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)
+
+
+def _numbers(table: pa.Table, name: str) -> np.ndarray:
+    """Read a column as float32 (N,), NaN where nothing stands."""
+    return table.column(name).cast(pa.float32(), safe=False).to_numpy().astype(np.float32)
+
+
 def _matrices(parquet: pq.ParquetFile) -> Iterator[np.ndarray]:
-    """Give the embeddings a batch at a time."""
-    size = None
+    """Give the embeddings a batch at a time.
+
+    Raises:
+        ValueError: there is none, or lengths differ.
+    """
+    size, first = None, 0
     for batch in parquet.iter_batches(ROWS, columns=["embedding"]):
-        matrix = as_matrix(batch.column("embedding"))
+        matrix = as_matrix(batch.column("embedding"), first)
         if size not in (None, matrix.shape[1]):
             raise ValueError(f"embeddings of {size} and of {matrix.shape[1]} numbers")
-        size = matrix.shape[1]
+        size, first = matrix.shape[1], first + len(matrix)
         yield matrix
+    if size is None:
+        raise ValueError("it has no row")

@@ -16,6 +16,7 @@ from dnadet_lib.data import ImageSet
 from dnadet_lib.files import atomic_path
 from dnadet_lib.intervals import mean_interval
 from dnadet_lib.model import DNADet, Features, join_features
+from dnadet_lib.text import for_json, for_markdown, storable
 
 BOOTSTRAPS = 1000
 BATCH = 100  # images decoded at a time
@@ -273,7 +274,7 @@ def write_results(rows: Sequence[Row], folder: Path) -> None:
 def results_json(rows: Sequence[Row]) -> str:
     """Write rows as one JSON object; figures without an interval have null for its ends."""
     plain = [{k: None if v != v else v for k, v in asdict(row).items()} for row in rows]
-    return json.dumps({"rows": plain}, indent=1, allow_nan=False)
+    return json.dumps(for_json({"rows": plain}), indent=1, allow_nan=False)
 
 
 def results_table(rows: Sequence[Row], metric: str = "accuracy") -> str:
@@ -284,29 +285,34 @@ def results_table(rows: Sequence[Row], metric: str = "accuracy") -> str:
     for method in dict.fromkeys(m for m, _ in accuracies):
         found = [accuracies.get((method, setup)) for setup in setups]
         cells = [str(Interval(r.value, r.low, r.high, "")) if r else "" for r in found]
-        lines.append([method, *cells])
-    return markdown_table(pd.DataFrame(lines, columns=["method", *setups])) + "\n"
+        lines.append([storable(method), *cells])
+    return markdown_table(pd.DataFrame(lines, columns=["method", *map(storable, setups)])) + "\n"
 
 
 def markdown_table(table: pd.DataFrame) -> str:
-    """Write a table as Markdown, without its index."""
-    lines = ["| " + " | ".join(table.columns) + " |", "|---" * len(table.columns) + "|"]
-    lines += ["| " + " | ".join(str(v) for v in row) + " |" for row in table.to_numpy(object)]
+    """Write a table as Markdown, without its index; names in it are shown as they are."""
+    rows = [table.columns, *table.to_numpy(object)]
+    lines = ["| " + " | ".join(map(for_markdown, row)) + " |" for row in rows]
+    lines.insert(1, "|---" * len(table.columns) + "|")
     return "\n".join(lines)
 
 
 def write_predictions(predictions: Predictions, images: ImageSet, path: Path) -> None:
-    """Write one row an image as Parquet: path, source, true and predicted class, probabilities."""
+    r"""Write one row an image as Parquet: path, source, true and predicted class, probabilities.
+
+    A byte of a name that is no UTF-8 is written as `\xe9`.
+    """
+    classes = [storable(name) for name in predictions.classes]
     table = pd.DataFrame(
         {
-            "path": [str(p) for p in images.paths],
-            "source": predictions.sources,
-            "truth": [predictions.classes[k] for k in predictions.truth],
-            "predicted": [predictions.classes[k] for k in predictions.predicted],
+            "path": [storable(p) for p in images.paths],
+            "source": [storable(source) for source in predictions.sources],
+            "truth": [classes[k] for k in predictions.truth],
+            "predicted": [classes[k] for k in predictions.predicted],
             "unknown_score": predictions.unknown_scores,
         }
     )
-    for number, name in enumerate(predictions.classes):
+    for number, name in enumerate(classes):
         table[f"p_{name}"] = predictions.probabilities[:, number]
-    with atomic_path(path) as temporary:
-        table.to_parquet(temporary)
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        table.to_parquet(stream)

@@ -43,6 +43,9 @@ from dnadet_lib.explorer_state import (
 from dnadet_lib.files import atomic_path
 from dnadet_lib.own_files import write_own
 from dnadet_lib.paths import build_folder
+from dnadet_lib.text import storable, table_for_csv
+
+NAME_AT_MOST = 60  # characters of a copy's name after its number: a name has 255 bytes at most
 
 # Maps --------------------------------------------------------------------------------------------
 
@@ -185,7 +188,7 @@ def frame(state: Explorer, selected: np.ndarray | str) -> pd.DataFrame:
     if isinstance(selected, str):
         selected = _kept(state, selected)
     table = state.table.iloc[selected].copy()
-    table.insert(0, "path", [str(state.paths[i]) for i in selected])
+    table.insert(0, "path", [storable(state.paths[i]) for i in selected])
     return table
 
 
@@ -201,10 +204,10 @@ def export(state: Explorer, selected: np.ndarray, folder: Path, *, copies: bool 
         OSError: an image is gone; it is named. The CSV file is there. Or somebody else's file is
             in the way, a file cannot be written, or another process exports into the folder.
     """
-    text = frame(state, selected).to_csv(index=False)
-    files: dict[str, bytes | Path] = {"selection.csv": text.encode(errors="backslashreplace")}
+    text = table_for_csv(frame(state, selected)).to_csv(index=False)
+    files: dict[str, bytes | Path] = {"selection.csv": text.encode()}
     for number, i in enumerate(selected if copies else ()):
-        files[f"{number:04d}_{state.paths[i].name}"] = state.paths[i]
+        files[f"{number:04d}_{state.paths[i].name[-NAME_AT_MOST:]}"] = state.paths[i]
     write_own(Path(folder), files)
     return Path(folder) / "selection.csv"
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from dnadet_lib import plots
 from dnadet_lib.data import read_image
 from dnadet_lib.embedding import nearest_to
+from dnadet_lib.text import for_figure, one_line
 
 if TYPE_CHECKING:
     from dnadet_lib.explorer_state import Explorer
@@ -27,9 +28,9 @@ COLOURS = (
 
 
 def as_text(state: Explorer, column: str) -> pd.Series:
-    """Return a column as text (N,); what is not known is "not labelled"."""
+    """Return a column as text (N,), a line each; what is not known is "not labelled"."""
     values = state.table[column].astype(object)
-    return values.where(values.notna(), NOT_LABELLED).astype(str)
+    return values.where(values.notna(), NOT_LABELLED).map(one_line)
 
 
 def colours(state: Explorer, colour_by: str) -> tuple[np.ndarray, dict[str, str]]:
@@ -49,7 +50,8 @@ def colours(state: Explorer, colour_by: str) -> tuple[np.ndarray, dict[str, str]
         raise ValueError(f"colour by {colour_by!r}: choose one of {choices}")
     values = as_text(state, colour_by)
     present = list(dict.fromkeys(values))
-    names = [c for c in state.classes if c in present]  # in the order of every other figure
+    # In the order of every other figure.
+    names = [c for c in map(one_line, state.classes) if c in present]
     names += [name for name in present if name not in names]
     if colour_by in ("class", "predicted"):
         legend = {name: plots.colour_of(name) for name in names}
@@ -92,7 +94,7 @@ def figure(
                 cmap=None if legend else "cividis", **style,
             )  # fmt: skip
         axis.set(xticks=[], yticks=[], xlabel="map axis 1 (no unit)", ylabel="map axis 2 (no unit)")
-        axis.set_title(name)
+        axis.set_title(for_figure(name))
     if outline is not None:
         axes[0, 0].add_patch(plt.Polygon(outline, fill=False, linewidth=2, linestyle="--"))
     if legend:
@@ -104,16 +106,19 @@ def figure(
 
 def _legend(drawn: Figure, legend: Mapping[str, str]) -> None:
     handles = [
-        plt.Line2D([], [], linestyle="", marker="o", markersize=9, color=colour, label=name)
+        plt.Line2D(
+            [], [], linestyle="", marker="o", markersize=9, color=colour, label=for_figure(name)
+        )
         for name, colour in legend.items()
     ]
-    drawn.legend(handles=handles, loc="outside upper center", ncols=min(5, len(handles)))
+    columns = min(5, plots.legend_columns(handles))
+    drawn.legend(handles=handles, loc="outside upper center", ncols=columns)
 
 
 def selection_figure(state: Explorer, selected: np.ndarray, columns: int = 8) -> Figure:
     """Draw selected images with class and confidence: the static twin of the image grid."""
     titles = [
-        f"{row['predicted']}\n{row['confidence']:.2f}"
+        f"{for_figure(row['predicted'])}\n{row['confidence']:.2f}"
         for _, row in state.table.iloc[selected].iterrows()
     ]
     drawn = plots.image_grid([read_image(state.paths[i]) for i in selected], titles, columns, 1.3)
@@ -143,7 +148,7 @@ def neighbours_figure(
 def _picture(axis: Axes, state: Explorer, position: int, text: str) -> None:
     name = state.table["class"].iloc[position]
     axis.imshow(read_image(state.paths[position]))
-    axis.set_title(f"{name}\n{text}", fontsize=11, pad=3)
+    axis.set_title(f"{for_figure(name)}\n{text}", fontsize=11, pad=3)
     axis.set(xticks=[], yticks=[])
     for spine in axis.spines.values():
         spine.set(visible=True, color=plots.colour_of(name), linewidth=4)

@@ -6,11 +6,11 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -18,6 +18,7 @@ from dnadet_lib import closeup, explorer, plots
 from dnadet_lib.data import read_image
 from dnadet_lib.explorer import Explorer
 from dnadet_lib.model import Attribution
+from dnadet_lib.text import for_html, one_line, shortened
 
 SHOWN_AT_MOST = 200  # images of a selection
 NEIGHBOURS = 6
@@ -31,7 +32,7 @@ def picture(image: np.ndarray, side: int = 96, title: str = "") -> str:
 
 
 def _element(buffer: io.BytesIO, width: int, title: str, style: str = "") -> str:
-    data, text = base64.b64encode(buffer.getvalue()).decode(), escape(title)
+    data, text = base64.b64encode(buffer.getvalue()).decode(), for_html(title)
     return (
         f'<img src="data:image/png;base64,{data}" title="{text}" alt="{text}" width="{width}" '
         f'style="display: inline-block; {style}margin: 2px">'
@@ -51,15 +52,16 @@ def stored_picture(path: Path, side: int = 96, title: str = "") -> str:
     try:
         return picture(read_image(path), side, title)
     except (OSError, ValueError) as error:
-        return f'<span style="color: #B00020">{escape(str(error))}</span> '
+        return f'<span style="color: #B00020">{for_html(error)}</span> '
 
 
 def bars(attribution: Attribution, classes: Sequence[str]) -> str:
     """Write the probabilities of one image as HTML bars, with the verdict on the unknown score."""
     lines = [
-        f'<tr><td style="padding-right: 8px">{escape(name)}</td><td style="width: 170px">'
-        f'<div style="background: {plots.colour_of(name)}; width: {100 * p:.1f}%; height: 14px">'
-        f'</div></td><td style="text-align: right">{p:.3f}</td></tr>'
+        f'<tr><td style="padding-right: 8px">{for_html(shortened(name))}</td>'
+        f'<td style="width: 170px"><div style="background: {plots.colour_of(name)}; '
+        f'width: {100 * p:.1f}%; height: 14px"></div></td>'
+        f'<td style="text-align: right">{p:.3f}</td></tr>'
         for name, p in zip(classes, attribution.probabilities[0], strict=True)
     ]
     verdict = "known" if attribution.known[0] else "<b>outside what the model knows</b>"
@@ -83,14 +85,16 @@ def grid(state: Explorer, selected: np.ndarray) -> str:
     scrolling = '<div style="max-height: 220px; overflow-y: auto">'
     return (
         f"<p><b>{len(selected)} images</b></p>{scrolling}{''.join(pieces)}</div>{rest}"
-        f"{scrolling}{spaced(counts.to_html(border=0, index=False))}</div>"
+        f"{scrolling}{table_element(counts)}</div>"
     )
 
 
-def spaced(table: str) -> str:
-    """Set the columns of an HTML table apart."""
+def table_element(table: pd.DataFrame) -> str:
+    """Write a table as HTML, its columns set apart; names in it are shown as they are."""
+    shown = table.map(lambda value: one_line(value) if isinstance(value, str) else value)
+    written = shown.rename(columns=one_line).to_html(border=0, index=False, escape=True)
     style = '<table style="border-collapse: separate; border-spacing: 14px 0"'
-    return table.replace("<table", style, 1)
+    return written.replace("<table", style, 1)
 
 
 def facts(state: Explorer, position: int) -> str:
@@ -100,7 +104,7 @@ def facts(state: Explorer, position: int) -> str:
     lines += [f"{name}: {row[name]:.3f}" for name in ("confidence", "unknown score")]
     if not row["known"]:
         lines.append("unknown: outside what the model knows")
-    return "<br>".join(escape(line) for line in lines)
+    return "<br>".join(map(for_html, lines))
 
 
 def hover(state: Explorer, position: int | None) -> str:
@@ -119,19 +123,19 @@ def close_up(state: Explorer, position: int) -> str:
         attribution = state.model.attribute([image])
         figure = closeup.overview_figure(state.model, image)
     except (OSError, ValueError) as error:
-        return escape(str(error))
+        return for_html(error)
     others = np.flatnonzero(np.arange(len(state)) != position)
     own = state.embeddings[position]
     found, distances = explorer.neighbours(state, own, NEIGHBOURS, others)
     near = "".join(
         f'<div style="text-align: center">{stored_picture(state.paths[i], 96)}<br>'
-        f"{escape(str(state.table['generator'].iloc[i]))}<br>at {distance:.3f}</div>"
+        f"{for_html(shortened(state.table['generator'].iloc[i]))}<br>at {distance:.3f}</div>"
         for i, distance in zip(found, distances, strict=True)
     )
     row = '<div style="display: flex; gap: 14px; flex-wrap: wrap; align-items: flex-start">'
     height, width = image.shape[:2]
     return (
-        f"<p><b>{escape(str(state.paths[position]))}</b>, {width} x {height} pixels</p>"
+        f"<p><b>{for_html(state.paths[position])}</b>, {width} x {height} pixels</p>"
         f"{row}{picture(image, width)}{picture(image, 192)}<div>{facts(state, position)}</div>"
         f"<div>{bars(attribution, state.classes)}</div></div>"
         f"<p>Nearest in the embedding, with cosine distance:</p>{row}{near}</div>"
@@ -150,9 +154,9 @@ def quality(state: Explorer, name: str) -> str:
     try:
         scores = explorer.quality(state, [name]).loc[name]
     except ValueError:  # one class alone has no scores
-        return f"<b>{escape(name)}</b>"
+        return f"<b>{for_html(name)}</b>"
     line = ", ".join(f"{key} {value:.2f}" for key, value in scores.items())
-    return f"<b>{escape(name)}</b>: {line}"
+    return f"<b>{for_html(name)}</b>: {line}"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ The page loads nothing: what it shows is in it, and its script and style come fr
 
 from __future__ import annotations
 
-import html
 import json
 import math
 import os
@@ -26,6 +25,7 @@ from dnadet_lib.explorer import Explorer
 from dnadet_lib.files import atomic_path, require_apart, require_writable
 from dnadet_lib.model import load_model
 from dnadet_lib.sheets import draw_sheets, middle, pack, sheet_element
+from dnadet_lib.text import for_html, one_line
 
 TEMPLATE = Path(__file__).with_suffix(".html")
 TITLE = "Behind the points of a map"
@@ -63,11 +63,11 @@ def write_page(
     require_writable(path)
     images = [middle(read_image(file)) for file in state.paths]
     places = pack([image.shape[:2] for image in images])
-    link = f'<a href="{html.escape(home)}">All lessons</a>' if home else ""
+    link = f'<a href="{for_html(home)}">All lessons</a>' if home else ""
     parts = {
-        "title": html.escape(title),
+        "title": for_html(title),
         "home": link,
-        "about": html.escape(about),
+        "about": for_html(about),
         "sheets": "\n".join(sheet_element(sheet) for sheet in draw_sheets(images, places)),
         "data": as_json(page_data(state, places)),
     }
@@ -84,13 +84,13 @@ def page_data(state: Explorer, places: Sequence[Sequence[int]]) -> dict[str, obj
     return {
         "paths": short_paths(state.paths),
         "columns": columns,
-        "classes": list(state.classes),
+        "classes": [one_line(name) for name in state.classes],
         "probabilities": np.asarray(state.probabilities, float).round(5).tolist(),
-        "maps": {name: points.astype(float).tolist() for name, points in state.maps.items()},
+        "maps": {one_line(name): at.astype(float).tolist() for name, at in state.maps.items()},
         "colours": {name: colouring(state, name) for name in columns if name in COLOURED},
         "places": places,
-        "errors": state.errors,
-        "note": state.note,
+        "errors": [one_line(error) for error in state.errors],
+        "note": one_line(state.note),
     }
 
 
@@ -133,7 +133,7 @@ def _plain(value: object) -> object:
         return bool(value)
     if isinstance(value, int | float | np.number):
         return float(value) if math.isfinite(float(value)) else None
-    return str(value)
+    return one_line(value)
 
 
 def short_paths(paths: Sequence[Path]) -> list[str]:
@@ -142,8 +142,8 @@ def short_paths(paths: Sequence[Path]) -> list[str]:
     try:
         folder = os.path.commonpath([os.path.dirname(path) for path in whole])
     except ValueError:  # on several drives
-        return [path.name for path in paths]
-    return [Path(os.path.relpath(path, folder)).as_posix() for path in whole]
+        return [one_line(path.name) for path in paths]
+    return [one_line(Path(os.path.relpath(path, folder)).as_posix()) for path in whole]
 
 
 def as_json(data: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from dnadet_lib.embedding_file import EmbeddingFile, read_embeddings
 from dnadet_lib.evaluation import embed_images, origins, readable_features
 from dnadet_lib.explorer_figures import NOT_LABELLED
 from dnadet_lib.model import DNADet, Features, find_checkpoint, join_features, load_model
+from dnadet_lib.text import one_line, restored, storable
 from dnadet_lib.weights import sha256_of
 
 
@@ -91,7 +93,8 @@ def open_images(model: DNADet, sets: Mapping[str, ImageSet]) -> Explorer:
         embedded.append(features)
         errors += failures
         paths += [images.paths[i] for i in kept]
-        rows += [(images.classes[images.labels[i]], makers[i], setup) for i in kept]
+        names = [storable(name) for name in images.classes]
+        rows += [(names[images.labels[i]], storable(makers[i]), storable(setup)) for i in kept]
     if not rows:
         raise ValueError(f"no image to explore: {errors[0] if errors else 'the sets are empty'}")
     features = join_features(embedded)
@@ -125,7 +128,7 @@ def _describe(
     """Add what the model says to the table; return the probabilities."""
     probabilities = model.probabilities(embeddings).cpu().numpy()
     scores = unknown_scores.cpu().numpy()
-    labels = [model.classes[k] for k in probabilities.argmax(axis=1)]
+    labels = [storable(model.classes[k]) for k in probabilities.argmax(axis=1)]
     _add(table, labels, probabilities.max(axis=1), scores, ~(scores > model.threshold))
     return probabilities
 
@@ -149,8 +152,9 @@ def open_table(file: Path | str, model: DNADet | None = None) -> Explorer:
     Labels, probabilities and scores are the file's own. If the checkpoint that made them is gone or
     has been overwritten since, `note` says so, and what would need it is refused.
 
-    An image's folder stands as its class and its generator. Images are read when they are looked
-    at; those that are gone are named in `errors`, and keep their points.
+    The class of an image is what the table's column "truth" says, else "not labelled"; its folder
+    stands as its generator. Images are read when they are looked at; those that are gone are named
+    in `errors`, and keep their points.
 
     Args:
         file: Parquet file.
@@ -159,18 +163,21 @@ def open_table(file: Path | str, model: DNADet | None = None) -> Explorer:
     Raises:
         FileNotFoundError: there is no such file, or it holds embeddings alone and there is no such
             checkpoint.
-        ValueError: the file is no table of embeddings, or of another size than the model's.
+        ValueError: the file is no table of embeddings, names no checkpoint and none is given, or
+            its embeddings are of another size than the model's.
     """
     read = read_embeddings(Path(file))
     maker, note = _maker(file, read, model)
     if note:
-        print(note, file=sys.stderr)
+        print(one_line(note), file=sys.stderr)
     errors = list(read.errors)
-    gone = [str(path) for path in read.paths if not path.is_file()]
+    gone = [str(path) for path in read.paths if not os.path.isfile(path)]
     if gone:
         errors.append(f"{len(gone)} images are not where {file} says, such as {gone[0]}")
-    folders = [path.parent.name for path in read.paths]
-    table = pd.DataFrame({"class": folders, "generator": folders, "set-up": Path(file).stem})
+    truths = [NOT_LABELLED if truth is None else truth for truth in read.truths]
+    folders = [folder_name(path) for path in read.paths]
+    setup = storable(Path(file).stem)
+    table = pd.DataFrame({"class": truths, "generator": folders, "set-up": setup})
     if read.said is not None:
         _add(table, read.said.labels, read.said.confidence, read.scores, read.said.known)
         probabilities, classes = read.said.probabilities, read.said.classes
@@ -191,12 +198,14 @@ def _maker(
 ) -> tuple[DNADet | None, str]:
     """Find the model that made a table: None where it is there no more, and what is to be said."""
     shown = "the file's own labels and scores are shown, and what needs the model is refused."
+    if model is None and not read.model and read.said is None:
+        raise ValueError(f"{file}: names no checkpoint: give the one that made the embeddings")
     try:
-        found = model.sha256 if model else sha256_of(find_checkpoint(read.model))
+        found = model.sha256 if model else sha256_of(find_checkpoint(restored(read.model)))
         if found and read.sha256 and found != read.sha256:
             name = model.origin if model else read.model
             return None, f"{file}: the checkpoint {name} is not the one that made it: {shown}"
-        model = load_model(read.model) if model is None else model
+        model = load_model(restored(read.model)) if model is None else model
     except (OSError, ValueError) as error:
         if read.said is None:
             raise
@@ -212,6 +221,11 @@ def _maker(
     return model, f"{file}: not checked whether {model.origin} is the checkpoint that made it"
 
 
+
+
+def folder_name(path: Path) -> str:
+    """Name the folder that an image lies in."""
+    return storable(path.absolute().parent.name)
 
 
 def add_images(state: Explorer, sources: Iterable[Path | str], name: str = "added") -> np.ndarray:
@@ -243,8 +257,8 @@ def add_images(state: Explorer, sources: Iterable[Path | str], name: str = "adde
     paths = [paths[i] for i in kept]
     if not paths:
         return np.array([], int)
-    folders = [path.resolve().parent.name for path in paths]
-    table = pd.DataFrame({"class": NOT_LABELLED, "generator": folders, "set-up": name})
+    folders = [folder_name(path.resolve()) for path in paths]
+    table = pd.DataFrame({"class": NOT_LABELLED, "generator": folders, "set-up": storable(name)})
     scores = model.unknown_score(features.traces)
     probabilities = _describe(model, table, features.embeddings, scores)
     embeddings = features.embeddings.cpu().numpy()

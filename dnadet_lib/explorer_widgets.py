@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from dnadet_lib.files import atomic_path, inside, plain_name
 from dnadet_lib.gradcam import image_cam
 from dnadet_lib.model import DNADet
 from dnadet_lib.paths import build_folder
+from dnadet_lib.text import for_html, shortened
 
 HEIGHT = 380  # of a map, in pixels: about its width, else the map is cut off at the sides
 NOT_HERE = "The widget appears here when you run this cell in JupyterLab (type: make lab)."
@@ -107,7 +107,7 @@ class Panel:
         self.hover = widgets.HTML(explorer_html.hover(state, None), layout={"min_height": "140px"})
         self.close_up = widgets.HTML("Click a dot to see its image close up.")
         self.grid = widgets.HTML()
-        self.said = widgets.HTML(escape(state.note))
+        self.said = widgets.HTML(for_html(state.note))
         for name in ("hover", "close_up", "grid"):  # for style sheets and tests
             getattr(self, name).add_class(f"explorer-{name.replace('_', '-')}")
         tools = [self._selection_tools(), self._comparison(), self._adding(), self.said]
@@ -124,12 +124,12 @@ class Panel:
         """Positions of the selected images."""
         return positions(self.maps[0].widget.selection)
 
-    def say(self, action: Callable[[], str]) -> None:
-        """Do something and show what it says, or the message of its error."""
+    def say(self, action: Callable[[], Sequence[str]]) -> None:
+        """Do something and show the lines that it says, or the message of its error."""
         try:
-            self.said.value = escape(action()).replace("\n", "<br>")
+            self.said.value = "<br>".join(map(for_html, action()))
         except (OSError, ValueError) as error:
-            self.said.value = escape(str(error))
+            self.said.value = for_html(error)
 
     # What is on the maps
 
@@ -171,13 +171,14 @@ class Panel:
         import ipywidgets as widgets
 
         dot = widgets.HTML(f'<span style="color: {colour}; font-size: 1.4em">&#9679;</span>')
-        box = widgets.Checkbox(value=True, description=name, indent=False)
+        box = widgets.Checkbox(value=True, description=shortened(name), indent=False)
+        box.names = name
         box.layout.width = "auto"
         box.observe(lambda _: self._filter(), "value")
         return dot, box
 
     def _filter(self) -> None:
-        hidden = [b.description for b in self.legend.children if getattr(b, "value", 1) is False]
+        hidden = [b.names for b in self.legend.children if getattr(b, "value", 1) is False]
         values = explorer.as_text(self.state, self.colour.value)
         shown = np.flatnonzero(~values.isin(hidden)) if hidden else None
         for scatter in self.maps:
@@ -213,34 +214,39 @@ class Panel:
         export.on_click(lambda _: self.say(self._export))
         return widgets.HBox([self.name, keep, export])
 
-    def _keep(self) -> str:
+    def _keep(self) -> Sequence[str]:
         explorer.keep(self.state, self.name.value, self.selected)
         for menu in self.compared:
-            menu.options = list(self.state.selections)
+            menu.options = self._choices()
         kept = (f"{key} ({len(value)})" for key, value in self.state.selections.items())
         name = self.name.value.strip()
-        return f"kept: {', '.join(kept)}\nin the next cell: explorer.frame(state, {name!r})"
+        return f"kept: {', '.join(kept)}", f"in the next cell: explorer.frame(state, {name!r})"
 
-    def _export(self) -> str:
+    def _choices(self) -> list[tuple[str, str]]:
+        """List the kept selections for a menu: what it shows, and the name."""
+        return [(shortened(name), name) for name in self.state.selections]
+
+    def _export(self) -> Sequence[str]:
         name = plain_name(self.name.value.strip() or "selection", "name of the selection")
         folder = inside(build_folder(), build_folder() / "selections" / name)
         file = explorer.export(self.state, self.selected, folder)
-        return f"written: {file} and copies of the images"
+        return (f"written: {file} and copies of the images",)
 
     def _comparison(self) -> Any:
         import ipywidgets as widgets
 
-        kept = list(self.state.selections)
-        self.compared = [widgets.Dropdown(options=kept, layout={"width": "160px"}) for _ in "ab"]
+        self.compared = [
+            widgets.Dropdown(options=self._choices(), layout={"width": "160px"}) for _ in "ab"
+        ]
         button, table = widgets.Button(description="compare"), widgets.HTML()
 
         def on_compare(_: object) -> None:
             first, second = (menu.value or "" for menu in self.compared)
             try:
                 found = explorer.compare(self.state, first, second).reset_index()
-                table.value = explorer_html.spaced(found.to_html(border=0, index=False))
+                table.value = explorer_html.table_element(found)
             except ValueError as error:
-                table.value = escape(str(error))
+                table.value = for_html(error)
 
         button.on_click(on_compare)
         return widgets.VBox([widgets.HBox([*self.compared, button]), table])
@@ -256,7 +262,7 @@ class Panel:
         folder.observe(lambda change: self.say(lambda: self._add([change["new"]])), "value")
         return widgets.HBox([dropped, folder])
 
-    def _add_files(self, files: Sequence[Mapping[str, Any]]) -> str:
+    def _add_files(self, files: Sequence[Mapping[str, Any]]) -> Sequence[str]:
         paths = []
         for file in files:
             paths.append(place_of(file["name"], bytes(file["content"])))
@@ -264,7 +270,7 @@ class Panel:
                 temporary.write_bytes(file["content"])
         return self._add(paths)
 
-    def _add(self, sources: Sequence[Path | str]) -> str:
+    def _add(self, sources: Sequence[Path | str]) -> Sequence[str]:
         before = len(self.state.errors)
         added = explorer.add_images(self.state, sources)
         lines = [f"{len(added)} images added", *self.state.errors[before:]]
@@ -272,7 +278,7 @@ class Panel:
             self._draw_maps()
             for scatter in self.maps:  # what is selected is outlined
                 scatter.widget.selection = added.tolist()
-        return "\n".join(lines)
+        return lines
 
 
 def explore(
@@ -364,7 +370,8 @@ def cam(model: DNADet, image: np.ndarray, target: str) -> Any:
     """Choose a class and a layer, and see Grad-CAM of an image."""
     import ipywidgets as widgets
 
-    classes = widgets.Dropdown(options=list(model.classes), value=target, description="class")
+    choices = [(shortened(name), name) for name in model.classes]
+    classes = widgets.Dropdown(options=choices, value=target, description="class")
     last = len(model.main) - 1
     layers = widgets.IntSlider(value=last, min=0, max=last, description="layer")
     result = widgets.Output()

@@ -170,6 +170,16 @@ def plain_name(name: str, what: str) -> str:
     return name
 
 
+def plain_stem(text: str) -> str:
+    """Make a plain name of a text, for a file that is called after a list or a folder.
+
+    Characters that `plain_name` refuses become `_`, dots and spaces at the ends are dropped, and
+    what is longer than 150 bytes is cut. What is left empty is called "unnamed".
+    """
+    plain = "".join("_" if c in FORBIDDEN or not c.isprintable() else c for c in text)
+    return plain.strip(". ").encode()[:150].decode(errors="ignore").rstrip(". ") or "unnamed"
+
+
 def inside(root: Path, path: Path) -> Path:
     """Return `path` if it lies under `root` once links and `..` are followed.
 

@@ -17,6 +17,7 @@ from matplotlib.patches import Rectangle
 from dnadet_lib.base_rates import Alarms, posterior
 from dnadet_lib.evaluation import Row
 from dnadet_lib.files import atomic_path
+from dnadet_lib.text import for_figure, for_title
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; markers say the same again.
 CLASS_COLOURS = {
@@ -28,6 +29,7 @@ CLASS_COLOURS = {
 }
 CLASS_MARKERS = {"Real": "o", "ProGAN": "s", "MMDGAN": "^", "SNGAN": "D", "InfoMaxGAN": "v"}
 OTHER_COLOUR, OTHER_MARKER = "#56B4E9", "P"
+LEGEND_CHARACTERS = 100  # of a line of a legend
 LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 
 
@@ -76,14 +78,20 @@ def save(figure: Figure, path: Path) -> None:
 def class_legend(figure: Figure, classes: Sequence[str], marker: str | None = None) -> None:
     """Put the classes' colours above a figure."""
     handles = [
-        Line2D([], [], linestyle="", markersize=10, color=colour_of(c), label=c,
+        Line2D([], [], linestyle="", markersize=10, color=colour_of(c), label=for_figure(c),
                marker=marker or marker_of(c))
         for c in classes
     ]  # fmt: skip
     figure.legend(
-        handles=handles, loc="outside upper center", ncols=len(classes), columnspacing=1.0,
-        handletextpad=0.2,
+        handles=handles, loc="outside upper center", ncols=legend_columns(handles),
+        columnspacing=1.0, handletextpad=0.2,
     )  # fmt: skip
+
+
+def legend_columns(handles: Sequence[Line2D]) -> int:
+    """Say how many entries of a legend go into a line, so that long names stay on the figure."""
+    longest = max((len(str(handle.get_label())) for handle in handles), default=1)
+    return max(1, min(len(handles), LEGEND_CHARACTERS // max(1, longest)))
 
 
 def image_grid(
@@ -105,7 +113,7 @@ def image_grid(
         axis.axis("off")
     for axis, image, title in zip(axes.flat, images, titles, strict=False):
         axis.imshow(image, cmap="gray", vmin=0, vmax=1 if image.ndim == 2 else None)
-        axis.set_title(title, pad=3)
+        axis.set_title(for_title(title), pad=3)
     return figure
 
 
@@ -137,7 +145,7 @@ def attributions(
         pairs, images, probabilities, titles, strict=False
     ):
         left.imshow(image)
-        left.set_title(title, loc="left", pad=3)
+        left.set_title(for_title(title), loc="left", pad=3)
         right.axis("on")
         right.patch.set_visible(False)  # it would hide the title
         right.set_box_aspect(1.25)
@@ -160,8 +168,10 @@ def matrix(axis: Axes, table: pd.DataFrame, title: str = "", names: bool = True)
         names: Whether to name the rows.
     """
     axis.imshow(table.to_numpy(), vmin=0, vmax=1, aspect="auto", cmap="Blues")
-    axis.set_xticks(range(table.shape[1]), table.columns, rotation=45, ha="right")
-    axis.set_yticks(range(table.shape[0]), table.index if names else [""] * len(table))
+    axis.set_xticks(
+        range(table.shape[1]), [for_figure(name) for name in table.columns], rotation=45, ha="right"
+    )
+    axis.set_yticks(range(table.shape[0]), [for_figure(name) * names for name in table.index])
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     for row, column in np.ndindex(table.shape):
@@ -170,7 +180,7 @@ def matrix(axis: Axes, table: pd.DataFrame, title: str = "", names: bool = True)
             continue
         colour = "white" if value > 0.6 else "black"
         axis.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=12)
-    axis.set_title(title)
+    axis.set_title(for_title(title))
 
 
 def patches_on_image(
@@ -246,16 +256,18 @@ def generator_dots(rows: Sequence[Row], chance: float | None = None) -> Figure:
         axis.plot([row.low, row.high], [y, y], color=colour, linewidth=2)
         axis.plot(row.value, y, marker_of(label), color=colour, markersize=9, clip_on=False,
                   markerfacecolor="white" if first else colour, zorder=3)  # fmt: skip
-    axis.set_yticks(list(heights.values()), [name for _, name in heights])
+    axis.set_yticks(list(heights.values()), [for_figure(name) for _, name in heights])
     for setup in setups:
-        axis.text(1.04, min(h for p, h in heights.items() if p[0] == setup) - 0.1, setup,
+        top = min(h for p, h in heights.items() if p[0] == setup)
+        axis.text(1.04, top - 0.1, for_figure(setup),
                   fontweight="bold", transform=axis.get_yaxis_transform())  # fmt: skip
     if chance is not None:
         axis.axvline(chance, color="#999999", linestyle=":", zorder=0)
     axis.set(xlim=(-0.02, 1.02), xlabel="accuracy (share of images named rightly)")
     axis.set_ylim(max(heights.values()) + 0.8, -0.8)
     handles = [
-        Line2D([], [], linestyle="", marker="o", markersize=9, color="black", label=method,
+        Line2D([], [], linestyle="", marker="o", markersize=9, color="black",
+               label=for_figure(method),
                markerfacecolor="white" if i == 0 and len(methods) > 1 else "black")
         for i, method in enumerate(methods)
     ]  # fmt: skip
@@ -279,9 +291,9 @@ def suite_dots(rows: Sequence[Row]) -> Figure:
             row = figures[method, setup]
             axis.plot([row.low, row.high], [height, height], color=LINE_COLOURS[0])
             axis.plot(row.value, height, "o", color=LINE_COLOURS[0], clip_on=False)
-        axis.set(xlim=(0, 1), xticks=(0, 0.5, 1), xlabel="accuracy", title=setup)
+        axis.set(xlim=(0, 1), xticks=(0, 0.5, 1), xlabel="accuracy", title=for_figure(setup))
         axis.grid(axis="y", color="#DDDDDD", linewidth=0.8)
-    axes[0, 0].set_yticks(range(len(methods)), methods)
+    axes[0, 0].set_yticks(range(len(methods)), [for_figure(method) for method in methods])
     axes[0, 0].invert_yaxis()
     return figure
 
@@ -315,7 +327,7 @@ def ladder_dots(
                       clip_on=False, markerfacecolor="white" if marker == "o" else colour,
                       markeredgewidth=2)  # fmt: skip
         axis.axvline(chance, color="#999999", linestyle=":", zorder=0)
-        axis.set(xlim=(0, 1), title=setup)
+        axis.set(xlim=(0, 1), title=for_figure(setup))
         axis.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
     for axis in axes.flat[len(setups) :]:
         axis.set_visible(False)
@@ -358,7 +370,7 @@ def reliability_curve(axis: Axes, table: pd.DataFrame, title: str = "") -> None:
     axis.plot([0, 1], [0, 1], color="#999999", linestyle=":")
     axis.plot(table["confidence"], table["accuracy"], "o-", color=LINE_COLOURS[0], clip_on=False)
     low = min(table["confidence"].min(), table["accuracy"].min()) // 0.1 / 10
-    axis.set(xlim=(low, 1), ylim=(low, 1), aspect="equal", title=title)
+    axis.set(xlim=(low, 1), ylim=(low, 1), aspect="equal", title=for_title(title))
     axis.set(xlabel="confidence", ylabel="accuracy")
 
 
@@ -409,7 +421,7 @@ def scatter_map(
             marker=marker_of(name), alpha=0.7, linewidths=0,
         )  # fmt: skip
     axis.set(xticks=[], yticks=[], xlabel="map axis 1 (no unit)", ylabel="map axis 2 (no unit)")
-    axis.set_title(title)
+    axis.set_title(for_title(title))
 
 
 def histograms(
@@ -422,9 +434,9 @@ def histograms(
     for (label, numbers), colour, style in zip(
         values.items(), LINE_COLOURS, styles, strict=False
     ):
-        axis.hist(numbers, bins.tolist(), density=True, histtype="step", label=label, color=colour,
-                  linestyle=style, linewidth=2.2)  # fmt: skip
-    axis.set(xlabel=xlabel, ylabel="density", title=title)
+        axis.hist(numbers, bins.tolist(), density=True, histtype="step", color=colour,
+                  label=for_figure(label), linestyle=style, linewidth=2.2)  # fmt: skip
+    axis.set(xlabel=xlabel, ylabel="density", title=for_title(title))
 
 
 def posterior_curves(suspect: str, sensitivity: float, rest: Sequence[Alarms]) -> Figure:
@@ -440,9 +452,10 @@ def posterior_curves(suspect: str, sensitivity: float, rest: Sequence[Alarms]) -
     for row, colour in zip(rest, LINE_COLOURS, strict=False):
         for false_alarm, style in ((row.rate, "-"), (row.worst, "--")):
             shares = [posterior(rate, sensitivity, false_alarm) for rate in rates]
-            label = row.makers if style == "-" else None
+            label = for_figure(row.makers) if style == "-" else None
             axis.plot(rates, shares, style, color=colour, label=label)
-    axis.set(xscale="log", ylim=(0, 1.02), xlabel=f"base rate: share of {suspect} images")
+    axis.set(xscale="log", ylim=(0, 1.02))
+    axis.set_xlabel(f"base rate: share of {for_figure(suspect)} images")
     axis.set_ylabel("share of alarms that are right")
     axis.legend(title="the other images are")
     return figure

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from dnadet_lib.plots import class_legend, colour_of, marker_of
 from dnadet_lib.spectra import angular_profile, decibels, radial_profile
+from dnadet_lib.text import for_figure, for_title
 
 FREQUENCY = "cycles per pixel"
 
@@ -45,9 +46,9 @@ def map_rows(
     for line, (name, maps) in zip(axes, rows.items(), strict=True):
         for axis, values in zip(line, maps, strict=True):
             drawn = axis.imshow(values, cmap, vmin=limits[0], vmax=limits[1], extent=extent)
-        line[0].set_ylabel(name)
+        line[0].set_ylabel(for_figure(name))
     for axis, name in zip(axes[0], columns, strict=True):
-        axis.set_title(name)
+        axis.set_title(for_figure(name))
     for axis in axes.flat:
         axis.set(xticks=(-reach, 0, reach), yticks=(-reach, 0, reach))
         axis.tick_params(labelsize=11)
@@ -89,6 +90,7 @@ def similarity_maps(tables: Mapping[str, np.ndarray], labels: Sequence[str]) -> 
     """
     figure, axes = plt.subplots(1, len(tables), figsize=(5.2 * len(tables) + 1, 5.2), squeeze=False)
     names = list(dict.fromkeys(labels))
+    shown = [for_figure(name) for name in names]
     members = [np.flatnonzero(np.array(labels) == name) for name in names]
     for axis, (title, table) in zip(axes[0], tables.items(), strict=True):
         drawn = axis.imshow(table, vmin=-1, vmax=1, cmap="PuOr_r")
@@ -96,9 +98,9 @@ def similarity_maps(tables: Mapping[str, np.ndarray], labels: Sequence[str]) -> 
             axis.axvline(member[0] - 0.5, color="black", linewidth=1)
             axis.axhline(member[0] - 0.5, color="black", linewidth=1)
         places = [member.mean() for member in members]
-        axis.set_xticks(places, names, rotation=20)
-        axis.set_yticks(places, names if axis is axes[0, 0] else [""] * len(names))
+        axis.set_xticks(places, shown, rotation=20)
+        axis.set_yticks(places, shown if axis is axes[0, 0] else [""] * len(names))
         axis.tick_params(length=0)
-        axis.set_title(title)
+        axis.set_title(for_title(title))
     figure.colorbar(drawn, ax=axes, label="correlation", fraction=0.03)
     return figure

@@ -18,6 +18,7 @@ from dnadet_lib.explorer_page import open_shipped, write_page
 from dnadet_lib.files import atomic_path, claimed_folder, inside
 from dnadet_lib.lessons import INSTALL, LessonError, is_rendered, lesson_files
 from dnadet_lib.paths import build_folder, data_folder
+from dnadet_lib.text import for_html
 
 MAP = "explorer.html"
 MAP_TITLE = "The shipped results on a map"
@@ -295,7 +296,7 @@ def index_page(pages: Sequence[Page], results: Sequence[Path], explorer: str = "
 
 def lesson_entry(page: Page) -> str:
     """Write a lesson's entry of the map."""
-    title = html.escape(page.title)
+    title = for_html(page.title)
     minutes = page.minutes.get(page.profile or "pocket", "?")
     about = f"Profile {page.profile or 'pocket'}, {minutes} minutes on two cores."
     if page.profile == "smoke":
@@ -337,7 +338,7 @@ def map_page(build: Path, path: Path, seed: int = 0, checkpoint: str = "pocket")
         write_page(state, path, MAP_TITLE, about, home="index.html")
     except (OSError, ValueError) as error:
         remedy = "To get the shipped data back, type: <code>git checkout -- data</code>"
-        return f"{heading}{left_out}{html.escape(str(error))}<br>{remedy}</p>"
+        return f"{heading}{left_out}{for_html(error)}<br>{remedy}</p>"
     return (
         f'<h2 id="map"><a href="{path.name}">{MAP_TITLE}</a></h2><p>{len(state):,} images behind '
         "their points: colour, filter, select and look at them, without a notebook.</p>"
@@ -380,6 +381,6 @@ def wrap(title: str, body: str, code: bool = False) -> str:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="generator" content="dnadet">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{style}</style>\n</head>\n"
+        f"<title>{for_html(title)}</title>\n<style>{style}</style>\n</head>\n"
         f"<body>\n{body}\n</body>\n</html>\n"
     )

@@ -34,6 +34,7 @@ from dnadet_lib.model import find_checkpoint, shipped_file
 from dnadet_lib.presets import PRESETS, Preset
 from dnadet_lib.stages import pretrained_model, run_training, training_data
 from dnadet_lib.stopping import clean_up_when_stopped
+from dnadet_lib.text import for_markdown, table_for_csv
 from dnadet_lib.zoo import load_jittered, load_setup
 
 SETUPS = ("closed", "seed", "loss", "finetune", "dataset")
@@ -410,19 +411,21 @@ def write_suite(predictions: pd.DataFrame, reference: str, folder: Path) -> list
     text += "\nMean over generators and training seeds; 95% interval over both."
     seeds = {name: table.loc[name].dropna(axis=1).shape[1] for name in table.index.unique("method")}
     most = max(seeds.values())
+    shown = {name: f"*{for_markdown(name)}*" for name in seeds}
     fewer = [
-        f"{count} for {', '.join(f'*{name}*' for name, own in seeds.items() if own == count)}"
+        f"{count} for {', '.join(shown[name] for name, own in seeds.items() if own == count)}"
         for count in sorted(set(seeds.values()) - {most}, reverse=True)
     ]
     text += f" Seeds: {'; '.join([str(most), *fewer])}.\n"
     if reference in table.index.unique("method") and table.index.unique("method").size > 1:
         leads = differences(table, reference)
         means = mean_rows(leads, "lead", image_counts(predictions))
-        text += f"\nLead of *{reference}* over each, paired by generator and seed:\n\n"
+        text += f"\nLead of {shown[reference]} over each, paired by generator and seed:\n\n"
         text += results_table(means, "lead")
         rows += [*each_lead(leads, predictions), *means]
     with atomic_path(folder / "accuracy.csv") as temporary:
-        table.rename(columns="seed {}".format).round(4).to_csv(temporary)
+        written = table.rename(columns="seed {}".format).round(4).reset_index()
+        table_for_csv(written).to_csv(temporary, index=False)
     with atomic_path(folder / "results.json") as temporary:
         temporary.write_text(results_json(rows) + "\n", encoding="utf-8")
     with atomic_path(folder / "results.md") as temporary:

@@ -1,17 +1,27 @@
 """Names from outside, such as those of files and classes, made safe for each kind of output.
 
 A file's name may hold a newline, a terminal's escape codes, bytes that are no text, or characters
-that Markdown, a spreadsheet or matplotlib take for commands. Every name that is printed or written
-goes through the function of its output; HTML has `html.escape(one_line(name))`.
+that HTML, Markdown, a spreadsheet or matplotlib take for commands. Every name that is printed or
+written goes through the function of its output; what programs read, JSON and Parquet, needs only
+`storable`.
 """
 
 from __future__ import annotations
 
+import html
+import os
 import re
 from pathlib import Path
+from typing import Any
 
-MARKDOWN = re.compile(r"([\\`*_\[\]<>|#~$])")
-FORMULAS = ("=", "+", "-", "@")  # what a spreadsheet runs when a cell starts with it
+# What Markdown takes for a command. An underscore inside a word is none, and a bracket only where
+# it ends the text of a link.
+MARKDOWN = re.compile(r"[\\`*<>|#~$]|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])")
+FORMULAS = tuple("=+-@＝＋－＠")  # what a spreadsheet runs when a cell starts with it
+FIGURE_AT_MOST = 60  # characters of a name in a figure, which would else be squeezed aside
+DOLLARS = re.compile(r"(?<!\\)\$")  # that `for_figure` has not written
+SURROGATES = re.compile("[\ud800-\udfff]")
+BYTES = re.compile(r"\\x([89a-f][0-9a-f])")
 
 
 def one_line(text: object) -> str:
@@ -27,29 +37,83 @@ def _escaped(character: str) -> str:
     number = ord(character)
     if 0xDC80 <= number <= 0xDCFF:  # how Python keeps a byte of a name that is no UTF-8
         number -= 0xDC00
-    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
+    if number < 0x100:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
+def shortened(text: object, at_most: int = FIGURE_AT_MOST) -> str:
+    """Write a text in one line of at most so many characters: beginning and end are kept."""
+    line = one_line(text)
+    if len(line) <= at_most:
+        return line
+    end = at_most // 3
+    return f"{line[: at_most - 1 - end]}…{line[-end:]}"
+
+
+def for_html(text: object) -> str:
+    """Write a text so that HTML shows it as it is, in one line, also inside an attribute."""
+    return html.escape(one_line(text))
 
 
 def for_markdown(text: object) -> str:
     """Write a text so that Markdown shows it as it is, in one line, also in a table's cell."""
-    return MARKDOWN.sub(r"\\\1", one_line(text)).replace("&", "&amp;")
+    return MARKDOWN.sub(r"\\\g<0>", one_line(text)).replace("&", "&amp;")
 
 
 def for_csv(text: object) -> str:
-    """Write a text for a cell of CSV, in one line; a spreadsheet does not run it as a formula."""
+    """Write a text for a cell of CSV, in one line; a spreadsheet does not run it as a formula.
+
+    A text that would be one gets a `'` in front, which spreadsheets take for "this is text".
+    """
     line = one_line(text)
     return f"'{line}" if line.startswith(FORMULAS) else line
 
 
+def table_for_csv(table: Any) -> Any:
+    """Make the texts of a pandas table, and the names of its columns, safe to write as CSV."""
+    safe = table.map(lambda value: for_csv(value) if isinstance(value, str) else value)
+    return safe.rename(columns=for_csv)
+
+
 def for_figure(text: object) -> str:
-    """Write a text for a label of matplotlib, which would take what stands between `$` for TeX."""
-    return one_line(text).replace("$", r"\$")
+    """Write a text for a label of matplotlib, in one line of at most 60 characters.
+
+    matplotlib would take what stands between `$` for TeX, and leave out of a legend what starts
+    with `_`.
+    """
+    line = shortened(text).replace("$", r"\$")
+    return f" {line}" if line.startswith("_") else line
+
+
+def for_title(text: str) -> str:
+    """Write a title of some lines for matplotlib, so that no `$` in it begins a formula."""
+    return DOLLARS.sub(r"\$", text)
+
+
+def storable(text: object) -> str:
+    r"""Write a text as Unicode that any program reads: a byte that is no UTF-8 becomes `\xe9`.
+
+    Nothing else is changed, so that a path still leads to its file.
+    """
+    return SURROGATES.sub(lambda match: _escaped(match[0]), str(text))
+
+
+def restored(path: str) -> Path:
+    r"""Return the file that `storable` named; a byte stands behind `\xe9` if only that is there."""
+    other = BYTES.sub(lambda match: chr(0xDC00 + int(match[1], 16)), path)
+    return Path(other if not os.path.exists(path) and os.path.exists(other) else path)
+
+
+def for_json(value: Any) -> Any:
+    """Make every text inside plain values, keys included, `storable`."""
+    if isinstance(value, dict):
+        return {storable(key): for_json(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [for_json(part) for part in value]
+    return storable(value) if isinstance(value, str) else value
 
 
 def is_storable(path: Path | str) -> bool:
     """Whether a path can be stored as text and found again: its name is UTF-8."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return not SURROGATES.search(str(path))

@@ -133,11 +133,13 @@ def test_embed_writes_a_table(pictures, checkpoint, tmp_path, rng):
     table = pd.read_parquet(out)
     maps = {f"{method} {axis}" for method in METHODS for axis in "xy"}
     assert set(table.columns) == {
-        "path", "label", "confidence", "unknown_score", "known", "embedding", *CLASSES, *maps,
+        "path", "truth", "label", "confidence", "unknown_score", "known", "embedding",
+        *(f"p_{name}" for name in CLASSES), *maps,
     }  # fmt: skip
     expected = load_model(checkpoint).attribute(sorted(pictures.glob("*.png")))
     np.testing.assert_allclose(np.stack(table["embedding"]), expected.embeddings, atol=1e-5)
-    np.testing.assert_allclose(table[list(CLASSES)], expected.probabilities, atol=1e-5)
+    probabilities = table[[f"p_{name}" for name in CLASSES]]
+    np.testing.assert_allclose(probabilities, expected.probabilities, atol=1e-5)
 
 
 def test_report_lists_every_image_and_what_was_not_read(pictures, checkpoint, tmp_path):

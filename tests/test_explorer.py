@@ -240,7 +240,8 @@ def test_a_table_of_embeddings_is_opened(state: Explorer, checkpoint, tmp_path, 
     opened = explorer.open_table(file)  # with the checkpoint that the file names
     assert opened.paths == paths
     assert opened.table["predicted"].tolist() == state.table["predicted"].tolist()[:20]
-    assert opened.table["class"].tolist() == [path.parent.name for path in paths]
+    assert set(opened.table["class"]) == {"not labelled"}  # a folder's name is no class
+    assert opened.table["generator"].tolist() == [path.parent.name for path in paths]
     assert set(opened.maps) == {"PCA"} and opened.errors == []
     with pytest.raises(ValueError, match="embeddings of 64 numbers, the model's have 32"):
         explorer.open_table(file, another)
