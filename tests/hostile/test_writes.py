@@ -865,6 +865,39 @@ def test_a_command_ends_with_143_and_the_signal_means_what_it_did(monkeypatch, t
     assert not list(tmp_path.iterdir())
 
 
+# The scripts that made the data -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("field", ["content", "name", "package"])
+def test_photographs_are_prepared_under_plain_names(tmp_path, field):
+    import prepare_photos
+
+    row = dict.fromkeys(
+        ("content", "name", "subject", "series", "author", "licence", "package", "source"), "x"
+    ) | {field: "../up"}
+    (tmp_path / "sources.csv").write_text(f"{','.join(row)}\n{','.join(row.values())}\n")
+    with pytest.raises(ValueError, match=f"row .*, {field}: '../up' is no plain name"):
+        prepare_photos.read_sources(tmp_path / "sources.csv")
+
+
+def test_rows_are_added_under_locks_that_windows_has(tmp_path, monkeypatch):
+    import train_gan
+    import tune
+
+    monkeypatch.setenv("DNADET_BUILD", str(tmp_path / "build"))
+    monkeypatch.setattr(tune, "TUNING", tmp_path / "results" / "tuning.csv")
+    for number in range(2):
+        tune.add_row({"method": "a", "seed": number, "images": "f" * 8})
+    assert len(pd.read_csv(tmp_path / "results" / "tuning.csv")) == 2
+    plan = (train_gan.ZOO / "plan.csv").read_text()
+    (tmp_path / "plan.csv").write_text(plan)
+    monkeypatch.setattr(train_gan, "ZOO", tmp_path)
+    first, second = list(train_gan.read_plan().values())[:2]
+    for entry in (second, first):
+        train_gan.add_manifest_row(vars(entry))
+    assert list(train_gan.manifest_rows()) == [first.name, second.name]
+
+
 # Everywhere --------------------------------------------------------------------------------------
 
 
