@@ -43,9 +43,7 @@ class Configuration:
     threshold: float
 
 
-def parse_configuration(
-    text: str, most_blocks: int, input_fields: Sequence[str]
-) -> Configuration:
+def parse_configuration(text: str, most_blocks: int, input_fields: Sequence[str]) -> Configuration:
     """Read a header.
 
     Args:

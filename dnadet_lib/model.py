@@ -398,10 +398,12 @@ class DNADet(nn.Module):
     def overflow(self, image: object, number: int = 0) -> str:
         """Say that the numbers of an image are not finite, so that there is no answer."""
         name = image if isinstance(image, Path | str) else f"image {number}"
-        return (
-            f"{name}: {self.origin} gives numbers that are not finite, so there is no answer: its "
-            "weights are too large; train it anew or use another checkpoint"
-        )
+        lost = not all(part.isfinite().all() for part in self.state_dict().values())
+        reason = "its weights are too large; train it anew or use another checkpoint"
+        if lost:
+            reason = "its training diverged; lower the learning rate"
+        model = self.origin if self.sha256 else "the model"
+        return f"{name}: {model} gives numbers that are not finite, so no answer: {reason}"
 
     def attribute(self, images: Sequence[Path | str | Image.Image | np.ndarray]) -> Attribution:
         """Say for each image which class it comes from.

@@ -129,9 +129,9 @@ def test_weights_that_do_not_fit_the_architecture(one_generator, fault):
 
 
 def test_weights_that_give_no_finite_pixels(tmp_path):
-    write_zoo(tmp_path / "zoo", zoo_rows()[:1])
+    write_zoo(tmp_path / "zoo", [row for row in zoo_rows() if row["name"] == "SNGAN_meadow_s0"])
     (generator,) = zoo.read_manifest(tmp_path / "zoo")
-    weights = {name: torch.full_like(w, 6e4) for name, w in load_file(generator.file).items()}
+    weights = {name: 1e30 * w.float() for name, w in load_file(generator.file).items()}
     save_file(weights, generator.file)
     digest = hashlib.sha256(generator.file.read_bytes()).hexdigest()
     large = replace(generator, sha256=digest)
