@@ -6,9 +6,12 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from dnadet_lib.image_kinds import kinds_help
+from dnadet_lib.notes import printing
 
 MAPS = ("t-SNE", "UMAP", "PCA")
 
@@ -19,11 +22,32 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; errors that a user can mend are printed without a traceback."""
     options = build_parser().parse_args(arguments)
-    try:
-        return options.command(options)
-    except (ValueError, OSError) as error:
-        print(f"dnadet: {error}", file=sys.stderr)
-        return 1
+    with printing(say) as options.notes:
+        try:
+            return options.command(options)
+        except (ValueError, OSError) as error:
+            say(str(error))
+            return 1
+
+
+def say(text: str) -> None:
+    """Print a line on stderr."""
+    print(f"dnadet: {text}", file=sys.stderr)
+
+
+def remarks(options: argparse.Namespace, errors: Sequence[dict[str, str]]) -> dict[str, list]:
+    """Give what JSON says beside the results: errors, notes, and files that were left out."""
+    skipped = [str(path) for path in options.notes.left_out]
+    return {"errors": list(errors), "notes": options.notes.texts, "skipped": skipped}
+
+
+def failures(
+    paths: Sequence[Path], read: Iterable[Path | str], errors: Sequence[str]
+) -> list[dict[str, str]]:
+    """Join the files that were not read with the reasons, which come in their order."""
+    there = {str(path) for path in read}
+    lost = [str(path) for path in paths if str(path) not in there]
+    return [{"path": p, "error": e} for p, e in zip(lost, errors, strict=True)]
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -34,7 +58,10 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(function, name: str, text: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=text, description=text)
+        command = commands.add_parser(
+            name, help=text, description=text,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
         command.set_defaults(command=function)
         return command
 
@@ -120,6 +147,7 @@ def add_profile(parser: argparse.ArgumentParser) -> None:
 
 def add_inputs(parser: argparse.ArgumentParser) -> None:
     """Add PATHS and --model."""
+    parser.epilog = kinds_help()
     parser.add_argument(
         "paths", nargs="+", help="images, folders, globs or released annotation files"
     )
@@ -137,6 +165,7 @@ def add_training(parser: argparse.ArgumentParser, preset: str) -> None:
 
 def add_labelled(parser: argparse.ArgumentParser, *splits: str) -> None:
     """Add an option for labelled images of one's own, by split, and --classes."""
+    parser.epilog = kinds_help()
     for split in splits:
         parser.add_argument(
             f"--{split}", type=Path, metavar="SOURCE",
@@ -218,7 +247,7 @@ def attribute_each(options: argparse.Namespace) -> tuple[list[dict], list[dict[s
             }
         )
     for failure in errors:
-        print(f"dnadet: {failure['error']}", file=sys.stderr)
+        say(failure["error"])
     return results, errors
 
 
@@ -228,7 +257,7 @@ def attribute_command(options: argparse.Namespace) -> int:
     for result in results:
         del result["embedding"]
     if options.json:
-        report = {"model": options.model, "results": results, "errors": errors}
+        report = {"model": options.model, "results": results, **remarks(options, errors)}
         print(json.dumps(report, indent=1))
     elif options.csv:
         names = list(results[0]["probabilities"]) if results else []
@@ -280,6 +309,7 @@ def pretrain_command(options: argparse.Namespace) -> int:
 
 def train_command(options: argparse.Namespace) -> int:
     """Train stage 2 on the zoo or on labelled images."""
+    from dnadet_lib.data import require_readable
     from dnadet_lib.model import join_backbones, load_model
     from dnadet_lib.presets import get_preset
     from dnadet_lib.stages import run_training, training_data
@@ -293,6 +323,7 @@ def train_command(options: argparse.Namespace) -> int:
     else:
         train = labelled_images(options.train, options.classes)
         dev = labelled_images(options.dev, options.classes)
+    require_readable([*train.paths, *dev.paths], preset.input.smallest)
     start = options.pretrained or (["pocket"] if preset.discriminant else [])
     pretrained = join_backbones([load_model(name) for name in start]) if start else None
     run_training(
@@ -318,20 +349,30 @@ def evaluate_command(options: argparse.Namespace) -> int:
     else:
         root = image_root(options.profile)
         sets = {s: load_setup(s, root=root) for s in options.setups or available_setups()}
-    rows = []
+    rows, errors = [], []
     for name, images in sets.items():
-        predictions = evaluation.predict(model, images)
+        lost: list[str] = []
+        read, predictions = evaluation.predict_readable(model, images, lost)
+        errors += failures(images.paths, read.paths, lost)
+        if lost:
+            for text in lost:
+                say(text)
+            say(f"{name}: {len(read)} of {len(images)} images are measured, the others not read")
+        if predictions is None:
+            continue
         rows += evaluation.summarise(str(options.model), name, predictions)
         if options.out:
             file = options.out / f"predictions-{name}.parquet"
-            evaluation.write_predictions(predictions, images, file)
+            evaluation.write_predictions(predictions, read, file)
+    if not rows:
+        raise ValueError("no image could be read, so there is nothing to measure")
     if options.out:
         evaluation.write_results(rows, options.out)
     if options.json:
-        print(evaluation.results_json(rows))
+        print(evaluation.results_json(rows, **remarks(options, errors)))
     else:
         print(evaluation.results_table(rows), end="")
-    return 0
+    return 1 if errors else 0
 
 
 def suite_command(options: argparse.Namespace) -> int:
@@ -372,11 +413,12 @@ def audit_command(options: argparse.Namespace) -> int:
     else:
         train_list = labelled_images(options.train, options.classes)
         lists = {options.test.stem: labelled_images(options.test, options.classes)}
-    train, errors = audit.image_facts(train_list)
+    train, lost = audit.image_facts(train_list)
+    errors = failures(train_list.paths, train["path"], lost)
     reports = {}
     for name, images in lists.items():
-        test, failed = audit.image_facts(images)
-        errors += failed
+        test, lost = audit.image_facts(images)
+        errors += failures(images.paths, test["path"], lost)
         reports[name] = audit.audit(train, test)
     text = "\n".join(audit.audit_markdown(name, report) for name, report in reports.items())
     if options.out:
@@ -386,11 +428,12 @@ def audit_command(options: argparse.Namespace) -> int:
             with atomic_path(options.out / f"audit-{name}.csv") as temporary:
                 report.test.to_csv(temporary, index=False)
     if options.json:
-        print(json.dumps({"setups": {k: audit.as_dict(r) for k, r in reports.items()}}, indent=1))
+        found = {k: audit.as_dict(r) for k, r in reports.items()}
+        print(json.dumps({"setups": found, **remarks(options, errors)}, indent=1))
     else:
         print(text, end="")
-    for error in errors:
-        print(f"dnadet: {error}", file=sys.stderr)
+    for failure in errors:
+        say(failure["error"])
     return 1 if errors else 0
 
 
@@ -406,7 +449,9 @@ def embed_command(options: argparse.Namespace) -> int:
     )  # fmt: skip
     errors = [*(failure["error"] for failure in missing), *errors]
     for error in errors:
-        print(f"dnadet: {error}", file=sys.stderr)
+        say(error)
+    if not count:
+        raise ValueError(f"{options.out}: not written, since no image could be read")
     print(f"{options.out}: {count} images")
     return 1 if errors else 0
 
@@ -432,6 +477,7 @@ def report_command(options: argparse.Namespace) -> int:
             f"| {r['path']} | {r['label']} | {r['confidence']:.3f} | {score} | {known} |"
         )
     lines += ["", *(f"- not read: {error['error']}" for error in errors)]
+    lines += [f"- note: {text}" for text in options.notes.texts]
     with atomic_path(options.out) as temporary:
         temporary.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
     print(options.out)

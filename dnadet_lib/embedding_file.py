@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dnadet_lib.embedding import FIT_AT_MOST, METHODS, place, project
+from dnadet_lib.embedding import FIT_AT_MOST, METHODS, map_fault, place, project
 from dnadet_lib.evaluation import readable_features
 from dnadet_lib.files import atomic_path
 from dnadet_lib.model import DNADet, Features
+from dnadet_lib.notes import note
 
 ROWS = 2_000  # placed on the maps at a time
 SCORE = "unknown_score"  # the column of unknown scores
@@ -63,19 +64,34 @@ def write_embeddings(
         file: Parquet file to write. Columns: path, label, confidence, unknown_score, known, a
             probability a class, embedding, and "METHOD x", "METHOD y" for every map.
         name: Of the checkpoint, kept in the file.
-        methods: Maps: of "t-SNE", "UMAP", "PCA"; none is made of fewer than four images.
+        methods: Maps: of "t-SNE", "UMAP", "PCA"; none is made of fewer than four images that
+            differ, and a note says so.
         seed: Of sample and maps.
 
     Returns:
-        Number of rows, and a line for each file that was left out.
+        Number of rows, and a line for each file that was left out. Without a row, no file is
+        written, and one that is there is left as it was.
     """
-    with atomic_path(file) as temporary, TemporaryDirectory(dir=temporary.parent) as folder:
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=Path(file).parent) as folder:
         rows = Path(folder) / "rows.parquet"
         count, errors = _write_rows(model, paths, rows, name)
+        if count:
+            _write_with_maps(rows, file, count, methods, seed)
+    return count, errors
+
+
+def _write_with_maps(
+    rows: Path, file: Path, count: int, methods: Sequence[str], seed: int
+) -> None:
+    """Copy the rows and add their places on the maps."""
+    with atomic_path(file) as temporary:
         order = np.random.default_rng(seed).permutation(count)
         fitted = np.sort(order[:FIT_AT_MOST])
         sample = _rows_at(rows, fitted)
-        methods = methods if count >= 4 else ()
+        if methods and (fault := map_fault(sample)):
+            note(f"{file}: no map is made: {fault}")
+            methods = ()
         maps = {method: project(sample, method, seed=seed) for method in methods}
         source = pq.ParquetFile(rows)
         fields = [pa.field(f"{m} {axis}", pa.float32()) for m in methods for axis in "xy"]
@@ -95,7 +111,6 @@ def write_embeddings(
                     columns += [pa.array(own[:, 0]), pa.array(own[:, 1])]
                 writer.write_batch(pa.record_batch(columns, schema=schema))
                 start += len(batch)
-    return count, errors
 
 
 def _write_rows(
@@ -183,6 +198,8 @@ def read_embeddings(file: Path) -> EmbeddingFile:
         scored = [SCORE] if SCORE in names else []
         plain = ["path", *scored, *(f"{m} {axis}" for m in methods for axis in "xy")]
         table = parquet.read(plain)
+        if table.num_rows == 0:
+            raise ValueError("it has no row: none of the images could be read")
         embeddings = np.concatenate(list(_matrices(parquet)))
     except (pa.ArrowException, ValueError) as error:
         raise ValueError(f"{file}: not a table of embeddings: {error}") from error

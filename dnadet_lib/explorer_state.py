@@ -17,6 +17,7 @@ from dnadet_lib.embedding_file import read_embeddings
 from dnadet_lib.evaluation import embed_images, origins, readable_features
 from dnadet_lib.explorer_figures import NOT_LABELLED
 from dnadet_lib.model import DNADet, Features, join_features, load_model
+from dnadet_lib.notes import listening
 
 
 @dataclass
@@ -33,6 +34,7 @@ class Explorer:
         maps: Name of a map -> (N, 2).
         selections: Name -> positions of kept images.
         errors: What could not be read, a line a file.
+        notes: What a user should know of images that were added and read, such as a frame chosen.
         others: Name of another checkpoint -> its model and its embeddings (N, D) of these images.
             Its maps are named "METHOD, NAME".
     """
@@ -46,6 +48,7 @@ class Explorer:
     selections: dict[str, np.ndarray] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     others: dict[str, tuple[DNADet, np.ndarray]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -142,6 +145,10 @@ def open_table(file: Path | str, model: DNADet | None = None) -> Explorer:
     gone = [str(path) for path in read.paths if not path.is_file()]
     if gone:
         errors.append(f"{len(gone)} images are not where {file} says, such as {gone[0]}")
+    if not read.maps:
+        errors.append(
+            f"{file}: holds no map; explorer.add_map makes one, of four or more images that differ"
+        )
     folders = [path.parent.name for path in read.paths]
     table = pd.DataFrame({"class": folders, "generator": folders, "set-up": Path(file).stem})
     device = next(model.parameters()).device
@@ -155,7 +162,8 @@ def open_table(file: Path | str, model: DNADet | None = None) -> Explorer:
 def add_images(state: Explorer, sources: Iterable[Path | str], name: str = "added") -> np.ndarray:
     """Embed further images and place them on the maps, which stay as they are.
 
-    What cannot be read is named in `state.errors`. Nothing is known of who made the images: their
+    What cannot be read is named in `state.errors`, and what was done to an image to read it in
+    `state.notes`. Nothing is known of who made the images: their
     class is "not labelled".
 
     Args:
@@ -167,12 +175,13 @@ def add_images(state: Explorer, sources: Iterable[Path | str], name: str = "adde
         Positions of the added images.
     """
     paths = []
-    for source in sources:
-        try:
-            paths += list_images(source)
-        except (OSError, ValueError) as error:
-            state.errors.append(str(error))
-    kept, features, errors = read_features(state.model, paths)
+    with listening(state.notes.append):
+        for source in sources:
+            try:
+                paths += list_images(source)
+            except (OSError, ValueError) as error:
+                state.errors.append(str(error))
+        kept, features, errors = read_features(state.model, paths)
     state.errors += errors
     paths = [paths[i] for i in kept]
     if not paths:

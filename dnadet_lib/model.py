@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dnadet_lib.data import read_image
 from dnadet_lib.files import atomic_path
+from dnadet_lib.images import as_rgb, read_image
 from dnadet_lib.patches import grid_patches, normalise, resize, turned
 from dnadet_lib.paths import data_folder
 
@@ -86,6 +86,11 @@ class InputSpec:
     patch: int = 64
     vote: str = "whole"
     high_pass: bool = False
+
+    @property
+    def smallest(self) -> int:
+        """Pixels a side that an image must have, for patches to be cut from it."""
+        return 1 if self.resize or self.resize_first else self.patch
 
 
 @dataclass(frozen=True)
@@ -311,11 +316,12 @@ class DNADet(nn.Module):
         """Say for each image which class it comes from.
 
         Args:
-            images: Paths, PIL images or uint8 arrays (H, W, 3), of any sizes.
+            images: Paths, PIL images (converted as files are) or uint8 arrays (H, W, 3), of any
+                sizes.
 
         Raises:
-            ValueError: no images, an image is smaller than a patch (the file is named), or an
-                array is not uint8 (H, W, 3).
+            ValueError: no images, an image is smaller than a patch (the file is named), an array
+                is not uint8 (H, W, 3), or a PIL image cannot be brought to 8 bits.
             OSError: a file cannot be read as an image; the file is named.
         """
         if len(images) == 0:
@@ -339,7 +345,7 @@ class DNADet(nn.Module):
             except ValueError as error:
                 raise ValueError(f"{image}: {error}") from error
         if isinstance(image, Image.Image):
-            image = np.asarray(image.convert("RGB"))
+            image = as_rgb(image)
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(
                 f"array of {image.dtype} {image.shape}: expected uint8 (H, W, 3), red first"
