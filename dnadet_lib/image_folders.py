@@ -182,7 +182,7 @@ def _tell(source: str, found: _Search, others: list[Path]) -> None:
         (found.closed, "folder", "not searched, since reading is denied"),
         (found.picture_like, "folder", "searched though named like an image"),
     ):
-        if own := list(dict.fromkeys(paths)):
+        if own := sorted(set(paths)):
             were = "were" if len(own) > 1 else "was"
             parts.append(f"{counted(own, what)} {were} {said} ({_names(own)})")
     if parts:

@@ -8,7 +8,7 @@ KINDS = (
     ("8 bits a channel: RGB, grey, palette, black and white",
      "as it is; grey stands in all three channels"),
     ("16 bits a channel: PNG, TIFF, PGM, PPM, grey JPEG 2000",
-     "the upper 8 of the 16 bits (of 12 in a 12-bit TIFF); noted"),
+     "the upper 8 of the 16 bits (of 12 in a 12-bit TIFF; colour PPM is rounded); noted"),
     ("more than 8 bits in AVIF, HEIC, colour JPEG 2000",
      "as the decoder rounds it to 8 bits"),
     ("whole numbers of 32 bits",

@@ -80,8 +80,10 @@ def open_image(path: Path) -> Iterator[Image.Image]:
                 yield image
     except Exception as error:  # on a damaged file, Pillow's plugins raise all kinds of them
         raise OSError(f"{path}: cannot be read as an image ({_reason(path, error)})") from error
-    for text in dict.fromkeys(one_line(w.message) for w in raw
-                              if w.category is not Image.DecompressionBombWarning):  # fmt: skip
+    unsaid = (Image.DecompressionBombWarning, DeprecationWarning)  # no matter of the user's
+    for text in dict.fromkeys(
+        one_line(w.message) for w in raw if not issubclass(w.category, unsaid)
+    ):
         note(f"{path}: Pillow warns: {text}")
 
 
@@ -180,7 +182,7 @@ def convert(image: Image.Image) -> Converted:
         remarks.append(f"frame {image.tell() + 1} of {frames} is read, the others are not")
     bits = bits_of(image)
     image.load()
-    if turn := TURNS.get(orientation_of(image)):
+    if (turn := TURNS.get(orientation_of(image))) is not None:  # the first of Pillow's is 0
         image = image.transpose(turn)
     if image.mode == "F":
         raise ValueError(
@@ -204,7 +206,7 @@ WHITE = "transparent parts are laid on white"
 
 
 def _cut(bits: int) -> str:
-    return f"{bits} bits a channel are cut to the upper 8"
+    return f"{bits} bits a channel are reduced to 8"
 
 
 def _plain_rgb(image: Image.Image) -> Image.Image:
