@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from dnadet_lib.image_kinds import kinds_help
 from dnadet_lib.notes import printing
+from dnadet_lib.text import one_line
 
 MAPS = ("t-SNE", "UMAP", "PCA")
 
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def say(text: str) -> None:
     """Print a line on stderr."""
-    print(f"dnadet: {text}", file=sys.stderr)
+    print(f"dnadet: {one_line(text)}", file=sys.stderr)
 
 
 def remarks(options: argparse.Namespace, errors: Sequence[dict[str, str]]) -> dict[str, list]:

@@ -26,6 +26,7 @@ TURNS = {
     4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
     6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
+EXIF_PLACES = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"})  # in info
 RAW_SUFFIXES = frozenset(
     ".3fr .arw .cr2 .cr3 .dcr .dng .erf .iiq .kdc .mef .mrw .nef .nrw .orf .pef .raf .rw2 .rwl "
     ".sr2 .srf .srw .x3f".split()
@@ -81,9 +82,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
     except Exception as error:  # on a damaged file, Pillow's plugins raise all kinds of them
         raise OSError(f"{path}: cannot be read as an image ({_reason(path, error)})") from error
     unsaid = (Image.DecompressionBombWarning, DeprecationWarning)  # no matter of the user's
-    for text in dict.fromkeys(
-        one_line(w.message) for w in raw if not issubclass(w.category, unsaid)
-    ):
+    for text in {one_line(w.message): 0 for w in raw if not issubclass(w.category, unsaid)}:
         note(f"{path}: Pillow warns: {text}")
 
 
@@ -285,6 +284,8 @@ def orientation_of(image: Image.Image) -> int:
 
     Of TIFF, Pillow turns the picture by itself when it is loaded.
     """
+    if not (EXIF_PLACES & image.info.keys() or hasattr(image, "tag_v2")):
+        return 1  # parsing nothing takes a sixth of the time of a small image
     try:
         value = image.getexif().get(ORIENTATION, 1)
     except Exception:  # damaged EXIF data raise all kinds of errors

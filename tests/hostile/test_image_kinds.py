@@ -398,6 +398,16 @@ def test_audit_accounts_for_every_file(kinds, labelled, tmp_path, capsys) -> Non
         assert told in formats
 
 
+def test_report_goes_on_and_keeps_the_notes(kinds, checkpoint, tmp_path, capsys) -> None:
+    file = tmp_path / "report.md"
+    assert main(["report", str(kinds.folder), "--model", str(checkpoint), "--out", str(file)]) == 1
+    text = file.read_text(encoding="utf-8")
+    assert text.startswith(f"# Attribution of {len(kinds.read)} images")
+    assert text.count("- not read: ") == len(kinds.errors)
+    assert re.search(r"- note: .*alpha\.png: transparent parts are laid on white", text)
+    assert re.search(r"- note: .*6 files are no images", text)
+
+
 def test_train_names_all_bad_files_before_the_first_epoch(labelled, kinds, tmp_path, capsys):
     options = ["--preset", "smoke", "--out", str(tmp_path / "run")]
     assert main(["train", "--train", str(labelled), "--dev", str(labelled), *options]) == 1
