@@ -237,7 +237,7 @@ def _from_integers(image: Image.Image, bits: int, remarks: list[str]) -> Convert
     """Cut grey levels of 12, 16 or 32 bits to the upper 8 of 12 or 16."""
     levels = np.asarray(image).astype(np.int64)
     low, high = (int(f()) for f in (levels.min, levels.max)) if levels.size else (0, 0)
-    unsure = bits == 32 and high <= 255
+    unsure = bits > 12 and 0 < high <= 255  # 8 bits in a wider file, or all but black?
     if low < 0 or high > 65535 or unsure:
         raise ValueError(
             f"whole numbers from {low} to {high} in {bits} bits, of which the file does not say "

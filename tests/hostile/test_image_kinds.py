@@ -148,6 +148,8 @@ def write_deep(kinds: Kinds) -> None:
     saved(beyond, kinds.bad("beyond.tif", "whole numbers from .* in 32 bits"))
     small = Image.fromarray(GREY[..., 0].astype(np.int32))
     saved(small, kinds.bad("small32.tif", "whole numbers from 20 to 209 in 32 bits"))
+    cv2.imwrite(str(kinds.bad("small16.png", "whole numbers from 20 to 209 in 16 bits")),
+                GREY[..., 0].astype(np.uint16))  # fmt: skip
     floats = Image.fromarray(GREY[..., 0].astype(np.float32) / 255)
     saved(floats, kinds.bad("float.tif", "floating point numbers"))
     rows = (GREY[..., 0].astype("<f4") / 255).tobytes()
