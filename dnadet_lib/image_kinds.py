@@ -13,7 +13,7 @@ KINDS = (
     ("more than 8 bits in AVIF, HEIC, colour JPEG 2000",
      "as the decoder rounds it to 8 bits"),
     ("whole numbers of 32 bits",
-     "as 16 bits if they lie in 0 to 65535, else refused"),
+     "as 16 bits if they lie in 0 to 65535 and some pass 255 (noted), else refused"),
     ("floating point: TIFF, PFM, FITS",
      "refused, since the file does not say which value is white"),
     ("transparency: alpha channel, transparent colour",
