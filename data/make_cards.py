@@ -31,6 +31,7 @@ from dnadet_lib.evaluation import (
 )
 from dnadet_lib.files import atomic_path
 from dnadet_lib.gans import sample_images
+from dnadet_lib.image_kinds import kinds_table
 from dnadet_lib.methods import SHIPPED, networks
 from dnadet_lib.model import DNADet, load_model
 from dnadet_lib.photos import CONTENTS, GROUPS, cut_crops, load_photographs
@@ -149,6 +150,7 @@ def data_card() -> None:
             generators=generator_table(generators),
             quality=quality_sentence(),
             audit=audit_summary(),
+            kinds=kinds_table(),
             gallery=gallery,
         ),
     )

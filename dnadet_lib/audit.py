@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from dnadet_lib.data import ImageSet, read_image
+from dnadet_lib.data import ImageSet
 from dnadet_lib.evaluation import (
     Interval,
     Predictions,
@@ -27,6 +27,7 @@ from dnadet_lib.evaluation import (
     markdown_table,
     setup_accuracy,
 )
+from dnadet_lib.images import bits_of, frames_of, open_image, orientation_of, read_image
 from dnadet_lib.text import for_markdown, storable
 
 NEAR = 4  # bits of 64 in which the perceptual hashes of near duplicates differ at most
@@ -43,10 +44,10 @@ def image_facts(images: ImageSet) -> tuple[pd.DataFrame, list[str]]:
     """Measure every file.
 
     Returns:
-        One row an image, in order: class, source, path; format (file format, colour mode and
-        size), exact (hash of the pixels), perceptual (64-bit hash of the low frequencies of the
-        DCT), and the `STATISTICS`. Then what is wrong with the images that could not be read,
-        which have no row.
+        One row an image, in order: class, source, path; format (file format, colour mode, size,
+        and where uncommon bits a channel, frames, EXIF orientation), exact (hash of the pixels),
+        perceptual (64-bit hash of the low frequencies of the DCT), and the `STATISTICS`. Then what
+        is wrong with the images that could not be read, which have no row.
 
     Raises:
         ValueError: no image could be read.
@@ -71,8 +72,8 @@ def file_facts(path: Path) -> dict[str, object]:
     """
     pixels = read_image(path)
     height, width = pixels.shape[:2]
-    with Image.open(path) as file:
-        kind = f"{file.format} {file.mode} {width}x{height}"
+    with open_image(path) as file:
+        kind = f"{file.format} {file.mode} {width}x{height}{peculiarities(file)}"
         tables = getattr(file, "quantization", {})
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     colours = pixels.reshape(-1, 3)
@@ -92,6 +93,17 @@ def file_facts(path: Path) -> dict[str, object]:
         "jpeg_grid": jpeg_grid(grey),
         "resampling": resampling(grey),
     }  # fmt: skip
+
+
+def peculiarities(file: Image.Image) -> str:
+    """Name what sets an opened file apart: bits a channel, frames, EXIF orientation."""
+    bits, frames, turned = bits_of(file), frames_of(file), orientation_of(file)
+    told = (
+        f" {bits} bits" if bits != 8 else "",
+        f" {frames} frames" if frames > 1 else "",
+        f" EXIF orientation {turned}" if turned > 1 else "",
+    )
+    return "".join(told)
 
 
 def perceptual_hash(pixels: np.ndarray) -> int:

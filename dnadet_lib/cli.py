@@ -13,6 +13,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from dnadet_lib.image_kinds import kinds_help
+from dnadet_lib.notes import printing
 from dnadet_lib.text import for_csv, for_json, for_markdown, is_storable, one_line, storable
 
 MAPS = ("t-SNE", "UMAP", "PCA")
@@ -29,12 +31,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # what a terminal's encoding lacks is escaped
             stream.reconfigure(errors="backslashreplace")
     options = build_parser().parse_args(arguments)
-    try:
-        with ending_cleanly(), claimed_output(options):
-            return options.command(options)
-    except (ValueError, OSError) as error:
-        complain(error)
-        return 1
+    with printing(complain) as options.notes:
+        try:
+            with ending_cleanly(), claimed_output(options):
+                return options.command(options)
+        except (ValueError, OSError) as error:
+            complain(error)
+            return 1
+
+
+def remarks(options: argparse.Namespace, errors: Sequence[dict[str, str]]) -> dict[str, list]:
+    """Give what JSON says beside the results: errors, notes, and files that were left out."""
+    skipped = [str(path) for path in options.notes.left_out]
+    return {"errors": list(errors), "notes": options.notes.texts, "skipped": skipped}
+
+
+def failures(
+    paths: Sequence[Path], read: Iterable[Path | str], errors: Sequence[str]
+) -> list[dict[str, str]]:
+    """Join the files that were not read with the reasons, which come in their order."""
+    there = {str(path) for path in read}
+    lost = [str(path) for path in paths if str(path) not in there]
+    return [{"path": p, "error": e} for p, e in zip(lost, errors, strict=True)]
 
 
 def claimed_output(options: argparse.Namespace) -> AbstractContextManager[None]:
@@ -89,7 +107,10 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(function, name: str, text: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=text, description=text)
+        command = commands.add_parser(
+            name, help=text, description=text,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
         command.set_defaults(command=function)
         return command
 
@@ -181,6 +202,7 @@ def add_profile(parser: argparse.ArgumentParser) -> None:
 
 def add_inputs(parser: argparse.ArgumentParser) -> None:
     """Add PATHS and --model."""
+    parser.epilog = kinds_help()
     parser.add_argument(
         "paths", nargs="+", help="images, folders, globs or released annotation files"
     )
@@ -198,6 +220,7 @@ def add_training(parser: argparse.ArgumentParser, preset: str) -> None:
 
 def add_labelled(parser: argparse.ArgumentParser, *splits: str) -> None:
     """Add an option for labelled images of one's own, by split, and --classes."""
+    parser.epilog = kinds_help()
     for split in splits:
         parser.add_argument(
             f"--{split}", type=Path, metavar="SOURCE",
@@ -304,7 +327,7 @@ def attribute_command(options: argparse.Namespace) -> int:
     for result in results:
         del result["embedding"]
     if options.json:
-        report = {"model": options.model, "results": results, "errors": errors}
+        report = {"model": options.model, "results": results, **remarks(options, errors)}
         print(json.dumps(for_json(report), indent=1, allow_nan=False))
     elif options.csv:
         names = list(results[0]["probabilities"]) if results else []
@@ -356,6 +379,7 @@ def pretrain_command(options: argparse.Namespace) -> int:
 
 def train_command(options: argparse.Namespace) -> int:
     """Train stage 2 on the zoo or on labelled images."""
+    from dnadet_lib.data import require_readable
     from dnadet_lib.model import join_backbones, load_model
     from dnadet_lib.presets import get_preset
     from dnadet_lib.stages import run_training, training_data
@@ -374,6 +398,7 @@ def train_command(options: argparse.Namespace) -> int:
     written = [options.out / name for name in ("model.safetensors", "history.csv", "state.pt")]
     lists = [path for path in (options.train, options.dev) if path is not None]
     keep_inputs(written, [*start, *lists, *train.paths, *dev.paths])
+    require_readable([*train.paths, *dev.paths], preset.input.smallest)
     pretrained = join_backbones([load_model(name) for name in start]) if start else None
     run_training(
         preset, train, dev, pretrained=pretrained, seed=options.seed, folder=options.out
@@ -416,25 +441,36 @@ def evaluate_command(options: argparse.Namespace) -> int:
     if options.out:
         written = [f"predictions-{plain_stem(name)}.parquet" for name in sets]
         written += ["results.json", "results.md"]
-        read = [path for images in sets.values() for path in images.paths]
+        files = [path for images in sets.values() for path in images.paths]
         keep_inputs(
             [options.out / name for name in written],
-            [options.model, *([options.test] if options.test else []), *read],
+            [options.model, *([options.test] if options.test else []), *files],
         )
-    rows = []
+    rows, errors = [], []
     for name, images in sets.items():
-        predictions = evaluation.predict(model, images)
+        lost: list[str] = []
+        read, predictions = evaluation.predict_readable(model, images, lost)
+        errors += failures(images.paths, read.paths, lost)
+        if lost:
+            for text in lost:
+                complain(text)
+            share = f"{len(read)} of {len(images)} images are measured"
+            complain(f"{name}: {share}, the others not read")
+        if predictions is None:
+            continue
         rows += evaluation.summarise(str(options.model), name, predictions)
         if options.out:
             file = options.out / f"predictions-{plain_stem(name)}.parquet"
-            evaluation.write_predictions(predictions, images, file)
+            evaluation.write_predictions(predictions, read, file)
+    if not rows:
+        raise ValueError("no image could be read, so there is nothing to measure")
     if options.out:
         evaluation.write_results(rows, options.out)
     if options.json:
-        print(evaluation.results_json(rows))
+        print(evaluation.results_json(rows, **remarks(options, errors)))
     else:
         print(evaluation.results_table(rows), end="")
-    return 0
+    return 1 if errors else 0
 
 
 def suite_command(options: argparse.Namespace) -> int:
@@ -485,11 +521,12 @@ def audit_command(options: argparse.Namespace) -> int:
         sources = [path for path in (options.train, options.test) if path is not None]
         tests = [path for images in lists.values() for path in images.paths]
         keep_inputs(written, [*sources, *train_list.paths, *tests])
-    train, errors = audit.image_facts(train_list)
+    train, lost = audit.image_facts(train_list)
+    errors = failures(train_list.paths, train["path"], lost)
     reports = {}
     for name, images in lists.items():
-        test, failed = audit.image_facts(images)
-        errors += failed
+        test, lost = audit.image_facts(images)
+        errors += failures(images.paths, test["path"], lost)
         reports[name] = audit.audit(train, test)
     text = "\n".join(audit.audit_markdown(name, report) for name, report in reports.items())
     if options.out:
@@ -499,12 +536,13 @@ def audit_command(options: argparse.Namespace) -> int:
             with atomic_path(options.out / f"audit-{plain_stem(name)}.csv") as temporary:
                 table_for_csv(report.test).to_csv(temporary, index=False)
     if options.json:
-        found = {"setups": {k: audit.as_dict(r) for k, r in reports.items()}}
-        print(json.dumps(for_json(found), indent=1, allow_nan=False))
+        found = {name: audit.as_dict(report) for name, report in reports.items()}
+        shown = {"setups": found, **remarks(options, errors)}
+        print(json.dumps(for_json(shown), indent=1, allow_nan=False))
     else:
         print(text, end="")
-    for error in errors:
-        complain(error)
+    for failure in errors:
+        complain(failure["error"])
     return 1 if errors else 0
 
 
@@ -526,6 +564,8 @@ def embed_command(options: argparse.Namespace) -> int:
     errors = [*(failure["error"] for failure in missing), *errors]
     for line in (*notes, *errors):
         complain(line)
+    if not count:
+        raise ValueError(f"{options.out}: not written, since no image could be read")
     print(f"{one_line(options.out)}: {count} images")
     if odd := sum(not is_storable(path) for path in paths):
         print(f"{odd} names that are no UTF-8 are written with their bytes as \\xe9")
@@ -553,6 +593,7 @@ def report_command(options: argparse.Namespace) -> int:
         path, label = for_markdown(r["path"]), for_markdown(r["label"])
         lines.append(f"| {path} | {label} | {r['confidence']:.3f} | {score} | {known} |")
     lines += ["", *(f"- not read: {for_markdown(error['error'])}" for error in errors)]
+    lines += [f"- note: {for_markdown(text)}" for text in options.notes.texts]
     with atomic_path(options.out) as temporary:
         temporary.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
     print(one_line(options.out))

@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from dnadet_lib.code_key import code_digest
 from dnadet_lib.files import atomic_path, reserve
+from dnadet_lib.image_folders import by_suffix, counted, images_in, images_matching
+from dnadet_lib.images import read_image
+from dnadet_lib.notes import note
 from dnadet_lib.text import storable
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+NAMED = 10  # faulty files in a message
 MEMORY_LIMIT = 512 * 2**20  # bytes of decoded images above which they live in a file on disk
-
-
-def read_image(path: Path) -> np.ndarray:
-    """Decode an image file to uint8 RGB (H, W, 3).
-
-    Raises:
-        OSError: the file is missing, truncated or no image; it is named.
-    """
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else error
-        raise OSError(f"{path}: cannot be read as an image ({reason})") from error
 
 
 def list_images(source: Path | str) -> list[Path]:
     """List the images that a folder (searched through), a glob, an annotation file or a file names.
 
-    Hidden files and folders inside a folder (names that start with a dot) are left out.
+    Of a folder, whatever Pillow opens is listed, linked folders included; what is left out is
+    noted (`image_folders.images_in`).
 
     Returns:
         Paths in sorted order; those of an annotation file in its own order.
@@ -46,23 +35,12 @@ def list_images(source: Path | str) -> list[Path]:
     """
     path = Path(source)
     if path.is_dir():
-        found = sorted(
-            p
-            for p in path.rglob("*")
-            if p.suffix.lower() in SUFFIXES
-            and not any(part.startswith(".") for part in p.relative_to(path).parts)
-        )
-        if not found:
-            raise FileNotFoundError(f"{path}: the folder holds no image ({', '.join(SUFFIXES)})")
-        return found
+        return images_in(path)
     if path.suffix == ".txt" and path.is_file():
         return [image for image, _ in read_annotation(path)]
-    if path.is_file():
+    if os.path.lexists(path):  # also a pipe or a link to nothing, which reading then names
         return [path]
-    found = sorted(Path(p) for p in glob.glob(str(source), recursive=True))
-    if not found:
-        raise FileNotFoundError(f"{source}: no such file or folder, and no file matches it")
-    return found
+    return images_matching(str(source))
 
 
 def read_annotation(path: Path, root: Path | None = None) -> list[tuple[Path, int]]:
@@ -186,10 +164,15 @@ class ImageSet:
             FileNotFoundError: the root, or the images of a class, are missing.
         """
         root = Path(root)
-        inside = root.iterdir() if root.is_dir() else ()
-        folders = sorted(p for p in inside if p.is_dir() and not p.name.startswith("."))
+        inside = sorted(root.iterdir()) if root.is_dir() else []
+        folders = [p for p in inside if p.is_dir() and not p.name.startswith(".")]
         if not folders:
             raise FileNotFoundError(f"{root}: expected a folder with one folder of images a class")
+        if beside := [p for p in inside if p not in folders]:
+            note(
+                f"{root}: {counted(beside, 'file')} beside the class folders left out "
+                f"({by_suffix(beside)})", beside
+            )  # fmt: skip
         groups = [list_images(folder) for folder in folders]
         labels = np.repeat(np.arange(len(folders)), [len(g) for g in groups])
         return cls([p for g in groups for p in g], labels, tuple(storable(p.name) for p in folders))
@@ -230,6 +213,33 @@ def load_images(paths: Sequence[Path], cache: Path | None = None) -> np.ndarray:
             _fill(mapped, paths)
             mapped.flush()
     return np.load(file, mmap_mode="r")
+
+
+def require_readable(paths: Sequence[Path], smallest: int = 1) -> None:
+    """Decode images once and keep none, to find what is wrong before hours of work.
+
+    Args:
+        paths: Image files.
+        smallest: Pixels a side that an image must have.
+
+    Raises:
+        ValueError: some cannot be read or are smaller; up to ten are named, and all counted.
+    """
+    faults = []
+    for path in dict.fromkeys(paths):
+        try:
+            height, width = read_image(path).shape[:2]
+        except OSError as error:
+            faults.append(str(error))
+        else:
+            if min(height, width) < smallest:
+                faults.append(f"{path}: {width}x{height} pixels, fewer than {smallest}x{smallest}")
+    if faults:
+        more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
+        raise ValueError(
+            f"{len(faults)} of {len(set(paths))} images cannot be used, mend them or take them "
+            f"out: {'; '.join(faults[:NAMED])}{more}"
+        )
 
 
 def _fill(images: np.ndarray, paths: Sequence[Path]) -> None:

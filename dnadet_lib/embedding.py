@@ -11,7 +11,9 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from dnadet_lib.code_key import code_digest
 
+FIT_AT_LEAST = 4
 FIT_AT_MOST = 20_000
+SAME = 1e-6  # of unit length: embeddings that differ by less are those of one image
 SCORED_AT_MOST = 2_000
 METHODS = ("t-SNE", "UMAP", "PCA")
 
@@ -30,13 +32,13 @@ def project(embeddings: np.ndarray, method: str = "t-SNE", *, seed: int = 0,
         float32 (N, 2).
 
     Raises:
-        ValueError: unknown method, non-finite embeddings, or too few or too many of them.
+        ValueError: unknown method, non-finite embeddings, too few that differ, or too many.
     """
     if method not in METHODS:
         raise ValueError(f"unknown projection {method!r}: choose one of {', '.join(METHODS)}")
+    if fault := map_fault(embeddings):
+        raise ValueError(fault)
     count = len(embeddings)
-    if not 4 <= count <= FIT_AT_MOST:
-        raise ValueError(f"{count} embeddings: a map is fitted on 4 to {FIT_AT_MOST}")
     if not np.isfinite(embeddings).all():
         row = int(np.flatnonzero(~np.isfinite(embeddings).all(axis=1))[0])
         raise ValueError(f"embedding {row} holds a value that is not finite")
@@ -51,6 +53,32 @@ def project(embeddings: np.ndarray, method: str = "t-SNE", *, seed: int = 0,
 
     reducer = umap.UMAP(n_neighbors=max(2, neighbours), random_state=seed, n_jobs=1)
     return reducer.fit_transform(unit).astype(np.float32)
+
+
+def map_fault(embeddings: np.ndarray) -> str:
+    """Say why no map can be fitted on embeddings (N, D); "" where one can.
+
+    Fewer than four that differ have no neighbourhoods to show, and neither t-SNE nor UMAP can be
+    fitted on them.
+    """
+    count = len(embeddings)
+    if not FIT_AT_LEAST <= count <= FIT_AT_MOST:
+        return f"{count} embeddings: a map is fitted on {FIT_AT_LEAST} to {FIT_AT_MOST}"
+    rest, different = unit_rows(embeddings), 0
+    while len(rest) and different < FIT_AT_LEAST:
+        rest = rest[~(np.abs(rest - rest[0]) <= SAME).all(axis=1)]
+        different += 1
+    if different < FIT_AT_LEAST:
+        return (
+            f"{count} embeddings, but only {different} that differ: a map is fitted on "
+            f"{FIT_AT_LEAST} or more that do"
+        )
+    return ""
+
+
+def unit_rows(embeddings: np.ndarray) -> np.ndarray:
+    """Scale embeddings (N, D) to unit length."""
+    return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True).clip(1e-12)
 
 
 def place(

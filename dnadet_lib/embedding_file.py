@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dnadet_lib.embedding import FIT_AT_MOST, METHODS, place, project
+from dnadet_lib.embedding import FIT_AT_MOST, METHODS, map_fault, place, project
 from dnadet_lib.evaluation import readable_features
-from dnadet_lib.files import atomic_path, require_apart
+from dnadet_lib.files import atomic_path, require_apart, require_writable
 from dnadet_lib.model import DNADet, Features
+from dnadet_lib.notes import note
 from dnadet_lib.text import restored, storable
 
 ROWS = 2_000  # placed on the maps at a time
@@ -103,12 +104,14 @@ def write_embeddings(
             "METHOD x", "METHOD y" for every map. A byte of a path that is no UTF-8 is written as
             `\xe9`, and read again.
         name: Of the checkpoint, kept in the file beside the SHA-256 of the model's own file.
-        methods: Maps: of "t-SNE", "UMAP", "PCA"; none is made of fewer than four images.
+        methods: Maps: of "t-SNE", "UMAP", "PCA"; none is made of fewer than four images that
+            differ, and a note says so.
         seed: Of sample and maps.
         truths: (N,) class of each image, None where it is not known; empty if no image's is.
 
     Returns:
-        Number of rows, and a line for each file that was left out.
+        Number of rows, and a line for each file that was left out. Without a row, no file is
+        written, and one that is there is left as it was.
 
     Raises:
         ValueError: the file is one of the images, or its name does not end in .parquet.
@@ -117,16 +120,26 @@ def write_embeddings(
     if Path(file).suffix != SUFFIX:
         raise ValueError(f"{file}: the table is written as Parquet; end its name in {SUFFIX}")
     require_apart(file, paths)
-    with (
-        atomic_path(file) as temporary,
-        TemporaryDirectory(dir=temporary.parent, prefix=temporary.stem) as folder,
-    ):
+    require_writable(file)
+    with TemporaryDirectory(dir=Path(file).parent, prefix=".embed-") as folder:
         rows = Path(folder) / "rows.parquet"
         count, errors = _write_rows(model, paths, truths or [None] * len(paths), rows, name)
+        if count:
+            _write_with_maps(rows, file, count, methods, seed)
+    return count, errors
+
+
+def _write_with_maps(
+    rows: Path, file: Path, count: int, methods: Sequence[str], seed: int
+) -> None:
+    """Copy the rows and add their places on the maps."""
+    with atomic_path(file) as temporary:
         order = np.random.default_rng(seed).permutation(count)
         fitted = np.sort(order[:FIT_AT_MOST])
         sample = _rows_at(rows, fitted)
-        methods = methods if count >= 4 else ()
+        if methods and (fault := map_fault(sample)):
+            note(f"{file}: no map is made: {fault}")
+            methods = ()
         maps = {method: project(sample, method, seed=seed) for method in methods}
         fields = [pa.field(f"{m} {axis}", pa.float32()) for m in methods for axis in "xy"]
         # Files are opened here, since Arrow opens none whose name is no UTF-8.
@@ -134,7 +147,6 @@ def write_embeddings(
             source = pq.ParquetFile(stream)
             schema = pa.schema([*source.schema_arrow, *fields], source.schema_arrow.metadata)
             _place_rows(source, pq.ParquetWriter(out, schema), sample, fitted, maps)
-    return count, errors
 
 
 def _place_rows(
@@ -408,4 +420,4 @@ def _matrices(parquet: pq.ParquetFile) -> Iterator[np.ndarray]:
         size, first = matrix.shape[1], first + len(matrix)
         yield matrix
     if size is None:
-        raise ValueError("it has no row")
+        raise ValueError("it has no row: none of the images could be read")

@@ -121,7 +121,34 @@ def predict(model: DNADet, images: ImageSet) -> Predictions:
         ValueError: an image is smaller than a patch, or its class is none of the model's.
     """
     images = images.with_classes(model.classes)
-    features = image_features(model, images.paths)
+    return _predictions(model, images, image_features(model, images.paths))
+
+
+def predict_readable(
+    model: DNADet, images: ImageSet, errors: list[str]
+) -> tuple[ImageSet, Predictions | None]:
+    """Run a model over the images of a set-up that can be read, in batches.
+
+    Args:
+        model: Predicts.
+        images: Their classes are matched with the model's by name.
+        errors: Gets a line for each file that cannot be read or is smaller than a patch.
+
+    Returns:
+        The images that were read, and what the model says of them, None if there are none.
+
+    Raises:
+        ValueError: an image's class is none of the model's.
+    """
+    images = images.with_classes(model.classes)
+    found = list(readable_features(model, images.paths, errors))
+    kept = images.take(np.array([i for positions, _ in found for i in positions], int))
+    if not found:
+        return kept, None
+    return kept, _predictions(model, kept, join_features([features for _, features in found]))
+
+
+def _predictions(model: DNADet, images: ImageSet, features: Features) -> Predictions:
     return Predictions(
         images.labels,
         model.probabilities(features.embeddings).cpu().numpy(),
@@ -271,10 +298,15 @@ def write_results(rows: Sequence[Row], folder: Path) -> None:
         temporary.write_text(results_table(rows), encoding="utf-8")
 
 
-def results_json(rows: Sequence[Row]) -> str:
-    """Write rows as one JSON object; figures without an interval have null for its ends."""
+def results_json(rows: Sequence[Row], **more: object) -> str:
+    """Write rows as one JSON object; figures without an interval have null for its ends.
+
+    Args:
+        rows: Of the table.
+        more: JSON values that stand beside the rows.
+    """
     plain = [{k: None if v != v else v for k, v in asdict(row).items()} for row in rows]
-    return json.dumps(for_json({"rows": plain}), indent=1, allow_nan=False)
+    return json.dumps(for_json({"rows": plain, **more}), indent=1, allow_nan=False)
 
 
 def results_table(rows: Sequence[Row], metric: str = "accuracy") -> str:

@@ -60,6 +60,20 @@ def colours(state: Explorer, colour_by: str) -> tuple[np.ndarray, dict[str, str]
     return values.map(legend).to_numpy(), legend
 
 
+def require_maps(state: Explorer) -> list[str]:
+    """Return the names of the state's maps.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not state.maps:
+        raise ValueError(
+            f"no map of the {len(state)} images to show: explorer.add_map makes one, of four or "
+            "more that differ"
+        )
+    return list(state.maps)
+
+
 def figure(
     state: Explorer,
     colour_by: str = "class",
@@ -75,8 +89,11 @@ def figure(
         names: Of the maps; all by default.
         highlight: Positions of images drawn on top, with a black edge.
         outline: Corners of a lasso on the first map.
+
+    Raises:
+        ValueError: there is no map, or no such column.
     """
-    names = list(names or state.maps)
+    names = list(names or require_maps(state))
     shown, legend = colours(state, colour_by)
     size = (5.2 * len(names), 5.6)
     drawn, axes = plt.subplots(1, len(names), figsize=size, squeeze=False)

@@ -19,6 +19,7 @@ from dnadet_lib.embedding_file import EmbeddingFile, read_embeddings
 from dnadet_lib.evaluation import embed_images, origins, readable_features
 from dnadet_lib.explorer_figures import NOT_LABELLED
 from dnadet_lib.model import DNADet, Features, find_checkpoint, join_features, load_model
+from dnadet_lib.notes import listening
 from dnadet_lib.text import one_line, restored, storable
 from dnadet_lib.weights import sha256_of
 
@@ -38,6 +39,7 @@ class Explorer:
         maps: Name of a map -> (N, 2).
         selections: Name -> positions of kept images.
         errors: What could not be read, a line a file.
+        notes: What a user should know of images that were added and read, such as a frame chosen.
         others: Name of another checkpoint -> its model and its embeddings (N, D) of these images.
             Its maps are named "METHOD, NAME".
         note: What is to be said of the checkpoint of a table: that it is another one now, or was
@@ -54,6 +56,7 @@ class Explorer:
     selections: dict[str, np.ndarray] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     others: dict[str, tuple[DNADet, np.ndarray]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     note: str = ""
 
     @property
@@ -174,6 +177,10 @@ def open_table(file: Path | str, model: DNADet | None = None) -> Explorer:
     gone = [str(path) for path in read.paths if not os.path.isfile(path)]
     if gone:
         errors.append(f"{len(gone)} images are not where {file} says, such as {gone[0]}")
+    if not read.maps:
+        errors.append(
+            f"{file}: holds no map; explorer.add_map makes one, of four or more images that differ"
+        )
     truths = [NOT_LABELLED if truth is None else truth for truth in read.truths]
     folders = [folder_name(path) for path in read.paths]
     setup = storable(Path(file).stem)
@@ -221,8 +228,6 @@ def _maker(
     return model, f"{file}: not checked whether {model.origin} is the checkpoint that made it"
 
 
-
-
 def folder_name(path: Path) -> str:
     """Name the folder that an image lies in."""
     return storable(path.absolute().parent.name)
@@ -231,7 +236,8 @@ def folder_name(path: Path) -> str:
 def add_images(state: Explorer, sources: Iterable[Path | str], name: str = "added") -> np.ndarray:
     """Embed further images and place them on the maps, which stay as they are.
 
-    What cannot be read is named in `state.errors`. Nothing is known of who made the images: their
+    What cannot be read is named in `state.errors`, and what was done to an image to read it in
+    `state.notes`. Nothing is known of who made the images: their
     class is "not labelled".
 
     Args:
@@ -247,12 +253,13 @@ def add_images(state: Explorer, sources: Iterable[Path | str], name: str = "adde
     """
     model = state.model
     paths = []
-    for source in sources:
-        try:
-            paths += list_images(source)
-        except (OSError, ValueError) as error:
-            state.errors.append(str(error))
-    kept, features, errors = read_features(model, paths)
+    with listening(state.notes.append):
+        for source in sources:
+            try:
+                paths += list_images(source)
+            except (OSError, ValueError) as error:
+                state.errors.append(str(error))
+        kept, features, errors = read_features(model, paths)
     state.errors += errors
     paths = [paths[i] for i in kept]
     if not paths:

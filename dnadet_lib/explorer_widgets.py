@@ -16,6 +16,7 @@ import pandas as pd
 
 from dnadet_lib import closeup, explorer, explorer_html, plots
 from dnadet_lib.explorer import CATEGORIES, NUMBERS, Explorer
+from dnadet_lib.explorer_figures import require_maps
 from dnadet_lib.files import atomic_path, inside, plain_name
 from dnadet_lib.gradcam import image_cam
 from dnadet_lib.model import DNADet
@@ -98,7 +99,7 @@ class Panel:
     ) -> None:
         import ipywidgets as widgets
 
-        self.state, self.names = state, list(names or state.maps)
+        self.state, self.names = state, list(names or require_maps(state))
         choices = [*CATEGORIES, *NUMBERS]
         self.colour = widgets.Dropdown(options=choices, value=colour_by, description="colour by")
         self.together = widgets.Checkbox(description="zoom together", indent=False)
@@ -271,9 +272,10 @@ class Panel:
         return self._add(paths)
 
     def _add(self, sources: Sequence[Path | str]) -> Sequence[str]:
-        before = len(self.state.errors)
+        before, noted = len(self.state.errors), len(self.state.notes)
         added = explorer.add_images(self.state, sources)
         lines = [f"{len(added)} images added", *self.state.errors[before:]]
+        lines += self.state.notes[noted:]
         if len(added):
             self._draw_maps()
             for scatter in self.maps:  # what is selected is outlined
@@ -289,6 +291,9 @@ def explore(
     Pointing at a dot shows its image, a click shows it close up, the lasso fills the grid, with
     counts. Boxes of the legend hide points. A selection can be kept under a name, compared with
     another one, and exported; files and folders can be added.
+
+    Raises:
+        ValueError: there is no map.
     """
     return Panel(state, colour_by, names).widget
 

@@ -24,8 +24,8 @@ from dnadet_lib.configuration import (
     is_whole,
     parse_configuration,
 )
-from dnadet_lib.data import read_image
 from dnadet_lib.files import atomic_path
+from dnadet_lib.images import as_rgb, read_image
 from dnadet_lib.patches import FILTERS, grid_patches, normalise, resize, turned
 from dnadet_lib.paths import data_folder
 from dnadet_lib.weights import (
@@ -126,6 +126,11 @@ class InputSpec:
         side = self.resize or self.resize_first
         if side is not None and self.patch > side:
             raise ValueError(f"input patch {self.patch}: larger than the image, resized to {side}")
+
+    @property
+    def smallest(self) -> int:
+        """Pixels a side that an image must have, for patches to be cut from it."""
+        return 1 if self.resize or self.resize_first else self.patch
 
 
 @dataclass(frozen=True)
@@ -409,12 +414,13 @@ class DNADet(nn.Module):
         """Say for each image which class it comes from.
 
         Args:
-            images: Paths, PIL images or uint8 arrays (H, W, 3), of any sizes.
+            images: Paths, PIL images (converted as files are) or uint8 arrays (H, W, 3), of any
+                sizes.
 
         Raises:
-            ValueError: no images, an image is smaller than a patch (the file is named), or an
-                array is not uint8 (H, W, 3); or the model's weights are so large that an image's
-                numbers are not finite.
+            ValueError: no images, an image is smaller than a patch (the file is named), an array
+                is not uint8 (H, W, 3), a PIL image cannot be brought to 8 bits, or the model's
+                weights are so large that an image's numbers are not finite.
             OSError: a file cannot be read as an image; the file is named.
         """
         if len(images) == 0:
@@ -439,7 +445,7 @@ class DNADet(nn.Module):
             except ValueError as error:
                 raise ValueError(f"{image}: {error}") from error
         if isinstance(image, Image.Image):
-            image = np.asarray(image.convert("RGB"))
+            image = as_rgb(image)
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(
                 f"array of {image.dtype} {image.shape}: expected uint8 (H, W, 3), red first"

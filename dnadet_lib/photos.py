@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from dnadet_lib.files import inside, plain_name
+from dnadet_lib.images import open_image
 from dnadet_lib.paths import data_folder
 
 CROP_SIZE = 64
@@ -99,12 +100,15 @@ def cut_crops(
 
     Returns:
         uint8 crops (count, 64, 64, 3), and for each the name of its photograph.
+
+    Raises:
+        OSError: a photograph cannot be read; it is named.
     """
     crops = np.empty((count, CROP_SIZE, CROP_SIZE, 3), np.uint8)
     names: list[str] = [""] * count
     for start, photograph in enumerate(photographs):
         cut = cut_stamp if photograph.content == "stamps" else cut_meadow
-        with Image.open(photograph.path) as file:
+        with open_image(photograph.path) as file:
             photo = file.convert("RGBA" if photograph.content == "stamps" else "RGB")
         rng = np.random.default_rng([seed, zlib.crc32(photograph.name.encode())])
         for index in range(start, count, len(photographs)):

@@ -39,7 +39,7 @@ def test_attribute_json(pictures, checkpoint, capsys):
     assert main(["attribute", str(pictures), "--model", str(checkpoint), "--json"]) == 0
     printed = capsys.readouterr()
     report = strict(printed.out)
-    assert list(report) == ["model", "results", "errors"]
+    assert list(report) == ["model", "results", "errors", "notes", "skipped"]
     assert report["model"] == str(checkpoint)
     assert report["errors"] == []
     assert printed.err == ""

@@ -39,7 +39,7 @@ def test_environment_for_conda_repeats_the_project():
 
 def test_every_requirement_is_pinned_to_a_version_it_allows():
     pinned = constraints()
-    for text in (*PROJECT["dependencies"], *EXTRAS["notebooks"], *EXTRAS["test"]):
+    for text in (*PROJECT["dependencies"], *(text for extra in EXTRAS.values() for text in extra)):
         requirement = Requirement(text)
         (pin,) = pinned[canonicalize_name(requirement.name)].specifier
         assert pin.operator == "=="
