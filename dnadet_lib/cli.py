@@ -140,20 +140,55 @@ def add_labelled(parser: argparse.ArgumentParser, *splits: str) -> None:
     for split in splits:
         parser.add_argument(
             f"--{split}", type=Path, metavar="SOURCE",
-            help="folder of class folders, or annotation file with --classes (default: the zoo)",
+            help="folder of class folders, or list of images: a line has a path, a tab, a class "
+            "number and, if you like, a tab and a source (default: the zoo)",
         )  # fmt: skip
-    parser.add_argument("--classes", nargs="+", help="class names of an annotation file")
+    parser.add_argument(
+        "--classes", nargs="+", metavar="NAME",
+        help="class names of a list in the order of its numbers (default: LIST.classes.txt or "
+        "classes.txt beside it, a name a line)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sources", metavar="COLUMN|FILE",
+        help="what made each image, over which intervals are taken: a column of the list, or a "
+        "file with a path, a tab and a source a line (default: the list's third column, else the "
+        "folder that holds the image)",
+    )  # fmt: skip
 
 
-def labelled_images(source: Path, classes: Sequence[str] | None) -> ImageSet:
-    """Read labelled images from a folder of class folders or an annotation file."""
-    from dnadet_lib.data import ImageSet
+def labelled_images(
+    options: argparse.Namespace, split: str, default: Sequence[str] | None = None
+) -> ImageSet:
+    """Read the labelled images of a split, and print what is to be remarked on them."""
+    from dnadet_lib.own_images import read_labelled
 
-    if source.suffix != ".txt":
-        return ImageSet.from_folders(source)
-    if not classes:
-        raise ValueError(f"{source}: an annotation file needs --classes, the names in order")
-    return ImageSet.from_annotation(source, classes)
+    source = getattr(options, split)
+    images, remarks = read_labelled(
+        source, options.classes, default=default, sources=options.sources
+    )
+    warn(remarks)
+    return images
+
+
+def images_to_count(
+    options: argparse.Namespace, split: str, default: Sequence[str] | None = None
+) -> ImageSet:
+    """Read the labelled images of a split, each once; refuse missing files before work begins."""
+    from dnadet_lib.own_images import require_files, without_repeats
+
+    images = labelled_images(options, split, default)
+    require_files(images, getattr(options, split))
+    images, remarks = without_repeats(images, getattr(options, split))
+    warn(remarks)
+    return images
+
+
+def warn(remarks: Sequence[str]) -> None:
+    """Print remarks on stderr, a line each."""
+    from dnadet_lib.text import one_line
+
+    for remark in remarks:
+        print(f"dnadet: note: {one_line(remark)}", file=sys.stderr)
 
 
 def run_command(options: argparse.Namespace) -> int:
@@ -193,10 +228,11 @@ def gather(sources: Sequence[str]) -> tuple[list[Path], list[dict[str, str]]]:
 
 def attribute_each(options: argparse.Namespace) -> tuple[list[dict], list[dict[str, str]]]:
     """Attribute every image that can be read; name the others on stderr."""
-    from dnadet_lib.model import load_model
+    from dnadet_lib.model import load_model, require_architectures
 
-    paths, errors = gather(options.paths)
     model = load_model(options.model)
+    require_architectures(model)
+    paths, errors = gather(options.paths)
     results = []
     for path in paths:
         try:
@@ -269,10 +305,11 @@ def render_command(options: argparse.Namespace) -> int:
 
 def pretrain_command(options: argparse.Namespace) -> int:
     """Train stage 1."""
-    from dnadet_lib.presets import get_preset
+    from dnadet_lib.presets import get_preset, require_stage
     from dnadet_lib.stages import run_pretraining
 
     preset = get_preset(options.preset)
+    require_stage(preset, 1)
     run_pretraining(preset, profile=options.profile, seed=options.seed, folder=options.out)
     print(options.out / "model.safetensors")
     return 0
@@ -281,18 +318,22 @@ def pretrain_command(options: argparse.Namespace) -> int:
 def train_command(options: argparse.Namespace) -> int:
     """Train stage 2 on the zoo or on labelled images."""
     from dnadet_lib.model import join_backbones, load_model
-    from dnadet_lib.presets import get_preset
+    from dnadet_lib.preflight import require_trainable, training_remarks
+    from dnadet_lib.presets import get_preset, require_stage
     from dnadet_lib.stages import run_training, training_data
     from dnadet_lib.zoo import image_root
 
     if (options.train is None) != (options.dev is None):
         raise ValueError("--train and --dev go together: give both, or neither for the zoo")
     preset = get_preset(options.preset)
+    require_stage(preset, 2)
     if options.train is None:
         train, dev = training_data(image_root(options.profile), jittered=preset.jittered)
     else:
-        train = labelled_images(options.train, options.classes)
-        dev = labelled_images(options.dev, options.classes)
+        train = images_to_count(options, "train")
+        dev = images_to_count(options, "dev", train.classes)
+        require_trainable(preset, train, dev)
+        warn(training_remarks(train, dev))
     start = options.pretrained or (["pocket"] if preset.discriminant else [])
     pretrained = join_backbones([load_model(name) for name in start]) if start else None
     run_training(
@@ -305,32 +346,47 @@ def train_command(options: argparse.Namespace) -> int:
 def evaluate_command(options: argparse.Namespace) -> int:
     """Measure a model on the zoo's set-ups or on labelled images, or run the suite."""
     from dnadet_lib import evaluation
-    from dnadet_lib.model import load_model
+    from dnadet_lib.label_checks import check_labels, checks_text
+    from dnadet_lib.lists import names_beside
+    from dnadet_lib.model import load_model, require_architectures
+    from dnadet_lib.own_images import match_classes
     from dnadet_lib.zoo import available_setups, image_root, load_setup
 
     if options.suite:
         return suite_command(options)
     # A released .pth holds no class names: those of the annotation file are its own.
-    released = Path(options.model).suffix == ".pth"
-    model = load_model(options.model, options.classes if released else None)
+    names = None
+    if Path(options.model).suffix == ".pth":
+        beside = names_beside(options.test) if options.test else None
+        names = options.classes or (beside and beside[0])
+    model = load_model(options.model, names)
+    require_architectures(model)
     if options.test is not None:
-        sets = {options.test.stem: labelled_images(options.test, options.classes)}
+        images = images_to_count(options, "test", model.classes)
+        warn(match_classes(images, model.classes, options.test))
+        sets = {options.test.stem: images}
     else:
         root = image_root(options.profile)
         sets = {s: load_setup(s, root=root) for s in options.setups or available_setups()}
-    rows = []
+    rows, checks = [], {}
     for name, images in sets.items():
         predictions = evaluation.predict(model, images)
         rows += evaluation.summarise(str(options.model), name, predictions)
+        checks[name] = check_labels(images, predictions, model.threshold)
         if options.out:
             file = options.out / f"predictions-{name}.parquet"
             evaluation.write_predictions(predictions, images, file)
+    told = {name: found.as_dict() for name, found in checks.items()}
     if options.out:
-        evaluation.write_results(rows, options.out)
+        evaluation.write_results(rows, options.out, sets=told)
     if options.json:
-        print(evaluation.results_json(rows))
+        print(evaluation.results_json(rows, sets=told))
     else:
-        print(evaluation.results_table(rows), end="")
+        print(evaluation.results_table(rows))
+        for name, found in checks.items():
+            print(checks_text(name, found, tables=options.test is not None), end="")
+    for name, found in checks.items():
+        warn([f"{name}: {warning}" for warning in found.warnings])
     return 0
 
 
@@ -361,6 +417,7 @@ def audit_command(options: argparse.Namespace) -> int:
     """Audit the closed set's train list against each set-up, or two lists of one's own."""
     from dnadet_lib import audit
     from dnadet_lib.files import atomic_path
+    from dnadet_lib.text import for_json
     from dnadet_lib.zoo import image_root, load_setup, present_setups
 
     if (options.train is None) != (options.test is None):
@@ -370,8 +427,8 @@ def audit_command(options: argparse.Namespace) -> int:
         train_list = load_setup("closed", "train", root)
         lists = {s: load_setup(s, root=root) for s in options.setups or present_setups()}
     else:
-        train_list = labelled_images(options.train, options.classes)
-        lists = {options.test.stem: labelled_images(options.test, options.classes)}
+        train_list = labelled_images(options, "train")
+        lists = {options.test.stem: labelled_images(options, "test", train_list.classes)}
     train, errors = audit.image_facts(train_list)
     reports = {}
     for name, images in lists.items():
@@ -386,7 +443,7 @@ def audit_command(options: argparse.Namespace) -> int:
             with atomic_path(options.out / f"audit-{name}.csv") as temporary:
                 report.test.to_csv(temporary, index=False)
     if options.json:
-        print(json.dumps({"setups": {k: audit.as_dict(r) for k, r in reports.items()}}, indent=1))
+        print(for_json({"setups": {k: audit.as_dict(r) for k, r in reports.items()}}))
     else:
         print(text, end="")
     for error in errors:
@@ -397,11 +454,13 @@ def audit_command(options: argparse.Namespace) -> int:
 def embed_command(options: argparse.Namespace) -> int:
     """Write one row an image: path, label, probabilities, unknown score, embedding, maps."""
     from dnadet_lib.embedding_file import write_embeddings
-    from dnadet_lib.model import load_model
+    from dnadet_lib.model import load_model, require_architectures
 
+    model = load_model(options.model)
+    require_architectures(model)
     paths, missing = gather(options.paths)
     count, errors = write_embeddings(
-        load_model(options.model), paths, options.out,
+        model, paths, options.out,
         name=options.model, methods=options.maps, seed=options.seed,
     )  # fmt: skip
     errors = [*(failure["error"] for failure in missing), *errors]

@@ -36,7 +36,8 @@ from dnadet_lib.open_set import (
 )
 from dnadet_lib.paths import build_folder
 from dnadet_lib.photos import cut_crops, load_photographs
-from dnadet_lib.presets import Preset, get_preset
+from dnadet_lib.preflight import require_trainable
+from dnadet_lib.presets import Preset, get_preset, require_stage
 from dnadet_lib.training import (
     PatchBatches,
     TransformationBatches,
@@ -137,7 +138,11 @@ def run_pretraining(
 
     Returns:
         The model with its best dev epoch's weights, and the history.
+
+    Raises:
+        ValueError: the preset is of stage 2.
     """
+    require_stage(preset, 1)
     names = tuple(t.name for t in image_transformations(preset.transform_size))
     model = build_model(names, preset, seed)
     if start_from is not None:
@@ -207,10 +212,11 @@ def run_training(
         The calibrated model with the weights of the epoch that the preset keeps, and the history.
 
     Raises:
-        ValueError: a class has no image, or images differ in size; named. Or a discriminant is
-            given no pre-trained model.
+        FileNotFoundError: images are missing; named.
+        ValueError: what `preflight.require_trainable` refuses. Or a discriminant is given no
+            pre-trained model.
     """
-    train.require_every_class()
+    require_trainable(preset, train, dev)
     if preset.discriminant and pretrained is None:
         raise ValueError(
             f"preset {preset.name} solves a discriminant on a pre-trained model: give one "
