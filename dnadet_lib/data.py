@@ -180,7 +180,9 @@ class ImageSet:
                     f"{found.file}, line {line}: label {label} is outside the classes 0 to "
                     f"{len(classes) - 1} ({', '.join(classes)}); numbers start from 0"
                 )
-        sources = found.columns.get("source") or folder_sources(found.paths)
+        # A missing image stands where the list says, so that it does not move the root of all.
+        places = [path if path.is_file() else found.file.parent / path for path in found.paths]
+        sources = found.columns.get("source") or folder_sources(places)
         return cls(found.paths, np.array(found.labels), tuple(classes), sources)
 
     @classmethod
