@@ -318,7 +318,7 @@ def pretrain_command(options: argparse.Namespace) -> int:
 def train_command(options: argparse.Namespace) -> int:
     """Train stage 2 on the zoo or on labelled images."""
     from dnadet_lib.model import join_backbones, load_model
-    from dnadet_lib.preflight import require_trainable, training_remarks
+    from dnadet_lib.preflight import training_remarks
     from dnadet_lib.presets import get_preset, require_stage
     from dnadet_lib.stages import run_training, training_data
     from dnadet_lib.zoo import image_root
@@ -332,7 +332,6 @@ def train_command(options: argparse.Namespace) -> int:
     else:
         train = images_to_count(options, "train")
         dev = images_to_count(options, "dev", train.classes)
-        require_trainable(preset, train, dev)
         warn(training_remarks(train, dev))
     start = options.pretrained or (["pocket"] if preset.discriminant else [])
     pretrained = join_backbones([load_model(name) for name in start]) if start else None
@@ -417,7 +416,7 @@ def audit_command(options: argparse.Namespace) -> int:
     """Audit the closed set's train list against each set-up, or two lists of one's own."""
     from dnadet_lib import audit
     from dnadet_lib.files import atomic_path
-    from dnadet_lib.text import for_json
+    from dnadet_lib.text import finite
     from dnadet_lib.zoo import image_root, load_setup, present_setups
 
     if (options.train is None) != (options.test is None):
@@ -443,7 +442,8 @@ def audit_command(options: argparse.Namespace) -> int:
             with atomic_path(options.out / f"audit-{name}.csv") as temporary:
                 report.test.to_csv(temporary, index=False)
     if options.json:
-        print(for_json({"setups": {k: audit.as_dict(r) for k, r in reports.items()}}))
+        found = finite({"setups": {k: audit.as_dict(r) for k, r in reports.items()}})
+        print(json.dumps(found, indent=1, allow_nan=False))
     else:
         print(text, end="")
     for error in errors:

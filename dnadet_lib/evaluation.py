@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from dnadet_lib.data import ImageSet
 from dnadet_lib.files import atomic_path
 from dnadet_lib.intervals import mean_interval
 from dnadet_lib.model import DNADet, Features, join_features
-from dnadet_lib.text import for_json
+from dnadet_lib.text import finite
 
 BOOTSTRAPS = 1000
 BATCH = 100  # images decoded at a time
@@ -266,7 +267,8 @@ def write_results(rows: Sequence[Row], folder: Path, **more: object) -> None:
 
 def results_json(rows: Sequence[Row], **more: object) -> str:
     """Write rows, and more under its own keys, as one JSON object; what is NaN is null."""
-    return for_json({"rows": [asdict(row) for row in rows], **more})
+    found = finite({"rows": [asdict(row) for row in rows], **more})
+    return json.dumps(found, indent=1, allow_nan=False)
 
 
 def results_table(rows: Sequence[Row], metric: str = "accuracy") -> str:

@@ -14,7 +14,7 @@ from dnadet_lib.presets import Preset, require_stage
 Size = tuple[int, int]
 
 
-def require_trainable(preset: Preset, train: ImageSet, dev: ImageSet) -> None:
+def check_before_training(preset: Preset, train: ImageSet, dev: ImageSet) -> None:
     """Refuse what would fail, or make no model of architectures, before work begins.
 
     Raises:
@@ -26,10 +26,7 @@ def require_trainable(preset: Preset, train: ImageSet, dev: ImageSet) -> None:
     require_stage(preset, 2)
     train.require_every_class()
     if len(train.classes) < 2:
-        raise ValueError(
-            f"one class only ({listed(train.classes)}): training tells classes apart and needs "
-            "two or more"
-        )
+        raise ValueError(f"one class only, {train.classes[0]!r}: give images of two or more")
     if not len(dev):
         raise ValueError("no dev images: they are needed to choose an epoch and to calibrate")
     present = {dev.classes[k] for k in dev.labels.tolist()}
@@ -87,19 +84,10 @@ def _sizes(images: ImageSet) -> dict[Path, Size]:
 
 
 def training_remarks(train: ImageSet, dev: ImageSet) -> list[str]:
-    """Remark on what makes a training's figures worth less: images in both sets, absent classes."""
-    remarks = []
+    """Remark on images that are trained on and stand in dev too."""
     keys = {same_file_key(path) for path in train.paths}
     both = [path for path in dev.paths if same_file_key(path) in keys]
-    if both:
-        remarks.append(
-            f"{len(both)} dev images are training images too: {listed(both)}; figures on dev, "
-            "temperature and threshold will be too good"
-        )
-    present = {dev.classes[k] for k in dev.labels.tolist()}
-    if absent := [name for name in train.classes if name not in present]:
-        remarks.append(
-            f"no dev images of class {listed(absent)}: epoch, temperature and threshold are "
-            "chosen without them"
-        )
-    return remarks
+    return [
+        f"{len(both)} dev images are training images too: {listed(both)}; figures on dev, "
+        "temperature and threshold will be too good"
+    ] if both else []

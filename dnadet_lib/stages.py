@@ -36,7 +36,7 @@ from dnadet_lib.open_set import (
 )
 from dnadet_lib.paths import build_folder
 from dnadet_lib.photos import cut_crops, load_photographs
-from dnadet_lib.preflight import require_trainable
+from dnadet_lib.preflight import check_before_training
 from dnadet_lib.presets import Preset, get_preset, require_stage
 from dnadet_lib.training import (
     PatchBatches,
@@ -213,10 +213,10 @@ def run_training(
 
     Raises:
         FileNotFoundError: images are missing; named.
-        ValueError: what `preflight.require_trainable` refuses. Or a discriminant is given no
+        ValueError: what `preflight.check_before_training` refuses. Or a discriminant is given no
             pre-trained model.
     """
-    require_trainable(preset, train, dev)
+    check_before_training(preset, train, dev)
     if preset.discriminant and pretrained is None:
         raise ValueError(
             f"preset {preset.name} solves a discriminant on a pre-trained model: give one "

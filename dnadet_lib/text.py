@@ -7,7 +7,6 @@ goes through the function of its output; HTML has `html.escape(one_line(name))`.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from pathlib import Path
@@ -48,18 +47,14 @@ def for_figure(text: object) -> str:
     return one_line(text).replace("$", r"\$")
 
 
-def for_json(value: object) -> str:
-    """Write plain values as strict JSON: NaN and infinities, which it does not have, as null."""
-    return json.dumps(_finite(value), indent=1, allow_nan=False)
-
-
-def _finite(value: object) -> object:
+def finite(value: object) -> object:
+    """Replace NaN and infinities inside plain values by None, since JSON has no word for them."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(part) for part in value]
+        return {key: finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(part) for part in value]
     return value
 
 
