@@ -25,6 +25,8 @@ from dnadet_lib.evaluation import (
     Predictions,
     generator_accuracies,
     markdown_table,
+    origins,
+    resampled,
     setup_accuracy,
 )
 
@@ -251,6 +253,11 @@ def audit_markdown(name: str, report: Audit) -> str:
     return "\n".join(lines) + "\n"
 
 
+def interval_over(report: Audit) -> str:
+    """Say what the intervals of the trivial accuracies are over."""
+    return resampled(len(set(origins(report.test["source"].to_numpy(str)))))
+
+
 def as_dict(report: Audit) -> dict[str, object]:
     """Say an audit in plain values, for JSON."""
     return {
@@ -260,6 +267,7 @@ def as_dict(report: Audit) -> dict[str, object]:
         "near": report.near,
         "repeated": report.repeated,
         "formats": class_table(report.test).set_index("class")["formats"].to_dict(),
+        "interval": interval_over(report),
         "trivial": {k: [v.value, v.low, v.high] for k, v in report.trivial.items()},
         "findings": findings(report),
     }

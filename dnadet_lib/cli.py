@@ -170,6 +170,15 @@ def labelled_images(
     return images
 
 
+def require_own_images(options: argparse.Namespace, split: str, needed: Sequence[str]) -> None:
+    """Refuse options that say something of images of one's own where none are given."""
+    for name in needed if getattr(options, split) is None else ():
+        if getattr(options, name) is not None:
+            raise ValueError(
+                f"--{name} is for images of your own: give --{split} too, or leave it out"
+            )
+
+
 def images_to_count(
     options: argparse.Namespace, split: str, default: Sequence[str] | None = None
 ) -> ImageSet:
@@ -183,12 +192,12 @@ def images_to_count(
     return images
 
 
-def warn(remarks: Sequence[str]) -> None:
+def warn(remarks: Sequence[str], kind: str = "note") -> None:
     """Print remarks on stderr, a line each."""
     from dnadet_lib.text import one_line
 
     for remark in remarks:
-        print(f"dnadet: note: {one_line(remark)}", file=sys.stderr)
+        print(f"dnadet: {kind}: {one_line(remark)}", file=sys.stderr)
 
 
 def run_command(options: argparse.Namespace) -> int:
@@ -325,6 +334,7 @@ def train_command(options: argparse.Namespace) -> int:
 
     if (options.train is None) != (options.dev is None):
         raise ValueError("--train and --dev go together: give both, or neither for the zoo")
+    require_own_images(options, "train", ["classes", "sources"])
     preset = get_preset(options.preset)
     require_stage(preset, 2)
     if options.train is None:
@@ -352,10 +362,13 @@ def evaluate_command(options: argparse.Namespace) -> int:
     from dnadet_lib.zoo import available_setups, image_root, load_setup
 
     if options.suite:
+        if options.test is not None:
+            raise ValueError("--suite measures on the zoo: leave --test out, or --suite")
         return suite_command(options)
     # A released .pth holds no class names: those of the annotation file are its own.
-    names = None
-    if Path(options.model).suffix == ".pth":
+    names, released = None, Path(options.model).suffix == ".pth"
+    require_own_images(options, "test", ["sources"] if released else ["classes", "sources"])
+    if released:
         beside = names_beside(options.test) if options.test else None
         names = options.classes or (beside and beside[0])
     model = load_model(options.model, names)
@@ -385,7 +398,7 @@ def evaluate_command(options: argparse.Namespace) -> int:
         for name, found in checks.items():
             print(checks_text(name, found, tables=options.test is not None), end="")
     for name, found in checks.items():
-        warn([f"{name}: {warning}" for warning in found.warnings])
+        warn([f"{name}: {warning}" for warning in found.warnings], "warning")
     return 0
 
 
@@ -421,6 +434,7 @@ def audit_command(options: argparse.Namespace) -> int:
 
     if (options.train is None) != (options.test is None):
         raise ValueError("--train and --test go together: give both, or neither for the zoo")
+    require_own_images(options, "train", ["classes", "sources"])
     if options.train is None:
         root = image_root(options.profile)
         train_list = load_setup("closed", "train", root)
@@ -434,7 +448,10 @@ def audit_command(options: argparse.Namespace) -> int:
         test, failed = audit.image_facts(images)
         errors += failed
         reports[name] = audit.audit(train, test)
-    text = "\n".join(audit.audit_markdown(name, report) for name, report in reports.items())
+    parts = [audit.audit_markdown(name, report) for name, report in reports.items()]
+    if options.test is not None and any(report.trivial for report in reports.values()):
+        parts += [f"Accuracies: {audit.interval_over(report)}.\n" for report in reports.values()]
+    text = "\n".join(parts)
     if options.out:
         with atomic_path(options.out / "audit.md") as temporary:
             temporary.write_text(text, encoding="utf-8")

@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 
 from dnadet_lib.data import ImageSet
-from dnadet_lib.evaluation import Predictions, markdown_table, origins, resampled
+from dnadet_lib.evaluation import Predictions, origins, resampled
 from dnadet_lib.gans import UNKNOWN_ARCHITECTURES
 from dnadet_lib.lists import folder_sources, listed, numbered
-from dnadet_lib.text import for_markdown, one_line
+from dnadet_lib.text import one_line
 from dnadet_lib.zoo import CLASSES
 
 SAME_GENERATOR = {"CramerGAN": "MMDGAN", "SSGAN": "InfoMaxGAN"}  # another loss, not another class
@@ -184,11 +184,12 @@ def checks_text(name: str, checks: SetChecks, *, tables: bool) -> str:
     lines = [f"{one_line(name)}: {checks.total.images} images, {_share(checks.total)}; "
              f"accuracy: {checks.interval}"]  # fmt: skip
     for what, counts in (("class", checks.classes), ("folder", checks.folders)) if tables else ():
-        rows = [[for_markdown(k), c.images, _cell(c)] for k, c in list(counts.items())[:ROWS]]
-        table = pd.DataFrame(rows, columns=[what, "images", "refused as unknown"])
-        lines += ["", markdown_table(table)]
+        shown = {one_line(key): count for key, count in list(counts.items())[:ROWS]}
+        width = max(len(key) for key in (what, *shown))
+        lines += ["", f"{what:<{width}}  images  refused as unknown"]
+        lines += [f"{key:<{width}}  {c.images:>6}  {_cell(c):>18}" for key, c in shown.items()]
         if len(counts) > ROWS:
-            lines += ["", f"and {len(counts) - ROWS} folders more (all with --json)"]
+            lines.append(f"and {len(counts) - ROWS} folders more (all with --json)")
     return "\n".join(lines) + "\n"
 
 
