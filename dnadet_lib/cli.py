@@ -14,6 +14,7 @@ MAPS = ("t-SNE", "UMAP", "PCA")
 
 if TYPE_CHECKING:
     from dnadet_lib.data import ImageSet
+    from dnadet_lib.model import DNADet
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -356,30 +357,12 @@ def evaluate_command(options: argparse.Namespace) -> int:
     """Measure a model on the zoo's set-ups or on labelled images, or run the suite."""
     from dnadet_lib import evaluation
     from dnadet_lib.label_checks import check_labels, checks_text
-    from dnadet_lib.lists import names_beside
-    from dnadet_lib.model import load_model, require_architectures
-    from dnadet_lib.own_images import match_classes
-    from dnadet_lib.zoo import available_setups, image_root, load_setup
 
     if options.suite:
         if options.test is not None:
             raise ValueError("--suite measures on the zoo: leave --test out, or --suite")
         return suite_command(options)
-    # A released .pth holds no class names: those of the annotation file are its own.
-    names, released = None, Path(options.model).suffix == ".pth"
-    require_own_images(options, "test", ["sources"] if released else ["classes", "sources"])
-    if released:
-        beside = names_beside(options.test) if options.test else None
-        names = options.classes or (beside and beside[0])
-    model = load_model(options.model, names)
-    require_architectures(model)
-    if options.test is not None:
-        images = images_to_count(options, "test", model.classes)
-        warn(match_classes(images, model.classes, options.test))
-        sets = {options.test.stem: images}
-    else:
-        root = image_root(options.profile)
-        sets = {s: load_setup(s, root=root) for s in options.setups or available_setups()}
+    model, sets = model_and_sets(options)
     rows, checks = [], {}
     for name, images in sets.items():
         predictions = evaluation.predict(model, images)
@@ -400,6 +383,29 @@ def evaluate_command(options: argparse.Namespace) -> int:
     for name, found in checks.items():
         warn([f"{name}: {warning}" for warning in found.warnings], "warning")
     return 0
+
+
+def model_and_sets(options: argparse.Namespace) -> tuple[DNADet, dict[str, ImageSet]]:
+    """Load the model to evaluate, and list the images of each set-up."""
+    from dnadet_lib.lists import names_beside
+    from dnadet_lib.model import load_model, require_architectures
+    from dnadet_lib.own_images import match_classes
+    from dnadet_lib.zoo import available_setups, image_root, load_setup
+
+    # A released .pth holds no class names: those of the annotation file are its own.
+    names, released = None, Path(options.model).suffix == ".pth"
+    require_own_images(options, "test", ["sources"] if released else ["classes", "sources"])
+    if released:
+        beside = names_beside(options.test) if options.test and options.test.is_file() else None
+        names = options.classes or (beside and beside[0])
+    model = load_model(options.model, names)
+    require_architectures(model)
+    if options.test is None:
+        root = image_root(options.profile)
+        return model, {s: load_setup(s, root=root) for s in options.setups or available_setups()}
+    images = images_to_count(options, "test", model.classes)
+    warn(match_classes(images, model.classes, options.test))
+    return model, {options.test.stem: images}
 
 
 def suite_command(options: argparse.Namespace) -> int:

@@ -101,9 +101,7 @@ def _chosen_sources(images: ImageSet, found: ImageList, chosen: str) -> list[str
         )
     named = _read_sources(file)
     keys = [same_file_key(path) for path in images.paths]
-    absent = [
-        path for path, key in zip(images.paths, keys, strict=True) if key not in named
-    ]
+    absent = [path for path, key in zip(images.paths, keys, strict=True) if key not in named]
     if absent:
         raise ValueError(f"{file}: no source of {len(absent)} images: {listed(absent)}")
     return [named[key] for key in keys]

@@ -87,7 +87,9 @@ def training_remarks(train: ImageSet, dev: ImageSet) -> list[str]:
     """Remark on images that are trained on and stand in dev too."""
     keys = {same_file_key(path) for path in train.paths}
     both = [path for path in dev.paths if same_file_key(path) in keys]
+    if not both:
+        return []
     return [
         f"{len(both)} dev images are training images too: {listed(both)}; figures on dev, "
         "temperature and threshold will be too good"
-    ] if both else []
+    ]

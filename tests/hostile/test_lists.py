@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
-from support import write_images
+from support import released_state_dict, write_images
 
 from dnadet_lib import evaluation, explorer
 from dnadet_lib.cli import main
@@ -234,9 +235,10 @@ def by_folder(model: DNADet, images: ImageSet) -> Predictions:
     images = images.with_classes(model.classes)
     numbers = [model.classes.index(path.parent.name) for path in images.paths]
     count = len(images)
+    scores = np.full(count, np.nan) if model.reference is None else np.linspace(0, 1, count)
     return Predictions(
-        images.labels, np.eye(len(model.classes))[numbers], np.zeros((count, 2)),
-        np.linspace(0, 1, count), np.array(images.makers), images.classes,
+        images.labels, np.eye(len(model.classes))[numbers], np.zeros((count, 2)), scores,
+        np.array(images.makers), images.classes,
     )  # fmt: skip
 
 
@@ -285,6 +287,16 @@ def test_names_beside_a_list_are_read(five, checkpoint, capsys):
     assert found["rows"][0]["value"] == 0
     assert "list.classes.txt says 0 InfoMaxGAN" in notes and "--classes says 0 Real" in notes
     assert ImageSet.from_annotation(five).classes == tuple(sorted(CLASSES))
+
+
+def test_a_released_checkpoint_takes_its_names_from_beside_the_list(five, capsys):
+    torch.save(released_state_dict(), five.parent / "released.pth")
+    found, _ = evaluated(five, five.parent / "released.pth", capsys, "--classes", *sorted(CLASSES))
+    write_list(five.parent, "\n".join(sorted(CLASSES)), "classes.txt")
+    again, _ = evaluated(five, five.parent / "released.pth", capsys)
+    assert again == found
+    assert found["rows"][0]["value"] == 1
+    assert found["sets"]["list"]["refused"] is None  # it cannot say
 
 
 def test_names_that_the_checkpoint_lacks_are_refused_with_both_lists(five, checkpoint, capsys):
