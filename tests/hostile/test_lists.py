@@ -277,6 +277,14 @@ def test_numbers_in_another_order_than_the_names_are_told(five, checkpoint, caps
     assert "the order differs" in notes and "labels are matched by name" in notes
 
 
+def test_the_order_that_would_fit_is_that_of_the_list_and_not_of_the_checkpoint(
+    five, checkpoint, capsys
+):
+    _, notes = evaluated(five, checkpoint, capsys, "--classes", *sorted(CLASSES, reverse=True))
+    fitting = ", ".join(f"{k} {name}" for k, name in enumerate(sorted(CLASSES)))
+    assert notes.rstrip().endswith(f"this one would fit: {fitting}")
+
+
 def test_names_beside_a_list_are_read(five, checkpoint, capsys):
     write_list(five.parent, "\n".join(CLASSES), "classes.txt")
     assert evaluated(five, checkpoint, capsys)[0]["rows"][0]["value"] == 0
