@@ -25,6 +25,8 @@ from dnadet_lib.evaluation import (
     Predictions,
     generator_accuracies,
     markdown_table,
+    origins,
+    resampled,
     setup_accuracy,
 )
 from dnadet_lib.images import bits_of, frames_of, open_image, orientation_of, read_image
@@ -265,6 +267,11 @@ def audit_markdown(name: str, report: Audit) -> str:
     return "\n".join(lines) + "\n"
 
 
+def interval_over(report: Audit) -> str:
+    """Say what the intervals of the trivial accuracies are over."""
+    return resampled(len(set(origins(report.test["source"].to_numpy(str)))))
+
+
 def as_dict(report: Audit) -> dict[str, object]:
     """Say an audit in plain values, for JSON; None stands for a figure that there is not."""
     return {
@@ -274,9 +281,7 @@ def as_dict(report: Audit) -> dict[str, object]:
         "near": report.near,
         "repeated": report.repeated,
         "formats": class_table(report.test).set_index("class")["formats"].to_dict(),
-        "trivial": {
-            k: [None if x != x else x for x in (v.value, v.low, v.high)]
-            for k, v in report.trivial.items()
-        },
+        "interval": interval_over(report),
+        "trivial": {k: [v.value, v.low, v.high] for k, v in report.trivial.items()},
         "findings": findings(report),
     }

@@ -21,6 +21,7 @@ MAPS = ("t-SNE", "UMAP", "PCA")
 
 if TYPE_CHECKING:
     from dnadet_lib.data import ImageSet
+    from dnadet_lib.model import DNADet
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -224,22 +225,62 @@ def add_labelled(parser: argparse.ArgumentParser, *splits: str) -> None:
     for split in splits:
         parser.add_argument(
             f"--{split}", type=Path, metavar="SOURCE",
-            help="folder of class folders, or annotation file with --classes (default: the zoo)",
+            help="folder of class folders, or list of images: a line has a path, a tab, a class "
+            "number and, if you like, a tab and a source (default: the zoo)",
         )  # fmt: skip
     parser.add_argument(
-        "--classes", nargs="+", type=storable, help="class names of an annotation file"
+        "--classes", nargs="+", type=storable, metavar="NAME",
+        help="class names of a list in the order of its numbers (default: LIST.classes.txt or "
+        "classes.txt beside it, a name a line)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sources", metavar="COLUMN|FILE",
+        help="what made each image, over which intervals are taken: a column of the list, or a "
+        "file with a path, a tab and a source a line (default: the list's third column, else the "
+        "folder that holds the image)",
+    )  # fmt: skip
+
+
+def labelled_images(
+    options: argparse.Namespace, split: str, default: Sequence[str] | None = None
+) -> ImageSet:
+    """Read the labelled images of a split, and print what is to be remarked on them."""
+    from dnadet_lib.own_images import read_labelled
+
+    source = getattr(options, split)
+    images, remarks = read_labelled(
+        source, options.classes, default=default, sources=options.sources
     )
+    warn(remarks)
+    return images
 
 
-def labelled_images(source: Path, classes: Sequence[str] | None) -> ImageSet:
-    """Read labelled images from a folder of class folders or an annotation file."""
-    from dnadet_lib.data import ImageSet
+def require_own_images(options: argparse.Namespace, split: str, needed: Sequence[str]) -> None:
+    """Refuse options that say something of images of one's own where none are given."""
+    for name in needed if getattr(options, split) is None else ():
+        if getattr(options, name) is not None:
+            raise ValueError(
+                f"--{name} is for images of your own: give --{split} too, or leave it out"
+            )
 
-    if source.suffix != ".txt":
-        return ImageSet.from_folders(source)
-    if not classes:
-        raise ValueError(f"{source}: an annotation file needs --classes, the names in order")
-    return ImageSet.from_annotation(source, classes)
+
+def images_to_count(
+    options: argparse.Namespace, split: str, default: Sequence[str] | None = None
+) -> ImageSet:
+    """Read the labelled images of a split, each once; refuse missing files before work begins."""
+    from dnadet_lib.own_images import require_files, without_repeats
+
+    images = labelled_images(options, split, default)
+    require_files(images, getattr(options, split))
+    images, remarks = without_repeats(images, getattr(options, split))
+    warn(remarks)
+    return images
+
+
+def warn(remarks: Sequence[str], kind: str = "note") -> None:
+    """Print remarks on stderr, a line each."""
+    for remark in remarks:
+        complain(f"{kind}: {remark}")
 
 
 def name_of(source: Path) -> str:
@@ -289,10 +330,11 @@ def gather(sources: Sequence[str]) -> tuple[list[Path], list[dict[str, str]]]:
 
 def attribute_each(options: argparse.Namespace) -> tuple[list[dict], list[dict[str, str]]]:
     """Attribute every image that can be read; name the others on stderr."""
-    from dnadet_lib.model import load_model
+    from dnadet_lib.model import load_model, require_architectures
 
-    paths, errors = gather(options.paths)
     model = load_model(options.model)
+    require_architectures(model)
+    paths, errors = gather(options.paths)
     results = []
     for path in paths:
         try:
@@ -368,10 +410,11 @@ def render_command(options: argparse.Namespace) -> int:
 
 def pretrain_command(options: argparse.Namespace) -> int:
     """Train stage 1."""
-    from dnadet_lib.presets import get_preset
+    from dnadet_lib.presets import get_preset, require_stage
     from dnadet_lib.stages import run_pretraining
 
     preset = get_preset(options.preset)
+    require_stage(preset, 1)
     run_pretraining(preset, profile=options.profile, seed=options.seed, folder=options.out)
     print(one_line(options.out / "model.safetensors"))
     return 0
@@ -381,20 +424,24 @@ def train_command(options: argparse.Namespace) -> int:
     """Train stage 2 on the zoo or on labelled images."""
     from dnadet_lib.data import require_readable
     from dnadet_lib.model import join_backbones, load_model
-    from dnadet_lib.presets import get_preset
+    from dnadet_lib.preflight import training_remarks
+    from dnadet_lib.presets import get_preset, require_stage
     from dnadet_lib.stages import run_training, training_data
     from dnadet_lib.zoo import image_root
 
     if (options.train is None) != (options.dev is None):
         raise ValueError("--train and --dev go together: give both, or neither for the zoo")
+    require_own_images(options, "train", ["classes", "sources"])
     preset = get_preset(options.preset)
+    require_stage(preset, 2)
     start = options.pretrained or (["pocket"] if preset.discriminant else [])
     if options.train is None:
         train, dev = training_data(image_root(options.profile), jittered=preset.jittered)
     else:
         require_outside(options.out, options.train, options.dev)
-        train = labelled_images(options.train, options.classes)
-        dev = labelled_images(options.dev, options.classes)
+        train = images_to_count(options, "train")
+        dev = images_to_count(options, "dev", train.classes)
+        warn(training_remarks(train, dev))
     written = [options.out / name for name in ("model.safetensors", "history.csv", "state.pt")]
     lists = [path for path in (options.train, options.dev) if path is not None]
     keep_inputs(written, [*start, *lists, *train.paths, *dev.paths])
@@ -425,19 +472,13 @@ def evaluate_command(options: argparse.Namespace) -> int:
     """Measure a model on the zoo's set-ups or on labelled images, or run the suite."""
     from dnadet_lib import evaluation
     from dnadet_lib.files import plain_stem
-    from dnadet_lib.model import holds_names, load_model
-    from dnadet_lib.zoo import available_setups, image_root, load_setup
+    from dnadet_lib.label_checks import check_labels, checks_text
 
     if options.suite:
+        if options.test is not None:
+            raise ValueError("--suite measures on the zoo: leave --test out, or --suite")
         return suite_command(options)
-    # A released checkpoint holds no class names: those of the annotation file are its own.
-    named = holds_names(options.model)
-    model = load_model(options.model, None if named else options.classes)
-    if options.test is not None:
-        sets = {name_of(options.test): labelled_images(options.test, options.classes)}
-    else:
-        root = image_root(options.profile)
-        sets = {s: load_setup(s, root=root) for s in options.setups or available_setups()}
+    model, sets = model_and_sets(options)
     if options.out:
         written = [f"predictions-{plain_stem(name)}.parquet" for name in sets]
         written += ["results.json", "results.md"]
@@ -446,7 +487,7 @@ def evaluate_command(options: argparse.Namespace) -> int:
             [options.out / name for name in written],
             [options.model, *([options.test] if options.test else []), *files],
         )
-    rows, errors = [], []
+    rows, errors, checks = [], [], {}
     for name, images in sets.items():
         lost: list[str] = []
         read, predictions = evaluation.predict_readable(model, images, lost)
@@ -459,18 +500,47 @@ def evaluate_command(options: argparse.Namespace) -> int:
         if predictions is None:
             continue
         rows += evaluation.summarise(str(options.model), name, predictions)
+        checks[name] = check_labels(images, predictions, model.threshold)
         if options.out:
             file = options.out / f"predictions-{plain_stem(name)}.parquet"
             evaluation.write_predictions(predictions, read, file)
     if not rows:
         raise ValueError("no image could be read, so there is nothing to measure")
+    told = {name: found.as_dict() for name, found in checks.items()}
     if options.out:
-        evaluation.write_results(rows, options.out)
+        evaluation.write_results(rows, options.out, sets=told)
     if options.json:
-        print(evaluation.results_json(rows, **remarks(options, errors)))
+        print(evaluation.results_json(rows, sets=told, **remarks(options, errors)))
     else:
-        print(evaluation.results_table(rows), end="")
+        print(evaluation.results_table(rows))
+        for name, found in checks.items():
+            print(checks_text(name, found, tables=options.test is not None), end="")
+    for name, found in checks.items():
+        warn([f"{name}: {warning}" for warning in found.warnings], "warning")
     return 1 if errors else 0
+
+
+def model_and_sets(options: argparse.Namespace) -> tuple[DNADet, dict[str, ImageSet]]:
+    """Load the model to evaluate, and list the images of each set-up."""
+    from dnadet_lib.lists import names_beside
+    from dnadet_lib.model import holds_names, load_model, require_architectures
+    from dnadet_lib.own_images import match_classes
+    from dnadet_lib.zoo import available_setups, image_root, load_setup
+
+    # A released checkpoint holds no class names: those of the list are its own.
+    names, named = None, holds_names(options.model)
+    require_own_images(options, "test", ["classes", "sources"] if named else ["sources"])
+    if not named:
+        beside = names_beside(options.test) if options.test and options.test.is_file() else None
+        names = options.classes or (beside and beside[0])
+    model = load_model(options.model, names)
+    require_architectures(model)
+    if options.test is None:
+        root = image_root(options.profile)
+        return model, {s: load_setup(s, root=root) for s in options.setups or available_setups()}
+    images = images_to_count(options, "test", model.classes)
+    warn(match_classes(images, model.classes, options.test))
+    return model, {name_of(options.test): images}
 
 
 def suite_command(options: argparse.Namespace) -> int:
@@ -508,13 +578,14 @@ def audit_command(options: argparse.Namespace) -> int:
 
     if (options.train is None) != (options.test is None):
         raise ValueError("--train and --test go together: give both, or neither for the zoo")
+    require_own_images(options, "train", ["classes", "sources"])
     if options.train is None:
         root = image_root(options.profile)
         train_list = load_setup("closed", "train", root)
         lists = {s: load_setup(s, root=root) for s in options.setups or present_setups()}
     else:
-        train_list = labelled_images(options.train, options.classes)
-        lists = {name_of(options.test): labelled_images(options.test, options.classes)}
+        train_list = labelled_images(options, "train")
+        lists = {name_of(options.test): labelled_images(options, "test", train_list.classes)}
     if options.out:
         tables = [f"audit-{plain_stem(name)}.csv" for name in lists]
         written = [options.out / name for name in ("audit.md", *tables)]
@@ -528,7 +599,10 @@ def audit_command(options: argparse.Namespace) -> int:
         test, lost = audit.image_facts(images)
         errors += failures(images.paths, test["path"], lost)
         reports[name] = audit.audit(train, test)
-    text = "\n".join(audit.audit_markdown(name, report) for name, report in reports.items())
+    parts = [audit.audit_markdown(name, report) for name, report in reports.items()]
+    if options.test is not None and any(report.trivial for report in reports.values()):
+        parts += [f"Accuracies: {audit.interval_over(report)}.\n" for report in reports.values()]
+    text = "\n".join(parts)
     if options.out:
         with atomic_path(options.out / "audit.md") as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -550,12 +624,13 @@ def embed_command(options: argparse.Namespace) -> int:
     """Write one row an image: path, truth, label, probabilities, score, embedding, maps."""
     from dnadet_lib.embedding_file import write_embeddings
     from dnadet_lib.labels import known_labels
-    from dnadet_lib.model import holds_names, load_model
+    from dnadet_lib.model import holds_names, load_model, require_architectures
 
     paths, missing = gather(options.paths)
     keep_inputs([options.out], [options.model, *options.paths, *paths])
     named = holds_names(options.model)
     model = load_model(options.model, None if named else options.classes)
+    require_architectures(model)
     truths, notes = known_labels(options.paths, paths, options.classes, model.classes)
     count, errors = write_embeddings(
         model, paths, options.out,

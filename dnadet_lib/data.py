@@ -14,6 +14,15 @@ from dnadet_lib.code_key import code_digest
 from dnadet_lib.files import atomic_path, reserve
 from dnadet_lib.image_folders import by_suffix, counted, images_in, images_matching
 from dnadet_lib.images import read_image
+from dnadet_lib.lists import (
+    ImageList,
+    folder_sources,
+    is_list,
+    names_beside,
+    read_annotation,
+    read_list,
+    require_class_names,
+)
 from dnadet_lib.notes import note
 from dnadet_lib.text import storable
 
@@ -36,45 +45,11 @@ def list_images(source: Path | str) -> list[Path]:
     path = Path(source)
     if path.is_dir():
         return images_in(path)
-    if path.suffix == ".txt" and path.is_file():
+    if is_list(path) and path.is_file():
         return [image for image, _ in read_annotation(path)]
     if os.path.lexists(path):  # also a pipe or a link to nothing, which reading then names
         return [path]
     return images_matching(str(source))
-
-
-def read_annotation(path: Path, root: Path | None = None) -> list[tuple[Path, int]]:
-    """Read a released annotation file: one `path<TAB>label` per line.
-
-    Args:
-        path: The annotation file.
-        root: What relative paths start from; without it, the annotation file's folder if the
-            image is there, else the working folder.
-
-    Raises:
-        FileNotFoundError: the file is missing.
-        ValueError: a line is not `path<TAB>label`, or there is none; file and line are named.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such annotation file")
-    entries = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        name, tab, label = line.rpartition("\t")
-        if not tab or not label.strip().isdigit():
-            raise ValueError(
-                f"{path}, line {number}: {line!r} is not an image path, a tab and a class number"
-            )
-        image = Path(name)
-        for base in (root,) if root else (path.parent, Path()):
-            if (base / name).exists():
-                image = base / name
-                break
-        entries.append((image, int(label)))
-    if not entries:
-        raise ValueError(f"{path}: the annotation file is empty")
-    return entries
 
 
 @dataclass(frozen=True)
@@ -94,6 +69,7 @@ class ImageSet:
     sources: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        require_class_names(self.classes)
         if len(self.paths) != len(self.labels):
             raise ValueError(f"{len(self.paths)} paths, but {len(self.labels)} labels")
         for path, label in zip(self.paths, self.labels, strict=True):
@@ -128,7 +104,7 @@ class ImageSet:
         """Return these images and then those of another set, whose classes are matched by name."""
         other = other.with_classes(self.classes)
         labels = np.concatenate([self.labels, other.labels])
-        sources = self.sources + other.sources
+        sources = self.makers + other.makers if self.sources or other.sources else []
         return ImageSet(self.paths + other.paths, labels, self.classes, sources)
 
     def with_classes(self, classes: Sequence[str]) -> ImageSet:
@@ -143,22 +119,57 @@ class ImageSet:
         if unknown := [name for name in present if name not in classes]:
             raise ValueError(
                 f"class {unknown[0]!r} is none of the model's: {', '.join(classes)}; "
-                "name the classes as the model does"
+                f"those of the images: {', '.join(self.classes)}; name them as the model does"
             )
         number = {name: k for k, name in enumerate(classes)}
         labels = np.array([number[self.classes[k]] for k in self.labels])
         return ImageSet(self.paths, labels, tuple(classes), self.sources)
 
     @classmethod
-    def from_annotation(cls, path: Path, classes: Sequence[str]) -> ImageSet:
-        """Read a released annotation file (`path<TAB>label` lines)."""
-        entries = read_annotation(Path(path))
-        labels = np.array([label for _, label in entries])
-        return cls([p for p, _ in entries], labels, tuple(classes))
+    def from_annotation(cls, path: Path, classes: Sequence[str] | None = None) -> ImageSet:
+        """Read a list of images, as released annotation files are (`path<TAB>label` lines).
+
+        A third column holds the sources; without it, an image's source is its folder.
+
+        Args:
+            path: The list.
+            classes: Names in the order of the numbers; by default those in a file beside the list.
+
+        Raises:
+            FileNotFoundError: the list is missing.
+            ValueError: the list has a fault, a number is outside the classes, or their names are
+                neither given nor beside it; file and line are named.
+        """
+        return cls.from_list(read_list(Path(path)), classes)
+
+    @classmethod
+    def from_list(cls, found: ImageList, classes: Sequence[str] | None = None) -> ImageSet:
+        """Name the classes of a list that was read; as `from_annotation`."""
+        if classes is None:
+            beside = names_beside(found.file)
+            if beside is None:
+                raise ValueError(
+                    f"{found.file}: which classes the numbers mean is not said: give --classes, "
+                    "the names in order, or write them to classes.txt beside the list, one a line"
+                )
+            classes = beside[0]
+        require_class_names(classes, str(found.file))
+        for line, label in zip(found.lines, found.labels, strict=True):
+            if label >= len(classes):
+                raise ValueError(
+                    f"{found.file}, line {line}: label {label} is outside the classes 0 to "
+                    f"{len(classes) - 1} ({', '.join(classes)}); numbers start from 0"
+                )
+        # A missing image stands where the list says, so that it does not move the root of all.
+        places = [path if path.is_file() else found.file.parent / path for path in found.paths]
+        sources = found.columns.get("source") or folder_sources(places)
+        return cls(found.paths, np.array(found.labels), tuple(classes), sources)
 
     @classmethod
     def from_folders(cls, root: Path) -> ImageSet:
         """Read a folder with one folder of images a class; classes in sorted order.
+
+        An image's source is the folder that holds it, the class's own or one inside that.
 
         Raises:
             FileNotFoundError: the root, or the images of a class, are missing.
@@ -175,7 +186,10 @@ class ImageSet:
             )  # fmt: skip
         groups = [list_images(folder) for folder in folders]
         labels = np.repeat(np.arange(len(folders)), [len(g) for g in groups])
-        return cls([p for g in groups for p in g], labels, tuple(storable(p.name) for p in folders))
+        paths = [p for g in groups for p in g]
+        names = tuple(storable(p.name) for p in folders)
+        require_class_names(names, str(root))
+        return cls(paths, labels, names, folder_sources(paths, root))
 
 
 def load_images(paths: Sequence[Path], cache: Path | None = None) -> np.ndarray:

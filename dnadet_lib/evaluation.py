@@ -31,7 +31,7 @@ class Predictions:
         probabilities: (N, K).
         embeddings: (N, D).
         unknown_scores: (N,).
-        sources: (N,) generator, or `real/CONTENT/PHOTOGRAPH`.
+        sources: (N,) generator or folder, or `real/CONTENT/PHOTOGRAPH` for crops.
         classes: Names of the classes.
     """
 
@@ -140,12 +140,13 @@ def predict_readable(
     Raises:
         ValueError: an image's class is none of the model's.
     """
-    images = images.with_classes(model.classes)
+    numbered = images.with_classes(model.classes)
     found = list(readable_features(model, images.paths, errors))
-    kept = images.take(np.array([i for positions, _ in found for i in positions], int))
+    kept = np.array([i for positions, _ in found for i in positions], int)
     if not found:
-        return kept, None
-    return kept, _predictions(model, kept, join_features([features for _, features in found]))
+        return images.take(kept), None
+    features = join_features([features for _, features in found])
+    return images.take(kept), _predictions(model, numbered.take(kept), features)
 
 
 def _predictions(model: DNADet, images: ImageSet, features: Features) -> Predictions:
@@ -199,7 +200,7 @@ def origins(sources: np.ndarray) -> np.ndarray:
 def drawn_together(sources: np.ndarray) -> np.ndarray:
     """Number what a bootstrap draws as one: the crops of a photograph, else each image alone."""
     names = [
-        name if name.startswith("real/") else str(i)
+        name if name.startswith("real/") and name.count("/") > 1 else str(i)
         for i, name in enumerate(sources.astype(str).tolist())
     ]
     return np.unique(names, return_inverse=True)[1]
@@ -231,6 +232,15 @@ def setup_accuracy(per_generator: Iterable[Interval]) -> Interval:
         return Interval(mean, low, high, "images, conditional on these generators")
     mean, low, high = mean_interval(values)
     return Interval(mean, max(0.0, low), min(1.0, high), "generators")
+
+
+def resampled(sources: int) -> str:
+    """Say what the interval of a set-up's accuracy is over, given its number of sources."""
+    if sources >= 3:
+        return f"interval over {sources} sources"
+    if sources == 1:
+        return "interval over images, one source"
+    return f"interval over images, conditional on these {sources} sources"
 
 
 @dataclass(frozen=True)
@@ -290,23 +300,18 @@ def confusion(predictions: Predictions) -> pd.DataFrame:
     )
 
 
-def write_results(rows: Sequence[Row], folder: Path) -> None:
-    """Write `results.json` (all rows) and `results.md` (accuracy by method and set-up)."""
+def write_results(rows: Sequence[Row], folder: Path, **more: object) -> None:
+    """Write `results.json` (all rows, and more) and `results.md` (accuracy by set-up)."""
     with atomic_path(folder / "results.json") as temporary:
-        temporary.write_text(results_json(rows) + "\n", encoding="utf-8")
+        temporary.write_text(results_json(rows, **more) + "\n", encoding="utf-8")
     with atomic_path(folder / "results.md") as temporary:
         temporary.write_text(results_table(rows), encoding="utf-8")
 
 
 def results_json(rows: Sequence[Row], **more: object) -> str:
-    """Write rows as one JSON object; figures without an interval have null for its ends.
-
-    Args:
-        rows: Of the table.
-        more: JSON values that stand beside the rows.
-    """
-    plain = [{k: None if v != v else v for k, v in asdict(row).items()} for row in rows]
-    return json.dumps(for_json({"rows": plain, **more}), indent=1, allow_nan=False)
+    """Write rows, and more under its own keys, as one JSON object; what is NaN is null."""
+    found = for_json({"rows": [asdict(row) for row in rows], **more})
+    return json.dumps(found, indent=1, allow_nan=False)
 
 
 def results_table(rows: Sequence[Row], metric: str = "accuracy") -> str:

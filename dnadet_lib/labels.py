@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from dnadet_lib.data import read_annotation
+from dnadet_lib.lists import is_list, names_beside, read_annotation
 from dnadet_lib.text import storable
 
 
@@ -25,7 +25,8 @@ def known_labels(
     Args:
         sources: What the images were named by: files, folders, globs or annotation files.
         paths: (N,) the images.
-        given: Names of the classes that the user gave, or None for those of the model.
+        given: Names of the classes that the user gave, or None for those in a file beside a list,
+            else the model's.
         classes: Names of the model's classes.
 
     Returns:
@@ -39,8 +40,10 @@ def known_labels(
     found: dict[Path, str | None] = {}
     notes = []
     for source in sources:
-        if Path(source).suffix == ".txt" and Path(source).is_file():
-            listed, note = _listed(source, names, given is not None)
+        if is_list(Path(source)) and Path(source).is_file():
+            beside = names_beside(Path(source)) if given is None else None
+            own = list(beside[0]) if beside else names
+            listed, note = _listed(source, own, given is not None or beside is not None)
             notes += note
             for path, name in listed.items():
                 found.setdefault(path, name)
@@ -62,7 +65,7 @@ def _listed(
         note = f"{source}: numbers taken for the model's classes: {known}"
         return {path: names[number] for path, number in entries}, [] if given else [note]
     if given:
-        raise ValueError(f"{source}: label {most} is none of the classes given ({known})")
+        raise ValueError(f"{source}: label {most} is none of the classes named ({known})")
     note = (
         f"{source}: label {most} is none of the model's classes ({known}): its images are kept as "
         "not labelled; name its classes with --classes"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -44,6 +45,7 @@ SMALL = 0.05  # of a channel's deviation: the log of less is of no account
 VOTES = ("whole", "patches", "turned")
 SIDES = (8, 8192)  # pixels: what an image may be resized to
 TURNS = 4  # copies of a view that vote where the input is "turned"
+TRANSFORMED = re.compile(r"(JPEG|Gaussian blur|median blur|resize|Gaussian noise) \d")
 DROPPED_KEYS = ("projection_head.", "reference")  # used in training only; of older checkpoints
 
 
@@ -729,6 +731,20 @@ def load_weights(model: nn.Module, tensors: dict[str, Tensor], source: Path | st
     )
 
 
+def require_architectures(model: DNADet) -> None:
+    """Refuse a model of stage 1, whose classes are image transformations, where answers are wanted.
+
+    Raises:
+        ValueError: it is one; the checkpoint is named, with what to use instead.
+    """
+    if all(TRANSFORMED.match(name) for name in model.classes):
+        raise ValueError(
+            f"{model.origin}: a checkpoint of stage 1: its {len(model.classes)} classes are image "
+            "transformations, no architectures; use one of stage 2, such as pocket, or make one "
+            f"with `dnadet train --pretrained {model.origin}`"
+        )
+
+
 def join_backbones(networks: Sequence[DNADet]) -> DNADet:
     """Put the backbones of pre-trained networks side by side in one, with a new classifier.
 
@@ -803,6 +819,7 @@ __all__ = [
     "load_model",
     "load_weights",
     "relative_distance",
+    "require_architectures",
     "save_model",
     "shipped_file",
     "squared_distances",

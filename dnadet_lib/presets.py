@@ -38,6 +38,7 @@ class Preset:
         discriminant: Stage 2: number of pre-trained blocks on whose channels a linear discriminant
             is solved; 0 trains the whole network.
         contents: Pre-training: of which photographs crops are transformed, equally many of each.
+        stage: 1 for pre-training on transformations, 2 for training on architectures.
     """
 
     name: str
@@ -63,10 +64,16 @@ class Preset:
     jittered: bool = False
     discriminant: int = 0
     contents: tuple[str, ...] = ("meadow",)
+    stage: int = 2
 
     def changed(self) -> dict[str, str]:
-        """Write the fields that are not the defaults, so that a new field leaves it as it is."""
+        """Write the fields that are not the defaults, so that a new field leaves it as it is.
+
+        The stage is left out: it changes no number of a run, and runs begun before it was a field
+        go on.
+        """
         values = {f.name: (getattr(self, f.name), f.default) for f in fields(self)}
+        del values["stage"]
         return {name: repr(own) for name, (own, default) in values.items() if own != default}
 
     def settings(self) -> str:
@@ -84,7 +91,7 @@ paper_wild = Preset(
     decay_every=2500,
     select_by="macro_f1",
 )
-paper_pretrain = Preset("paper_pretrain", items=128, epochs=50, select_by="macro_f1")
+paper_pretrain = Preset("paper_pretrain", items=128, epochs=50, select_by="macro_f1", stage=1)
 
 _NATIVE = InputSpec(resize=None, patch=32, vote="patches", high_pass=True)
 
@@ -126,6 +133,7 @@ pocket_pretrain = Preset(
     select_by="macro_f1",
     steps_per_epoch=500,
     transform_size=64,
+    stage=1,
 )
 pocket_pretrain_raw = replace(
     pocket_pretrain, name="pocket_pretrain_raw", input=replace(_NATIVE, high_pass=False)
@@ -165,3 +173,18 @@ def get_preset(name: str) -> Preset:
     if name not in PRESETS:
         raise ValueError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}")
     return PRESETS[name]
+
+
+def require_stage(preset: Preset, stage: int) -> None:
+    """Refuse a preset of the other stage.
+
+    Raises:
+        ValueError: it is; it is named, with those that would do.
+    """
+    if preset.stage != stage:
+        fitting = ", ".join(p.name for p in PRESETS.values() if p.stage == stage)
+        does = {1: "pretrain", 2: "train"}
+        raise ValueError(
+            f"preset {preset.name} is of stage {preset.stage} (`dnadet {does[preset.stage]}`); "
+            f"`dnadet {does[stage]}` takes one of {fitting}"
+        )

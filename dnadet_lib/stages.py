@@ -36,7 +36,8 @@ from dnadet_lib.open_set import (
 )
 from dnadet_lib.paths import build_folder
 from dnadet_lib.photos import cut_crops, load_photographs
-from dnadet_lib.presets import Preset, get_preset
+from dnadet_lib.preflight import check_before_training
+from dnadet_lib.presets import Preset, get_preset, require_stage
 from dnadet_lib.runs import RunFolder, RunKey, keep, network_digest
 from dnadet_lib.trainable import (
     require_patch,
@@ -168,8 +169,10 @@ def run_pretraining(
         The model with its best dev epoch's weights, and the history.
 
     Raises:
+        ValueError: the preset is of stage 2.
         OtherRunError: the folder holds another run; what differs is said.
     """
+    require_stage(preset, 1)
     crops, dev, key = pretraining_material(preset, profile, seed, start_from)
     run = RunFolder(folder, key) if folder else None
     if run is not None and run.is_finished():
@@ -245,11 +248,12 @@ def run_training(
         The calibrated model with the weights of the epoch that the preset keeps, and the history.
 
     Raises:
-        ValueError: there is one class only, a class has no image or copies of one alone, images
-            differ in size or are smaller than a patch, or a class of dev is none of train's; named.
-            Or a discriminant is given no pre-trained model.
+        FileNotFoundError: images are missing; named.
+        ValueError: what `preflight.check_before_training` and `trainable.require_trainable` refuse,
+            or a class has copies of one image alone.
         OtherRunError: the folder holds another run; what differs is said.
     """
+    check_before_training(preset, train, dev)
     dev = require_trainable(preset, train, dev, pretrained)
     model = build_model(
         train.classes, preset, seed, pretrained.backbones if pretrained is not None else 1

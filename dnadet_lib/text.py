@@ -9,6 +9,7 @@ written goes through the function of its output; what programs read, JSON and Pa
 from __future__ import annotations
 
 import html
+import math
 import os
 import re
 from pathlib import Path
@@ -106,11 +107,13 @@ def restored(path: str) -> Path:
 
 
 def for_json(value: Any) -> Any:
-    """Make every text inside plain values, keys included, `storable`."""
+    """Make plain values fit for JSON: every text `storable`, NaN and infinities None."""
     if isinstance(value, dict):
         return {storable(key): for_json(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return [for_json(part) for part in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     return storable(value) if isinstance(value, str) else value
 
 

@@ -19,10 +19,7 @@ from dnadet_lib.text import one_line
 def require_trainable(
     preset: Preset, train: ImageSet, dev: ImageSet, pretrained: DNADet | None
 ) -> ImageSet:
-    """Check what can be checked before an image is read; return dev with the classes of train."""
-    train.require_every_class()
-    if len(train.classes) < 2:
-        raise ValueError(f"one class only, {train.classes[0]!r}: give images of two or more")
+    """Check that there is what calibration needs; return dev with the classes of train."""
     if preset.discriminant and pretrained is None:
         raise ValueError(
             f"preset {preset.name} solves a discriminant on a pre-trained model: give one "
