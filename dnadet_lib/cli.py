@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from dnadet_lib.image_kinds import kinds_help
-from dnadet_lib.notes import printing
+from dnadet_lib.notes import note, printing
 from dnadet_lib.text import for_csv, for_json, for_markdown, is_storable, one_line, storable
 
 MAPS = ("t-SNE", "UMAP", "PCA")
@@ -251,7 +251,7 @@ def labelled_images(
     images, remarks = read_labelled(
         source, options.classes, default=default, sources=options.sources
     )
-    warn(remarks)
+    note_each(remarks)
     return images
 
 
@@ -273,14 +273,14 @@ def images_to_count(
     images = labelled_images(options, split, default)
     require_files(images, getattr(options, split))
     images, remarks = without_repeats(images, getattr(options, split))
-    warn(remarks)
+    note_each(remarks)
     return images
 
 
-def warn(remarks: Sequence[str], kind: str = "note") -> None:
-    """Print remarks on stderr, a line each."""
+def note_each(remarks: Iterable[str]) -> None:
+    """Tell the user some remarks, a line each."""
     for remark in remarks:
-        complain(f"{kind}: {remark}")
+        note(remark)
 
 
 def name_of(source: Path) -> str:
@@ -441,7 +441,7 @@ def train_command(options: argparse.Namespace) -> int:
         require_outside(options.out, options.train, options.dev)
         train = images_to_count(options, "train")
         dev = images_to_count(options, "dev", train.classes)
-        warn(training_remarks(train, dev))
+        note_each(training_remarks(train, dev))
     written = [options.out / name for name in ("model.safetensors", "history.csv", "state.pt")]
     lists = [path for path in (options.train, options.dev) if path is not None]
     keep_inputs(written, [*start, *lists, *train.paths, *dev.paths])
@@ -516,7 +516,7 @@ def evaluate_command(options: argparse.Namespace) -> int:
         for name, found in checks.items():
             print(checks_text(name, found, tables=options.test is not None), end="")
     for name, found in checks.items():
-        warn([f"{name}: {warning}" for warning in found.warnings], "warning")
+        note_each(f"warning: {name}: {warning}" for warning in found.warnings)
     return 1 if errors else 0
 
 
@@ -539,7 +539,7 @@ def model_and_sets(options: argparse.Namespace) -> tuple[DNADet, dict[str, Image
         root = image_root(options.profile)
         return model, {s: load_setup(s, root=root) for s in options.setups or available_setups()}
     images = images_to_count(options, "test", model.classes)
-    warn(match_classes(images, model.classes, options.test))
+    note_each(match_classes(images, model.classes, options.test))
     return model, {name_of(options.test): images}
 
 
@@ -637,7 +637,8 @@ def embed_command(options: argparse.Namespace) -> int:
         name=options.model, methods=options.maps, seed=options.seed, truths=truths,
     )  # fmt: skip
     errors = [*(failure["error"] for failure in missing), *errors]
-    for line in (*notes, *errors):
+    note_each(notes)
+    for line in errors:
         complain(line)
     if not count:
         raise ValueError(f"{options.out}: not written, since no image could be read")

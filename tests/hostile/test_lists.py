@@ -245,7 +245,11 @@ def by_folder(model: DNADet, images: ImageSet) -> Predictions:
 @pytest.fixture
 def five(tmp_path, rng, monkeypatch) -> Path:
     """A list of four images of each class, numbered as the names are sorted, and no names."""
-    monkeypatch.setattr(evaluation, "predict", by_folder)
+    monkeypatch.setattr(
+        evaluation,
+        "predict_readable",
+        lambda model, images, errors: (images, by_folder(model, images)),
+    )
     lines = []
     for number, name in enumerate(sorted(CLASSES)):
         write_images(tmp_path / name, 4, rng, side=40)
