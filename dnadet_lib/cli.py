@@ -51,8 +51,8 @@ def failures(
     paths: Sequence[Path], read: Iterable[Path | str], errors: Sequence[str]
 ) -> list[dict[str, str]]:
     """Join the files that were not read with the reasons, which come in their order."""
-    there = {str(path) for path in read}
-    lost = [str(path) for path in paths if str(path) not in there]
+    there = {storable(path) for path in read}
+    lost = [str(path) for path in paths if storable(path) not in there]
     return [{"path": p, "error": e} for p, e in zip(lost, errors, strict=True)]
 
 

@@ -132,8 +132,8 @@ FAULTS = {
 def commands(file: Path, good: Path, model: Path, out: Path) -> list[list[str]]:
     """Every command that reads a list."""
     plain = [[name, str(file), "--model", str(model)] for name in ("attribute", "embed", "report")]
-    for command in plain[1:]:
-        command += ["--out", str(out / command[0])]
+    for command, name in zip(plain[1:], ("embed.parquet", "report.md"), strict=True):
+        command += ["--out", str(out / name)]
     lists = (("--train", file, "--dev", good), ("--train", good, "--dev", file))
     train = [["train", "--preset", "smoke", *map(str, pair), *TWO, "--out", str(out / "t")]
              for pair in lists]  # fmt: skip
