@@ -271,7 +271,8 @@ def images_to_count(
     from dnadet_lib.own_images import require_files, without_repeats
 
     images = labelled_images(options, split, default)
-    require_files(images, getattr(options, split))
+    if getattr(options, split).is_file():  # of a folder, what is listed is there
+        require_files(images, getattr(options, split))
     images, remarks = without_repeats(images, getattr(options, split))
     note_each(remarks)
     return images
@@ -507,16 +508,17 @@ def evaluate_command(options: argparse.Namespace) -> int:
     if not rows:
         raise ValueError("no image could be read, so there is nothing to measure")
     told = {name: found.as_dict() for name, found in checks.items()}
+    for name, found in checks.items():
+        note_each(f"warning: {name}: {warning}" for warning in found.warnings)
+    beside = {"sets": told, **remarks(options, errors)}
     if options.out:
-        evaluation.write_results(rows, options.out, sets=told)
+        evaluation.write_results(rows, options.out, **beside)
     if options.json:
-        print(evaluation.results_json(rows, sets=told, **remarks(options, errors)))
+        print(evaluation.results_json(rows, **beside))
     else:
         print(evaluation.results_table(rows))
         for name, found in checks.items():
             print(checks_text(name, found, tables=options.test is not None), end="")
-    for name, found in checks.items():
-        note_each(f"warning: {name}: {warning}" for warning in found.warnings)
     return 1 if errors else 0
 
 

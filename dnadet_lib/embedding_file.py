@@ -15,7 +15,12 @@ import pyarrow.parquet as pq
 
 from dnadet_lib.embedding import FIT_AT_MOST, METHODS, map_fault, place, project
 from dnadet_lib.evaluation import readable_features
-from dnadet_lib.files import atomic_path, require_apart, require_writable
+from dnadet_lib.files import (
+    atomic_path,
+    named_if_not_written,
+    require_apart,
+    require_writable,
+)
 from dnadet_lib.model import DNADet, Features
 from dnadet_lib.notes import note
 from dnadet_lib.text import restored, storable
@@ -121,7 +126,7 @@ def write_embeddings(
         raise ValueError(f"{file}: the table is written as Parquet; end its name in {SUFFIX}")
     require_apart(file, paths)
     require_writable(file)
-    with TemporaryDirectory(dir=Path(file).parent, prefix=".embed-") as folder:
+    with named_if_not_written(file), TemporaryDirectory(dir=Path(file).parent) as folder:
         rows = Path(folder) / "rows.parquet"
         count, errors = _write_rows(model, paths, truths or [None] * len(paths), rows, name)
         if count:
@@ -318,6 +323,8 @@ def _read(parquet: pq.ParquetFile) -> _Rows:
     Raises:
         ValueError: it is no table of embeddings.
     """
+    if not parquet.metadata.num_rows:
+        raise ValueError("it has no row: none of the images could be read")
     columns = _columns(parquet.schema_arrow)
     table = parquet.read(columns)
     embeddings = np.concatenate(list(_matrices(parquet)))
@@ -343,9 +350,10 @@ def _stored(parquet: pq.ParquetFile) -> Stored | None:
         classes = tuple(map(str, json.loads(kept_by[b"classes"])))
         if len(classes) != len(columns):
             raise ValueError(f"{len(classes)} classes, {len(columns)} columns of probabilities")
-    else:  # an older file names them by class, between these two
+    else:  # an older file, or one that lost its header, names them by class, between these two
         columns = names[names.index("known") + 1 : names.index("embedding")]
-        classes = tuple(columns)
+        prefix = PREFIX if all(name.startswith(PREFIX) for name in columns) else ""
+        classes = tuple(name.removeprefix(prefix) for name in columns)
     if not columns or any(name not in names for name in columns):
         return None
     table = parquet.read([*SAID, *columns])

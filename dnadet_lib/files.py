@@ -48,6 +48,21 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporaries.discard(temporary)
 
 
+@contextmanager
+def named_if_not_written(path: Path) -> Iterator[None]:
+    """Say that `path` cannot be written where a block fails to write what is to become it.
+
+    Raises:
+        OSError: the block failed so; `path` is named, with the reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:  # it names a file, or was said well
+            raise
+        raise _cannot_write(Path(path), error) from error
+
+
 def _is_of_writing(error: BaseException, temporary: Path) -> bool:
     """Whether a block failed because its file could not be written, in whatever words."""
     if isinstance(error, OSError) and error.errno is not None:
@@ -210,13 +225,21 @@ def locked(folder: Path) -> Iterator[None]:
 def claimed_folder(folder: Path) -> Iterator[None]:
     """Hold a folder, made if need be: a second run that wants it is refused, and does not wait.
 
+    A folder that was made and is empty at the end is removed again.
+
     Raises:
         OSError: another run holds it, or nothing can be written in it; it is named.
     """
     folder = Path(folder)
+    made = not folder.exists()
     require_writable_folder(folder)
-    with _claimed(folder / LOCK, folder):
-        yield
+    try:
+        with _claimed(folder / LOCK, folder):
+            yield
+    finally:
+        if made:
+            with suppress(OSError):  # it holds what was written
+                folder.rmdir()
 
 
 @contextmanager

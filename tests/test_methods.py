@@ -77,7 +77,8 @@ def test_a_row_takes_the_settings_that_did_best(tmp_path, monkeypatch):
         """"raw, all","{""learning_rate"": 0.001}",0.75\n"""
         """"raw, all","{""learning_rate"": 0.002}",0.9\n"""
     )
-    assert make_method("AttNet").settings == "AttNet(high_pass=True)" != plain
+    best = make_method("AttNet", {"high_pass": True}).settings
+    assert make_method("AttNet").settings == best != plain
     assert "learning_rate=0.001" in make_method("raw, base").settings
     assert "learning_rate=0.002" in make_method("raw, all").settings
     assert make_method("AttNet", {}).settings == plain

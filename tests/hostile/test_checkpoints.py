@@ -307,7 +307,7 @@ def test_a_training_that_diverged_writes_no_model(tmp_path, rng, select_by):
     paths = write_images(tmp_path / "images", 4, rng, side=48)
     images = ImageSet(paths, np.arange(4) % 2, ("Real", "Fake"))
     folder = tmp_path / "run"
-    with pytest.raises(ValueError, match=r"\.png: the model gives .* its training diverged") as e:
+    with pytest.raises(ValueError, match="epoch 1, step 2: training diverges") as e:
         run_training(preset, images, images, folder=folder)
     assert_one_short_line(e.value)
     assert not (folder / "model.safetensors").exists()

@@ -74,7 +74,8 @@ def test_a_model_that_a_lesson_left_is_used_for_its_seed_and_images(
 
 
 def test_a_fresh_folder_holds_no_run(tmp_path):
-    for name in (STATE, MODEL, HISTORY, "mine.txt"):
+    torch.save({"history": []}, tmp_path / STATE)
+    for name in (MODEL, HISTORY, "mine.txt"):
         (tmp_path / name).write_text("x")
     lessons.fresh(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

@@ -311,7 +311,7 @@ def test_dev_images_of_one_class_are_refused_and_absent_classes_named(sets, tmp_
 def test_a_dev_class_that_train_has_not_is_found_before_the_first_epoch(sets, monkeypatch):
     monkeypatch.setattr(stages, "fit", None)
     dev = replace(sets[1], classes=("plain", "other"))
-    with pytest.raises(ValueError, match="class 'other' is none of the model's: plain, paired"):
+    with pytest.raises(ValueError, match="class other has no training images; train: plain"):
         run_training(FEW, sets[0], dev)
 
 

@@ -116,11 +116,11 @@ def snapshot(folder: Path, *left_out: Path) -> dict[str, str]:
 
 
 def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """Run a command that fails, and return the one line that it says."""
+    """Run a command that fails, and return the line that says why, after notes on the images."""
     assert main(arguments) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("dnadet: ")
-    return line
+    lines = capsys.readouterr().err.splitlines()
+    assert all(line.startswith("dnadet: ") for line in lines)
+    return lines[-1]
 
 
 # Rendering ---------------------------------------------------------------------------------------
@@ -1065,7 +1065,7 @@ class HostileRuns:
         """An explorer of images whose names a table gave; no network is run."""
         names = [self.base / "images" / "0.png", Path(self.odd()), self.base / "keep.txt"]
         table = pd.DataFrame({"class": ["a"] * 3})
-        return explorer.Explorer(None, names, table, np.zeros((3, 2)), np.zeros((3, 2)))
+        return explorer.Explorer(None, names, table, np.zeros((3, 2)), np.zeros((3, 2)), ())
 
     def exports(self) -> Callable[[], object]:
         state, chosen = self.explored(), self.rng.permutation(3)
