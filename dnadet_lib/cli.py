@@ -501,7 +501,7 @@ def evaluate_command(options: argparse.Namespace) -> int:
         if predictions is None:
             continue
         rows += evaluation.summarise(str(options.model), name, predictions)
-        checks[name] = check_labels(images, predictions, model.threshold)
+        checks[name] = check_labels(read, predictions, model.threshold)
         if options.out:
             file = options.out / f"predictions-{plain_stem(name)}.parquet"
             evaluation.write_predictions(predictions, read, file)

@@ -433,7 +433,7 @@ def test_a_set_of_which_nothing_can_be_read(tmp_path, checkpoint, capsys) -> Non
         (tmp_path / "t" / name / "a.png").write_text("no image")
     assert main(["evaluate", "--test", str(tmp_path / "t"), "--model", str(checkpoint)]) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert [line.rpartition(": ")[2] for line in lines[2:]] == [
+    assert [line.rpartition(": ")[2] for line in lines[-2:]] == [
         "0 of 2 images are measured, the others not read",
         "no image could be read, so there is nothing to measure",
     ]
