@@ -359,7 +359,7 @@ def suite_command(options: argparse.Namespace) -> int:
 
 def audit_command(options: argparse.Namespace) -> int:
     """Audit the closed set's train list against each set-up, or two lists of one's own."""
-    from dnadet_lib import audit
+    from dnadet_lib import audit, thumbnails
     from dnadet_lib.files import atomic_path
     from dnadet_lib.zoo import image_root, load_setup, present_setups
 
@@ -373,11 +373,12 @@ def audit_command(options: argparse.Namespace) -> int:
         train_list = labelled_images(options.train, options.classes)
         lists = {options.test.stem: labelled_images(options.test, options.classes)}
     train, errors = audit.image_facts(train_list)
+    judges = thumbnails.train_judges(train_list)
     reports = {}
     for name, images in lists.items():
         test, failed = audit.image_facts(images)
         errors += failed
-        reports[name] = audit.audit(train, test)
+        reports[name] = audit.audit(train, test, thumbnails.thumbnail_leak(judges, images))
     text = "\n".join(audit.audit_markdown(name, report) for name, report in reports.items())
     if options.out:
         with atomic_path(options.out / "audit.md") as temporary:
