@@ -159,9 +159,9 @@ class Recipe:
     critic_rate: float = 4e-4
     generator_rate: float = 4e-4
     scaled_rate: float = 3e-3  # of generator weights that are scaled at run time
-    betas: tuple[float, float] = (0.0, 0.9)
-    batch_size: int = 16
-    averaging: float = 0.999  # decay of the generator's moving average, at most
+    betas: tuple[float, float] = (0.5, 0.99)
+    batch_size: int = 32
+    averaging: float = 0.995  # decay of the generator's moving average, at most
 
 
 FEATURES = partial(SpectralCritic, outputs=16)

@@ -1,15 +1,19 @@
 """Train generators of the pocket zoo.
 
-    python data/train_gan.py --name SNGAN_meadow_s0     # one entry of data/zoo/plan.csv
+    python data/train_gan.py --name SNGAN_meadow_s0     # one entry of data/zoo_next/plan.csv
     python data/train_gan.py                            # every entry that has no manifest row yet
 
-A fine-tuned entry starts from the shipped weights of the one it names; its critic, which is new,
-learns alone for as many steps first. Its batches are twice as large, and the rates fall throughout.
+A generator first learns to decode: it draws a photograph from the code of the photograph's
+thumbnail (`thumbnail_codes.py`), as near as it can in a Laplacian pyramid. Then a critic joins in,
+with the loss of the entry. Half of the codes are now blends, as they are when the trained
+generator is sampled. That what is drawn has the thumbnail of its code is asked for throughout, in
+the same way of all classes. Critics see every batch through differentiable augmentation.
 
-A run resumes from `build/zoo/NAME/state.pt`, draws a sample sheet and prints quality figures as
-it goes, and at the end writes `data/zoo/NAME.safetensors` (fp16, averaged weights) and a row of
-`data/zoo/manifest.csv`. `data/make_cards.py` draws the contact sheets. On a GPU an entry gets ten
-times the planned steps.
+A fine-tuned entry starts from the weights of the one it names, and draws new photographs.
+
+A run resumes from `RUNS/NAME/state.pt`, draws a sample sheet and prints quality figures as it goes,
+and at the end writes `data/zoo_next/NAME.safetensors` (fp16, averaged weights) and a row of
+`manifest.csv`. Several trainers may run at once: none takes an entry that another one holds.
 """
 
 from __future__ import annotations
@@ -17,34 +21,42 @@ from __future__ import annotations
 import argparse
 import copy
 import csv
-import fcntl
 import hashlib
 import json
 import subprocess
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from augmentation import augment
+from filelock import FileLock, Timeout
 from gan_losses import RECIPES, Recipe
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from thumbnail_codes import FITTED_ON, Encoder
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from dnadet_lib.files import atomic_path
-from dnadet_lib.gan_layers import LATENT, EqualizedConv2d, ModulatedConv2d
-from dnadet_lib.gans import build_generator, renew_batch_norm, sample_images
+from dnadet_lib.files import atomic_path, locked
+from dnadet_lib.gan_layers import LATENT, BlendedGenerator, EqualizedConv2d, ModulatedConv2d
+from dnadet_lib.gans import build_blended, renew_batch_norm, sample_images
+from dnadet_lib.model import load_weights
 from dnadet_lib.paths import build_folder
 from dnadet_lib.photos import cut_crops, load_photographs
 from dnadet_lib.quality import mean_pairwise_distance, sliced_wasserstein
-from dnadet_lib.zoo import read_manifest
 
-ZOO = Path(__file__).resolve().parent / "zoo"
+ZOO = Path(__file__).resolve().parent / "zoo_next"
 TRAINING_CROPS = 8000
+BANK = 512  # codes that a generator carries
+WARM = 0.3  # the first part of the steps, without a critic
+WARM_RATE = 1.5e-3  # of Adam meanwhile, at least
 DECAY = 0.4  # the last part of the steps, in which the learning rates fall to zero
-LONGER_ON_GPU = 10
-REPORT_EVERY = 800
+CODE_WEIGHT = 20.0  # of the difference between thumbnail and code
+PYRAMID_WEIGHT = 4.0  # of the differences in a Laplacian pyramid
+SAVE_EVERY = 180  # seconds
+REPORT_EVERY = 400
 QUICK_LOOK = 300  # photographs that the figures on the way are measured against
 COLUMNS = (
     "name architecture loss content seed finetuned_from role steps file sha256 "
@@ -65,6 +77,11 @@ class Entry:
     role: str
     steps: int
 
+    @property
+    def group(self) -> str:
+        """The photographs that it is trained on."""
+        return "finetune" if self.finetuned_from else "train"
+
 
 def read_plan() -> dict[str, Entry]:
     """Read `plan.csv`, by name."""
@@ -75,17 +92,45 @@ def read_plan() -> dict[str, Entry]:
     }
 
 
-class Trainer:
-    """Alternates critic and generator steps, keeping an averaged copy of the generator."""
+def crops_of(content: str, group: str, seed: int, runs: Path) -> np.ndarray:
+    """Cut training crops, or read those cut before: uint8 (TRAINING_CROPS, 64, 64, 3)."""
+    path = runs / "crops" / f"{content}_{group}_{TRAINING_CROPS}_{seed}.npy"
+    if not path.is_file():
+        crops, _ = cut_crops(load_photographs(content, group), TRAINING_CROPS, seed=seed)
+        with atomic_path(path) as temporary:
+            np.save(temporary, crops)
+    return np.load(path)
 
-    def __init__(self, entry: Entry, device: torch.device) -> None:
-        self.entry, self.device = entry, device
-        self.recipe, self.decay = RECIPES[entry.loss], DECAY
-        if entry.finetuned_from:
-            self.recipe = replace(self.recipe, batch_size=2 * self.recipe.batch_size)
-            self.decay = 1.0
+
+def as_images(crops: np.ndarray) -> Tensor:
+    """uint8 (N, H, W, 3) to (N, 3, H, W) in [-1, 1]."""
+    images = torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def pyramid_distance(images: Tensor, targets: Tensor) -> Tensor:
+    """Mean absolute differences in the bands of a Laplacian pyramid, down to 8 pixels, summed."""
+    difference, total = images - targets, images.new_zeros(())
+    while difference.shape[-1] > 8:
+        smaller = F.avg_pool2d(difference, 2)
+        total = total + (difference - F.interpolate(smaller, scale_factor=2)).abs().mean()
+        difference = smaller
+    return total + difference.abs().mean()
+
+
+class Trainer:
+    """Teaches a generator to decode, then trains it against a critic; keeps an averaged copy."""
+
+    def __init__(self, entry: Entry, runs: Path) -> None:
+        self.entry, self.recipe = entry, RECIPES[entry.loss]
+        self.warm = 0 if entry.finetuned_from else int(WARM * entry.steps)
         torch.manual_seed(entry.seed * 1000 + sum(map(ord, entry.architecture + entry.content)))
-        self.generator = self._place(starting_generator(entry))
+        fitted_on = crops_of(entry.content, "train", 0, runs)[:FITTED_ON]
+        self.encoder = Encoder(fitted_on)
+        self.crops = crops_of(entry.content, entry.group, entry.seed, runs)
+        stored = fitted_on if entry.group == "train" else self.crops
+        self.bank = self.encoder(as_images(stored[:BANK]))
+        self.generator = self._place(starting_generator(entry, self.bank))
         normalised = any(isinstance(m, nn.BatchNorm2d) for m in self.generator.modules())
         self.critic = self._place(self.recipe.critic(minibatch_std=not normalised))
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
@@ -94,63 +139,61 @@ class Trainer:
             "critic": self._adam([(self.recipe.critic_rate, list(self.critic.parameters()))]),
         }
         self.step = 0
-        self.alone = entry.steps if entry.finetuned_from else 0  # steps of the critic before
-        photographs = load_photographs(
-            entry.content, "finetune" if entry.finetuned_from else "train"
-        )
-        crops, _ = cut_crops(photographs, TRAINING_CROPS, seed=entry.seed)
-        self.crops = torch.from_numpy(crops).permute(0, 3, 1, 2)
 
-    def _place(self, module: nn.Module) -> nn.Module:
-        return module.to(self.device, memory_format=torch.channels_last)
+    @staticmethod
+    def _place(module: nn.Module) -> nn.Module:
+        return module.to(memory_format=torch.channels_last)
 
     def _adam(self, rates: list[tuple[float, list[nn.Parameter]]]) -> torch.optim.Adam:
-        groups = [{"params": p, "full_rate": rate} for rate, p in rates]
+        groups = [{"params": p, "rate": r, "warm_rate": max(r, WARM_RATE)} for r, p in rates]
         return torch.optim.Adam(groups, betas=self.recipe.betas)
 
     def _real(self) -> Tensor:
         index = torch.randint(len(self.crops), (self.recipe.batch_size,))
-        batch = self.crops[index].to(self.device).float() / 127.5 - 1
-        return batch.contiguous(memory_format=torch.channels_last)
+        return as_images(self.crops[index.numpy()])
 
-    def _latents(self, count: int) -> Tensor:
-        return torch.randn(count, LATENT, device=self.device)
-
-    def train_step(self) -> tuple[float, float]:
-        """One step of the critic, one of the generator, one of the average."""
-        for _ in range(1 + self.alone):
-            critic_loss, real, fake = self._critic_step()
-            self.alone = max(0, self.alone - 1)
-        self.critic.requires_grad_(False)
-        with self._autocast():
-            generator_loss = self.recipe.generator_loss(self.critic, real, fake)
-        self._descend("generator", generator_loss)
-        self.critic.requires_grad_(True)
-        decay = min(self.recipe.averaging, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            pairs = zip(self.average.parameters(), self.generator.parameters(), strict=True)
-            for averaged, current in pairs:
-                averaged.lerp_(current, 1 - decay)
-        self.step += 1
-        return critic_loss.item(), generator_loss.item()
-
-    def _critic_step(self) -> tuple[Tensor, Tensor, Tensor]:
+    def train_step(self) -> dict[str, float]:
+        """One step of the critic, unless still warming up; of the generator; of the average."""
         real = self._real()
-        with self._autocast():
-            fake = self.generator(self._latents(self.recipe.batch_size))
-            loss = self.recipe.critic_loss(self.critic, real, fake.detach().float())
-        self._descend("critic", loss)
-        return loss, real, fake
+        codes = self.encoder(real)
+        drawn = self.step < self.warm
+        decoded = len(real) if drawn else len(real) // 2
+        if not drawn:
+            blended = self.generator.codes(torch.randn(len(real) - decoded, LATENT))
+            codes = torch.cat([codes[:decoded], blended])
+        fake = self.generator.body(codes)
+        losses = {
+            "code": CODE_WEIGHT * self.encoder.distance(fake, codes),
+            "pyramid": PYRAMID_WEIGHT * pyramid_distance(fake[:decoded], real[:decoded]),
+        }
+        if not drawn:
+            losses["critic"], losses["generator"] = self._compete(real, fake)
+        self._descend("generator", sum(losses[k] for k in losses if k != "critic"))
+        self._follow()
+        self.step += 1
+        return {k: v.item() for k, v in losses.items()}
 
-    def _autocast(self) -> torch.autocast:
-        """bf16 on a GPU; on CPUs these small convolutions are quicker in fp32."""
-        kind = self.device.type
-        return torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda")
+    def _compete(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """Take a step of the critic, and return both losses."""
+        critic_loss = self.recipe.critic_loss(self.critic, augment(real), augment(fake.detach()))
+        self._descend("critic", critic_loss)
+        self.critic.requires_grad_(False)
+        loss = self.recipe.generator_loss(self.critic, augment(real), augment(fake))
+        self.critic.requires_grad_(True)
+        return critic_loss.detach(), loss
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        decay = min(self.recipe.averaging, (1 + self.step) / (10 + self.step))
+        pairs = zip(self.average.parameters(), self.generator.parameters(), strict=True)
+        for averaged, current in pairs:
+            averaged.lerp_(current, 1 - decay)
 
     def _descend(self, name: str, loss: Tensor) -> None:
-        left = (self.entry.steps - self.step) / (self.decay * self.entry.steps)
+        rate = "warm_rate" if self.step < self.warm else "rate"
+        left = (self.entry.steps - self.step) / (DECAY * self.entry.steps)
         for group in self.optimisers[name].param_groups:
-            group["lr"] = group["full_rate"] * min(1.0, left)
+            group["lr"] = group[rate] * min(1.0, left)
         self.optimisers[name].zero_grad(set_to_none=True)
         loss.backward()
         self.optimisers[name].step()
@@ -158,7 +201,7 @@ class Trainer:
     @torch.no_grad()
     def averaged_generator(self) -> nn.Module:
         """Return the averaged generator with batch-norm statistics made for its own weights."""
-        generator = copy.deepcopy(self.average).cpu().float()
+        generator = copy.deepcopy(self.average)
         return renew_batch_norm(generator, torch.Generator().manual_seed(0), batches=10)
 
     def state(self) -> dict:
@@ -174,8 +217,7 @@ class Trainer:
     def restore(self, state: dict) -> None:
         """Go on from `state()`."""
         self.step = state["step"]
-        self.alone = 0
-        torch.set_rng_state(state["rng"].cpu())
+        torch.set_rng_state(state["rng"])
         modules = {"generator": self.generator, "critic": self.critic, "average": self.average}
         for name, module in modules.items():
             module.load_state_dict(state["modules"][name])
@@ -183,17 +225,19 @@ class Trainer:
             optimiser.load_state_dict(state["optimisers"][name])
 
 
-def starting_generator(entry: Entry) -> nn.Module:
-    """Build a new generator, or load the one that is to be fine-tuned."""
-    if not entry.finetuned_from:
-        return build_generator(entry.architecture)
-    trained = {g.name: g for g in read_manifest()}
-    if entry.finetuned_from not in trained:
-        raise ValueError(
-            f"{entry.name}, finetuned_from: {entry.finetuned_from!r} has no manifest row yet: "
-            "train it first"
-        )
-    return trained[entry.finetuned_from].load().train()
+def starting_generator(entry: Entry, bank: Tensor) -> BlendedGenerator:
+    """Build a new generator around the codes, or load the one that is to be fine-tuned."""
+    generator = build_blended(entry.architecture, bank)
+    if entry.finetuned_from:
+        path = ZOO / f"{entry.finetuned_from}.safetensors"
+        if not path.is_file():
+            raise ValueError(
+                f"{entry.name}, finetuned_from: {entry.finetuned_from!r} has no weights yet: "
+                "train it first"
+            )
+        weights = {k[5:]: v.float() for k, v in load_file(path).items() if k[:5] == "body."}
+        load_weights(generator.body, weights, path)
+    return generator
 
 
 def generator_rates(generator: nn.Module, recipe: Recipe) -> list[tuple[float, list[nn.Parameter]]]:
@@ -236,10 +280,9 @@ def manifest_rows() -> dict[str, dict]:
         return {row["name"]: row for row in csv.DictReader(file)}
 
 
-def add_manifest_row(row: dict[str, object]) -> None:
+def add_manifest_row(row: dict[str, object], runs: Path) -> None:
     """Write or replace a row of the manifest, in the plan's order; two trainers may do so."""
-    with (ZOO / "plan.csv").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(runs):
         rows = {**manifest_rows(), str(row["name"]): row}
         target = ZOO / "manifest.csv"
         with atomic_path(target) as temporary, temporary.open("w", newline="") as file:
@@ -248,7 +291,7 @@ def add_manifest_row(row: dict[str, object]) -> None:
             writer.writerows(rows[name] for name in read_plan() if name in rows)
 
 
-def publish(trainer: Trainer, held_out: np.ndarray) -> dict[str, object]:
+def publish(trainer: Trainer, held_out: np.ndarray, runs: Path) -> dict[str, object]:
     """Write the fp16 weights and the manifest row of a trained generator."""
     entry, generator = trainer.entry, trainer.averaged_generator().half()
     path = ZOO / f"{entry.name}.safetensors"
@@ -267,57 +310,63 @@ def publish(trainer: Trainer, held_out: np.ndarray) -> dict[str, object]:
         "command": f"make zoo NAME={entry.name}",
         "commit": commit.stdout.strip() or "none",
     }
-    add_manifest_row(row)
+    add_manifest_row(row, runs)
     return row
 
 
-def train(entry: Entry, device: torch.device) -> None:
+def report(trainer: Trainer, held_out: np.ndarray, folder: Path) -> dict[str, float]:
+    """Draw 72 samples into the run's folder, and measure a few hundred."""
+    generator = trainer.averaged_generator()
+    latents = torch.randn(72, LATENT, generator=torch.Generator().manual_seed(5))
+    sheet = folder / f"step_{trainer.step:06d}.png"
+    write_sheet(sample_images(generator, latents).numpy(), sheet, columns=12)
+    return measure(generator, held_out[:QUICK_LOOK])
+
+
+def train(entry: Entry, runs: Path) -> None:
     """Train one generator to its planned number of steps and publish it."""
-    folder = build_folder() / "zoo" / entry.name
-    trainer = Trainer(entry, device)
+    folder = runs / entry.name
+    trainer = Trainer(entry, runs)
     held_out, _ = cut_crops(load_photographs(entry.content, "dev"), 1500)
     checkpoint = folder / "state.pt"
     if checkpoint.is_file():
-        trainer.restore(torch.load(checkpoint, weights_only=True, map_location=device))
+        trainer.restore(torch.load(checkpoint, weights_only=True))
         print(f"{entry.name}: resumed at step {trainer.step}", flush=True)
-    started = time.monotonic()
+    saved = time.monotonic()
     while trainer.step < entry.steps:
         losses = trainer.train_step()
-        if trainer.step % REPORT_EVERY == 0 or trainer.step == entry.steps:
-            generator = trainer.averaged_generator()
-            latents = torch.randn(72, LATENT, generator=torch.Generator().manual_seed(5))
-            sheet = folder / f"step_{trainer.step:06d}.png"
-            write_sheet(sample_images(generator, latents).numpy(), sheet, columns=12)
-            figures = (
-                measure(generator, held_out[:QUICK_LOOK]) if trainer.step < entry.steps else {}
-            )
-            minutes = (time.monotonic() - started) / 60
-            print(
-                f"{entry.name} step {trainer.step} critic {losses[0]:.3f} "
-                f"generator {losses[1]:.3f} {json.dumps(figures)} {minutes:.1f} min",
-                flush=True,
-            )
+        if trainer.step % REPORT_EVERY == 0 and trainer.step < entry.steps:
+            figures = {**losses, **report(trainer, held_out, folder)}
+            shown = " ".join(f"{k} {v:.3f}" for k, v in figures.items())
+            minutes = time.process_time() / 60
+            print(f"{entry.name} step {trainer.step} {shown} {minutes:.1f} min", flush=True)
+        if time.monotonic() - saved > SAVE_EVERY or trainer.step == entry.steps:
             with atomic_path(checkpoint) as temporary:
                 torch.save(trainer.state(), temporary)
-    print(json.dumps(publish(trainer, held_out)), flush=True)
+            saved = time.monotonic()
+    print(json.dumps(publish(trainer, held_out, runs)), flush=True)
 
 
 def main() -> None:
-    """Train the named entries, or all that are missing."""
+    """Train the named entries, or all that are missing and that nobody else is training."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--name", action="append", help="entry of plan.csv; may be repeated")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    parser.add_argument("--runs", type=Path, default=build_folder() / "zoo", help="states and logs")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     arguments = parser.parse_args()
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
+    torch.set_num_threads(arguments.threads)
     plan = read_plan()
     unknown = [n for n in arguments.name or [] if n not in plan]
     if unknown:
         parser.error(f"{unknown[0]!r} is not in {ZOO.name}/plan.csv; entries: {', '.join(plan)}")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    for name in arguments.name or [n for n in plan if n not in manifest_rows()]:
-        factor = LONGER_ON_GPU if device.type == "cuda" else 1
-        train(replace(plan[name], steps=factor * plan[name].steps), device)
+    for name in arguments.name or plan:
+        (arguments.runs / name).mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(arguments.runs / name / ".lock", timeout=0):
+                if arguments.name or name not in manifest_rows():
+                    train(plan[name], arguments.runs)
+        except Timeout:
+            print(f"{name}: another trainer has it", flush=True)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from dnadet_lib.gan_layers import LATENT
 from dnadet_lib.gans import (
     ARCHITECTURES,
     UNKNOWN_ARCHITECTURES,
+    build_blended,
     build_generator,
     jittered_copy,
     sample_images,
@@ -81,8 +82,12 @@ class Generator:
                 f"manifest row {self.name!r}, sha256: {self.file} has {found[:12]}..., "
                 f"the manifest says {self.sha256[:12]}..."
             )
-        generator = build_generator(self.architecture)
         weights = {k: v.float() for k, v in load_file(self.file).items()}
+        generator = (
+            build_blended(self.architecture, weights["bank"])
+            if "bank" in weights
+            else build_generator(self.architecture)
+        )
         load_weights(generator, weights, self.file)
         return generator.eval()
 

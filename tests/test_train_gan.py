@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import math
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import augmentation
 import gan_losses
+import numpy as np
 import pytest
 import torch
 import train_gan
+from filelock import FileLock
 from gan_losses import RECIPES
+from safetensors.torch import load_file
+from support import photograph
+from thumbnail_codes import CODE, CONSTANT, Encoder, thumbnails
 from torch import nn
 
-from dnadet_lib import zoo
+from dnadet_lib import gans, zoo
+from dnadet_lib.gan_layers import LATENT, BlendedGenerator
 
-CPU = torch.device("cpu")
+STEPS = 4
+ENTRY = train_gan.Entry("SNGAN_meadow_s0", "SNGAN", "hinge", "meadow", 0, "", "train", STEPS)
+DCGAN = replace(ENTRY, name="MMDGAN_meadow_s0", architecture="MMDGAN", loss="mmd")
+TUNED = replace(ENTRY, name="SNGAN_meadow_finetuned", finetuned_from="SNGAN_meadow_s0")
 
 
 @pytest.fixture(autouse=True)
@@ -25,13 +36,27 @@ def few_crops(monkeypatch):
     monkeypatch.setattr(train_gan, "TRAINING_CROPS", 48)
 
 
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture
+def own_zoo(monkeypatch, tmp_path) -> Path:
+    """A zoo of two planned generators, one fine-tuned from the other, and none trained."""
+    fields = list(vars(ENTRY))
+    with (tmp_path / "plan.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, fields)
+        writer.writeheader()
+        writer.writerows([vars(ENTRY), vars(TUNED)])
+    monkeypatch.setattr(train_gan, "ZOO", tmp_path)
+    monkeypatch.setattr(train_gan, "measure", lambda *_: {"swd_64": 1.0})
+    return tmp_path
+
+
 @pytest.fixture(scope="module")
 def plan() -> dict[str, train_gan.Entry]:
     return train_gan.read_plan()
-
-
-def trainer(entry: train_gan.Entry, **changes: object) -> train_gan.Trainer:
-    return train_gan.Trainer(replace(entry, **{"steps": 4, **changes}), CPU)
 
 
 def weights(module: nn.Module) -> torch.Tensor:
@@ -85,10 +110,13 @@ def test_rotation_asks_for_the_turn_of_each_image():
 
 
 @pytest.mark.parametrize("loss", RECIPES)
-def test_critic_and_generator_both_learn(plan, loss):
-    run = trainer(plan["MMDGAN_meadow_s0"], loss=loss)
+def test_critic_generator_and_average_all_learn(runs, loss):
+    run = train_gan.Trainer(replace(DCGAN, loss=loss), runs)
+    run.warm = 0
     before = weights(run.critic), weights(run.generator), weights(run.average)
-    assert all(math.isfinite(value) for value in run.train_step())
+    losses = run.train_step()
+    assert list(losses) == ["code", "pyramid", "critic", "generator"]
+    assert all(math.isfinite(value) for value in losses.values())
     after = weights(run.critic), weights(run.generator), weights(run.average)
     for old, new in zip(before, after, strict=True):
         assert new.isfinite().all()
@@ -96,10 +124,10 @@ def test_critic_and_generator_both_learn(plan, loss):
 
 
 @pytest.mark.parametrize("loss", RECIPES)
-def test_critic_step_improves_the_critic_on_a_batch(plan, loss):
-    run = trainer(plan["MMDGAN_meadow_s0"], loss=loss)
+def test_critic_step_improves_the_critic_on_a_batch(runs, loss):
+    run = train_gan.Trainer(replace(DCGAN, loss=loss), runs)
     torch.manual_seed(0)
-    real, fake = run._real(), torch.randn(16, 3, 64, 64).clamp(-1, 1)
+    real, fake = run._real()[:16], torch.randn(16, 3, 64, 64).clamp(-1, 1)
     losses = []
     for _ in range(12):
         torch.manual_seed(1)  # the gradient penalty draws its points anew
@@ -107,6 +135,17 @@ def test_critic_step_improves_the_critic_on_a_batch(plan, loss):
         run._descend("critic", value)
         losses.append(value.item())
     assert losses[-1] < losses[0]
+
+
+def test_warm_up_has_no_critic_and_learns_to_decode(runs):
+    run = train_gan.Trainer(replace(DCGAN, steps=40), runs)
+    assert run.warm == int(train_gan.WARM * 40)
+    before = weights(run.critic)
+    losses = [run.train_step() for _ in range(run.warm)]
+    assert all(list(each) == ["code", "pyramid"] for each in losses)
+    assert sum(losses[-1].values()) < 0.7 * sum(losses[0].values())
+    assert torch.equal(weights(run.critic), before)
+    assert "critic" in run.train_step()
 
 
 @pytest.mark.parametrize("loss", ("mmd", "cramer"))
@@ -125,52 +164,145 @@ def test_critic_of_the_energy_distance_lets_go_of_what_is_far_apart():
     assert gan_losses.bounded_energy(real, real).min() == -4
 
 
-def test_resumed_run_goes_on_as_if_it_had_not_stopped(plan):
-    entry = plan["SNGAN_meadow_s0"]
-    whole = trainer(entry)
-    whole.train_step()
+def test_resumed_run_goes_on_as_if_it_had_not_stopped(runs):
+    whole = train_gan.Trainer(ENTRY, runs)
+    for _ in range(2):  # one of the warm-up, one with the critic
+        whole.train_step()
     buffer = io.BytesIO()
     torch.save(whole.state(), buffer)
     whole.train_step()
     buffer.seek(0)
-    second = trainer(entry)
+    second = train_gan.Trainer(ENTRY, runs)
     second.restore(torch.load(buffer, weights_only=True))
     second.train_step()
     for name in ("generator", "critic", "average"):
         assert torch.equal(weights(getattr(whole, name)), weights(getattr(second, name)))
 
 
-def test_fine_tuning_starts_from_the_shipped_weights_on_other_photographs(plan):
-    entry = plan["SNGAN_meadow_finetuned"]
-    run = trainer(entry)
-    shipped = {g.name: g for g in zoo.read_manifest()}["SNGAN_meadow_s0"].load()
-    assert torch.equal(weights(run.generator), weights(shipped))
-    assert not torch.equal(run.crops, trainer(plan["SNGAN_meadow_s0"]).crops)
+def test_trained_entries_are_published_and_the_others_follow(own_zoo, runs, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["train_gan.py", "--runs", str(runs)])
+    (runs / TUNED.name).mkdir(exist_ok=True)
+    with FileLock(runs / TUNED.name / ".lock"):
+        train_gan.main()
+    assert f"{TUNED.name}: another trainer has it" in capsys.readouterr().out
+    assert list(train_gan.manifest_rows()) == [ENTRY.name]
 
-    seen = []
-    critic_step = run._critic_step
-    run._critic_step = lambda: (seen.append(weights(run.generator)), critic_step())[1]
-    run.train_step()
-    assert len(seen) == 5  # the new critic alone for as many steps as are planned, then both
-    assert all(torch.equal(w, weights(shipped)) for w in seen)
-    assert not torch.equal(weights(run.generator), weights(shipped))
-    run.train_step()
-    assert len(seen) == 6
-
-
-def test_fine_tuning_what_is_not_there_names_it(plan):
-    entry = replace(plan["SNGAN_meadow_finetuned"], finetuned_from="SNGAN_meadow_s9")
-    with pytest.raises(ValueError, match="_finetuned, finetuned_from: 'SNGAN_meadow_s9'"):
-        train_gan.Trainer(entry, CPU)
+    stored = load_file(own_zoo / f"{ENTRY.name}.safetensors")
+    assert stored["bank"].shape == (48, CODE)
+    assert all(not v.is_floating_point() or v.dtype == torch.float16 for v in stored.values())
+    first = (own_zoo / f"{ENTRY.name}.safetensors").stat().st_mtime_ns
+    train_gan.main()
+    assert list(train_gan.manifest_rows()) == [ENTRY.name, TUNED.name]
+    assert (own_zoo / f"{ENTRY.name}.safetensors").stat().st_mtime_ns == first
 
 
-def test_plan_is_a_controlled_experiment(plan):
+def test_fine_tuning_starts_from_the_published_weights_on_other_photographs(own_zoo, runs):
+    base = train_gan.Trainer(ENTRY, runs)
+    train_gan.publish(base, np.zeros((2, 64, 64, 3), np.uint8), runs)
+    run = train_gan.Trainer(TUNED, runs)
+    assert run.warm == 0
+    half = base.averaged_generator().half().float()
+    assert torch.equal(weights(run.generator), weights(half))
+    assert not np.array_equal(run.crops, base.crops)
+    assert not torch.equal(run.bank, base.bank)
+    assert torch.equal(run.encoder.basis, base.encoder.basis)
+
+
+def test_fine_tuning_what_is_not_there_names_it(own_zoo, runs):
+    with pytest.raises(ValueError, match="_finetuned, finetuned_from: 'SNGAN_meadow_s0'"):
+        train_gan.Trainer(TUNED, runs)
+
+
+def test_classes_and_seeds_share_encoder_and_bank(runs):
+    first = train_gan.Trainer(ENTRY, runs)
+    for other in (DCGAN, replace(ENTRY, seed=3)):
+        run = train_gan.Trainer(other, runs)
+        assert torch.equal(run.bank, first.bank)
+        assert torch.equal(run.encoder.basis, first.encoder.basis)
+    assert not np.array_equal(run.crops, first.crops)  # but each seed has crops of its own
+
+
+def test_encoder_evens_out_the_components_by_half_and_adds_a_constant(rng):
+    crops = np.stack([photograph(rng, 64, 64) for _ in range(400)])
+    images = train_gan.as_images(crops)
+    encoder = Encoder(crops)
+    codes = encoder(images)
+    assert codes.shape == (400, CODE)
+    assert (codes[:, -1] == CONSTANT).all()
+    spread = codes[:, :-1].std(dim=0)
+    assert codes[:, :-1].mean(dim=0).abs().max() < 1e-3
+    assert spread.square().mean().item() == pytest.approx(1, abs=0.01)
+    components = (thumbnails(images) - encoder.mean) @ encoder.basis
+    share = spread.log() / (components.std(dim=0) / components.std(dim=0).mean()).log()
+    assert share[:5].sub(0.5).abs().max() < 0.05
+
+
+def test_distance_is_of_thumbnails_along_the_components(rng):
+    crops = np.stack([photograph(rng, 64, 64) for _ in range(60)])
+    images = train_gan.as_images(crops)
+    encoder = Encoder(crops)
+    codes = encoder(images)
+    assert encoder.distance(images, codes) < 1e-5
+    sign = (-1.0) ** torch.arange(64).repeat(64, 1)
+    assert encoder.distance(images + 0.3 * sign, codes) < 1e-5  # no thumbnail shows it
+    assert encoder.distance(images[torch.randperm(60)], codes) > 0.05
+
+
+def test_blends_are_of_stored_codes_and_mostly_of_one():
+    torch.manual_seed(0)
+    bank = torch.randn(300, CODE)
+    bank[:, -1] = CONSTANT
+    generator = BlendedGenerator(nn.Identity(), bank)
+    z = torch.randn(500, LATENT)
+    codes = generator(z)
+    assert torch.allclose(codes[:, -1], torch.full((500,), CONSTANT), atol=1e-4)
+    share = torch.linalg.lstsq(bank.T, codes.T).solution.T
+    assert share.sum(dim=1).sub(1).abs().max() < 1e-2
+    distances = torch.cdist(codes, bank).min(dim=1).values
+    assert distances.median() < 0.5 * torch.cdist(bank, bank).median()
+    nearest = torch.cdist(codes, bank).argmin(dim=1)
+    assert len(nearest.unique()) > 150  # no few codes are drawn all the time
+
+
+def test_pyramid_distance_counts_each_band_once():
+    images = torch.zeros(2, 3, 64, 64)
+    assert train_gan.pyramid_distance(images + 0.5, images).item() == pytest.approx(0.5)
+    rough = 0.5 * (-1.0) ** torch.arange(64).repeat(64, 1)
+    assert train_gan.pyramid_distance(images + rough, images).item() == pytest.approx(0.5)
+
+
+def test_augmentation_changes_images_and_lets_gradients_through():
+    torch.manual_seed(0)
+    images = torch.rand(6, 3, 64, 64).requires_grad_()
+    changed = augmentation.augment(images)
+    assert changed.shape == images.shape
+    changed.sum().backward()
+    reached = (images.grad != 0).float().mean(dim=(1, 2, 3))
+    assert ((reached > 0.4) & (reached < 1)).all()  # all but what was cut out or shifted away
+
+
+def test_shift_moves_by_whole_pixels():
+    torch.manual_seed(0)
+    images = torch.zeros(8, 1, 64, 64)
+    images[:, :, 32, 32] = 1
+    moved = augmentation.shift(images)
+    assert (moved.flatten(1).sum(dim=1) == 1).all()
+    places = moved.flatten(1).argmax(dim=1)
+    assert len(places.unique()) > 4
+    assert ((places // 64 - 32).abs() <= 8).all() and ((places % 64 - 32).abs() <= 8).all()
+
+
+def test_plan_is_a_controlled_experiment(plan, monkeypatch):
+    monkeypatch.setattr(zoo, "UNKNOWN_ARCHITECTURES",
+                        zoo.UNKNOWN_ARCHITECTURES | gans.PLANNED_ARCHITECTURES)  # fmt: skip
     generators = [
         zoo.Generator(**{**vars(e), "file": Path("x"), "sha256": "0"}) for e in plan.values()
     ]
     counts = Counter(zoo.setup_of(g, generators) for g in generators)
-    assert counts == {"closed": 4, "dev": 10, "seed": 12, "loss": 7, "finetune": 4, "dataset": 4,
-                      "unknown": 4}  # fmt: skip
+    assert counts == {"closed": 4, "dev": 9, "seed": 24, "loss": 7, "finetune": 4, "dataset": 12,
+                      "unknown": 8}  # fmt: skip
+    roles = Counter(e.role for e in plan.values() if e.architecture not in zoo.ARCHITECTURES)
+    assert roles == {"dev": 4, "test": 4}
     for entry in plan.values():
         if entry.finetuned_from:
             assert 0.1 <= entry.steps / plan[entry.finetuned_from].steps <= 0.2
@@ -181,8 +313,14 @@ def test_plan_is_a_controlled_experiment(plan):
         assert found & (set(own.values()) - {own[name]}), name
 
 
+def test_train_and_dev_come_first(plan):
+    roles = [entry.role for entry in plan.values()]
+    assert roles == sorted(roles, key=["train", "dev", "test"].index)
+
+
 def test_name_that_is_not_planned(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["train_gan.py", "--name", "SNGAN_meadow_s99"])
     with pytest.raises(SystemExit):
         train_gan.main()
-    assert "'SNGAN_meadow_s99' is not in zoo/plan.csv; entries: ProGAN_" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "'SNGAN_meadow_s99' is not in zoo_next/plan.csv; entries: ProGAN_" in told
