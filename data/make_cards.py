@@ -8,7 +8,6 @@ manifest, figures from the shipped checkpoints on the rendered set-ups.
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -33,7 +32,7 @@ from dnadet_lib.files import atomic_path
 from dnadet_lib.gans import sample_images
 from dnadet_lib.methods import SHIPPED, networks
 from dnadet_lib.model import DNADet, load_model
-from dnadet_lib.photos import CONTENTS, GROUPS, cut_crops, load_photographs
+from dnadet_lib.photos import CONTENTS, GROUPS, PHOTO_CONTENTS, cut_crops, load_photographs
 from dnadet_lib.presets import get_preset
 from dnadet_lib.quality import below_the_line, mean_pairwise_distance, sliced_wasserstein
 from dnadet_lib.thumbnails import thumbnail_leak, train_judges
@@ -64,8 +63,9 @@ def write(path: Path, text: str) -> None:
 
 def photograph_table() -> str:
     """Count photographs by content and group."""
-    counts = {c: Counter({g: len(load_photographs(c, g)) for g in GROUPS}) for c in CONTENTS}
-    rows = [{"content": c, **{g: counts[c][g] for g in GROUPS}} for c in CONTENTS]
+    rows = [
+        {"content": c, **{g: len(load_photographs(c, g)) for g in GROUPS}} for c in PHOTO_CONTENTS
+    ]
     return markdown_table(pd.DataFrame(rows))
 
 

@@ -9,6 +9,7 @@ writes lossless WebP files, ``photos.csv`` and ``LICENSES.md``.
     python data/prepare_photos.py                    # download, rebuild everything
     python data/prepare_photos.py --debs FOLDER      # the same from .deb files already there
     python data/prepare_photos.py --check            # compare with what is committed, exit 1
+    python data/prepare_photos.py --content nebulae  # one content; the others stay as they are
 
 Groups: photographs of one series (one place, one shoot, numbered shots) stay together. Within each
 subject, series are put in an order given by a seeded hash, and each goes to the group that lacks
@@ -36,8 +37,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from dnadet_lib.photos import PHOTO_CONTENTS
+
 DEBIAN_RELEASE = '12 "bookworm"'
 PACKAGES = {
+    "endless-sky-high-dpi": "0.9.8-1",
     "enlightenment-data": "0.25.4-2",
     "gcompris-qt-data": "3.1-2",
     "lomiri-wallpapers-16.04": "20.04.0-2",
@@ -45,13 +49,18 @@ PACKAGES = {
     "mate-backgrounds": "1.26.0-1",
     "palapeli-data": "4:22.12.3-1",
     "plasma-workspace-wallpapers": "4:5.27.5-2",
+    "stellarium-data": "0.22.2-1",
     "tuxpaint-stamps-default": "2022.06.04-1",
 }
 MEADOW_SHORT_SIDE = 544
 MEADOW_MAX_ASPECT = 4 / 3
 STAMP_LONG_SIDE = 256
+HORIZON_SIZE = (256, 128)
+NEBULA_SIDE = 128
+NEBULA_REACH = 2.4  # half side of the square kept, in spreads of the object's light
 SHARES = {"train": 0.50, "dev": 0.12, "test": 0.25, "finetune": 0.13}
-SEED = 104  # of 0..299, the one whose groups miss the fewest subjects; fixed before any training
+SEED = 104  # of 0..299, the one whose groups miss the fewest subjects (meadow and stamps); fixed
+# before any training
 COLUMNS = (
     "file content group author licence package package_version source width height sha256"
 ).split()
@@ -117,15 +126,16 @@ def _lack(counts: Counter, group: str, unit: list[Source]) -> float:
     return SHARES[group] * (counts.total() + len(unit)) - counts[group]
 
 
-def download(folder: Path) -> None:
+def download(packages: list[str], folder: Path) -> None:
     """Download the packages into ``folder`` with apt-get."""
-    names = [f"{name}={version}" for name, version in PACKAGES.items()]
+    names = [f"{name}={PACKAGES[name]}" for name in packages]
     subprocess.run(["apt-get", "download", *names], cwd=folder, check=True)
 
 
-def unpack(debs: Path, folder: Path) -> None:
+def unpack(packages: list[str], debs: Path, folder: Path) -> None:
     """Unpack each package's .deb file from ``debs`` into ``folder/PACKAGE``."""
-    for name, version in PACKAGES.items():
+    for name in packages:
+        version = PACKAGES[name]
         found = sorted(debs.glob(f"{name}_{version.replace(':', '%3a')}_*.deb"))
         if not found:
             raise FileNotFoundError(f"{debs}: no .deb file of {name} {version}")
@@ -215,6 +225,39 @@ def prepare_stamp(image: Image.Image) -> Image.Image:
     return clear_hidden(image)
 
 
+def prepare_horizon(image: Image.Image) -> Image.Image:
+    """Downsize a panorama, twice as wide as high, to ``HORIZON_SIZE``."""
+    return image.convert("RGB").resize(HORIZON_SIZE, Image.Resampling.LANCZOS)
+
+
+def prepare_nebula(image: Image.Image) -> Image.Image:
+    """Cut the square round the brightest object and downsize it to ``NEBULA_SIDE``."""
+    image = image.convert("RGB")
+    size = (NEBULA_SIDE, NEBULA_SIDE)
+    return image.resize(size, Image.Resampling.LANCZOS, box=object_box(image))
+
+
+def object_box(image: Image.Image) -> tuple[int, int, int, int]:
+    """The square round the brightest object: ``NEBULA_REACH`` spreads of its light each way.
+
+    It is never smaller than ``NEBULA_SIDE``, so that nothing is enlarged, and lies in the image.
+    """
+    cells = 32
+    grey = image.convert("L").resize((cells, cells), Image.Resampling.BOX)
+    light = np.asarray(grey, np.float64)
+    light -= np.median(light)
+    light[light < light.max() / 4] = 0
+    y, x = np.mgrid[:cells, :cells] + 0.5
+    x, y = x * image.width / cells, y * image.height / cells
+    middle_x, middle_y = ((light * axis).sum() / light.sum() for axis in (x, y))
+    variance = (light * ((x - middle_x) ** 2 + (y - middle_y) ** 2)).sum() / light.sum()
+    side = round(2 * NEBULA_REACH * np.sqrt(variance))
+    side = min(max(side, NEBULA_SIDE), *image.size)
+    left = int(np.clip(round(middle_x - side / 2), 0, image.width - side))
+    top = int(np.clip(round(middle_y - side / 2), 0, image.height - side))
+    return left, top, left + side, top + side
+
+
 def clear_hidden(image: Image.Image) -> Image.Image:
     """Set the colour of fully transparent pixels to black, so that equal images are equal."""
     pixels = np.array(image)
@@ -224,7 +267,12 @@ def clear_hidden(image: Image.Image) -> Image.Image:
 
 def prepare(source: Source, unpacked: Path) -> Image.Image:
     """Open a photograph and bring it to its final pixels."""
-    steps = {"meadow": prepare_meadow, "stamps": prepare_stamp}
+    steps = {
+        "meadow": prepare_meadow,
+        "stamps": prepare_stamp,
+        "horizons": prepare_horizon,
+        "nebulae": prepare_nebula,
+    }
     try:
         return steps[source.content](open_source(source, unpacked))
     except (OSError, ValueError, KeyError) as error:
@@ -285,9 +333,10 @@ def licences_text(sources: list[Source]) -> str:
         "Authors and licences are those that the package states: Debian's copyright file, the",
         "README beside the pictures (gcompris-qt-data), the metadata of each wallpaper",
         "(plasma-workspace-wallpapers) or puzzle (palapeli-data), the change log",
-        "(tuxpaint-stamps-default). Where these name no photographer, the author column names",
-        "the project or the copyright holder of the package. Each photograph stays under its",
-        "own licence.",
+        "(tuxpaint-stamps-default), the list of credits (CREDITS.md of stellarium-data; pictures",
+        "of authors who have no licence there were left out). Where these name no",
+        "photographer, the author column names the project or the copyright holder of the",
+        "package. Each photograph stays under its own licence.",
         "",
         "| file | author | licence | source package |",
         "|---|---|---|---|",
@@ -298,20 +347,31 @@ def licences_text(sources: list[Source]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def build(sources: list[Source], unpacked: Path) -> None:
-    """Write every photograph, ``photos.csv`` and ``LICENSES.md``."""
+def build(sources: list[Source], unpacked: Path, contents: list[str]) -> None:
+    """Write the photographs of ``contents``, their rows of ``photos.csv``, and ``LICENSES.md``."""
     groups = all_groups(sources)
-    files = [source.file for source in sources]
+    chosen = [source for source in sources if source.content in contents]
+    files = [source.file for source in chosen]
     with ProcessPoolExecutor() as pool:
-        work = pool.map(write_photo, sources, repeat(unpacked), map(groups.get, files))
-        write_csv(PHOTOS / "photos.csv", list(work))
+        written = list(pool.map(write_photo, chosen, repeat(unpacked), map(groups.get, files)))
+    kept = [row for row in read_photos() if row["content"] not in contents]
+    rows = {row["file"]: row for row in (*kept, *written)}
+    write_csv(PHOTOS / "photos.csv", [rows[s.file] for s in sources if s.file in rows])
     (DATA / "LICENSES.md").write_text(licences_text(sources), encoding="utf-8")
 
 
-def check(sources: list[Source], unpacked: Path) -> list[str]:
-    """Compare what is committed with the packages; returns the differences found."""
-    with (PHOTOS / "photos.csv").open(newline="", encoding="utf-8") as stream:
-        rows = {row["file"]: row for row in csv.DictReader(stream)}
+def read_photos() -> list[dict[str, str]]:
+    """Rows of ``photos.csv``, none where it is not yet written."""
+    path = PHOTOS / "photos.csv"
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def check(sources: list[Source], unpacked: Path, contents: list[str]) -> list[str]:
+    """Compare what is committed with the packages of ``contents``; returns the differences."""
+    rows = {row["file"]: row for row in read_photos()}
     committed = {path.relative_to(PHOTOS).as_posix() for path in PHOTOS.glob("*/*.webp")}
     expected = {source.file for source in sources}
     everywhere = committed & expected & set(rows)
@@ -323,7 +383,7 @@ def check(sources: list[Source], unpacked: Path) -> list[str]:
         wrong.append("LICENSES.md: differs from sources.csv")
     groups = all_groups(sources)
     for source in sources:
-        if source.file in everywhere:
+        if source.file in everywhere and source.content in contents:
             wrong += check_photo(source, unpacked, rows[source.file], groups[source.file])
     return wrong
 
@@ -351,24 +411,30 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--debs", type=Path, help="folder with the .deb files (else: download)")
     parser.add_argument("--check", action="store_true", help="compare only; exit 1 on a difference")
+    parser.add_argument(
+        "--content", nargs="+", choices=PHOTO_CONTENTS, default=PHOTO_CONTENTS,
+        help="which photographs to write or to check (else: all)",
+    )  # fmt: skip
     args = parser.parse_args()
     sources = read_sources(PHOTOS / "sources.csv")
+    packages = sorted({s.package for s in sources if s.content in args.content})
     with tempfile.TemporaryDirectory() as work:
         debs = args.debs
         if debs is None:
             debs = Path(work) / "debs"
             debs.mkdir()
-            download(debs)
+            download(packages, debs)
         unpacked = Path(work) / "unpacked"
         unpacked.mkdir()
-        unpack(debs, unpacked)
+        unpack(packages, debs, unpacked)
         if not args.check:
-            build(sources, unpacked)
+            build(sources, unpacked, args.content)
             return 0
-        wrong = check(sources, unpacked)
+        wrong = check(sources, unpacked, args.content)
     for line in wrong:
         print(line, file=sys.stderr)
-    print(f"{len(sources)} photographs checked, {len(wrong)} differences")
+    checked = sum(source.content in args.content for source in sources)
+    print(f"{checked} photographs checked, {len(wrong)} differences")
     return 1 if wrong else 0
 
 

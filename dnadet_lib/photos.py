@@ -13,7 +13,8 @@ from PIL import Image
 from dnadet_lib.paths import data_folder
 
 CROP_SIZE = 64
-CONTENTS = ("meadow", "stamps")
+CONTENTS = ("meadow", "stamps")  # those that the zoo's generators draw, and that render writes
+PHOTO_CONTENTS = (*CONTENTS, "horizons", "nebulae")  # all that have photographs
 GROUPS = ("train", "dev", "test", "finetune")
 DULL_BELOW = 12.0  # standard deviation of the grey levels under which a crop shows nothing
 
@@ -44,7 +45,7 @@ def load_photographs(content: str, group: str, folder: Path | None = None) -> li
     if not rows:
         raise ValueError(
             f"{table}: no photograph with content {content!r} and group {group!r}; "
-            f"contents are {CONTENTS}, groups {GROUPS}"
+            f"contents are {PHOTO_CONTENTS}, groups {GROUPS}"
         )
     photographs = [
         Photograph(Path(r["file"]).stem, content, group, folder / r["file"]) for r in rows
@@ -58,10 +59,7 @@ def load_photographs(content: str, group: str, folder: Path | None = None) -> li
 def cut_meadow(photo: Image.Image, rng: np.random.Generator) -> Image.Image:
     """Cut a square of 128 to 400 pixels and bring it to 64 with Lanczos."""
     side = int(rng.integers(128, min(400, *photo.size) + 1))
-    left = int(rng.integers(0, photo.width - side + 1))
-    top = int(rng.integers(0, photo.height - side + 1))
-    box = (left, top, left + side, top + side)
-    return photo.resize((CROP_SIZE, CROP_SIZE), Image.Resampling.LANCZOS, box=box)
+    return _square(photo, side, rng)
 
 
 def cut_stamp(photo: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -73,6 +71,34 @@ def cut_stamp(photo: Image.Image, rng: np.random.Generator) -> Image.Image:
     left, top = (int(rng.integers(min(0, s), max(0, s) + 1)) for s in slack)
     canvas.paste(photo, (left, top), photo)
     return canvas.resize((CROP_SIZE, CROP_SIZE), Image.Resampling.LANCZOS)
+
+
+def cut_horizon(photo: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Cut a square of nearly the full height, so that the sky stays above, and bring it to 64."""
+    side = int(rng.integers(photo.height * 13 // 16, photo.height + 1))
+    return _square(photo, side, rng)
+
+
+def cut_nebula(photo: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Cut a square of 0.75 to 1 of the side, bring it to 64, and turn it by quarters at random."""
+    side = int(rng.integers(photo.height * 3 // 4, photo.height + 1))
+    crop = _square(photo, side, rng)
+    return Image.fromarray(np.rot90(np.asarray(crop), int(rng.integers(4))).copy())
+
+
+def _square(photo: Image.Image, side: int, rng: np.random.Generator) -> Image.Image:
+    left = int(rng.integers(0, photo.width - side + 1))
+    top = int(rng.integers(0, photo.height - side + 1))
+    box = (left, top, left + side, top + side)
+    return photo.resize((CROP_SIZE, CROP_SIZE), Image.Resampling.LANCZOS, box=box)
+
+
+CUTS = {
+    "meadow": cut_meadow,
+    "stamps": cut_stamp,
+    "horizons": cut_horizon,
+    "nebulae": cut_nebula,
+}
 
 
 def cut_crops(
@@ -94,7 +120,7 @@ def cut_crops(
     crops = np.empty((count, CROP_SIZE, CROP_SIZE, 3), np.uint8)
     names: list[str] = [""] * count
     for start, photograph in enumerate(photographs):
-        cut = cut_stamp if photograph.content == "stamps" else cut_meadow
+        cut = CUTS[photograph.content]
         with Image.open(photograph.path) as file:
             photo = file.convert("RGBA" if photograph.content == "stamps" else "RGB")
         rng = np.random.default_rng([seed, zlib.crc32(photograph.name.encode())])
