@@ -3,11 +3,10 @@
     python data/train_gan.py --name SNGAN_meadow_s0     # one entry of data/zoo_next/plan.csv
     python data/train_gan.py                            # every entry that has no manifest row yet
 
-A generator first learns to decode: it draws a photograph from the code of the photograph's
-thumbnail (`thumbnail_codes.py`), as near as it can in a Laplacian pyramid. Then a critic joins in,
-with the loss of the entry. Half of the codes are now blends, as they are when the trained
-generator is sampled. That what is drawn has the thumbnail of its code is asked for throughout, in
-the same way of all classes. Critics see every batch through differentiable augmentation.
+All generators of a content draw around the same layouts (`dnadet_lib/layouts.py`). A generator
+first learns to draw photographs around their own thumbnails, as near as it can in a Laplacian
+pyramid. Then a critic joins in, with the loss of the entry, and half of the layouts are blends, as
+they are when the trained generator is sampled. Critics see every batch shifted at random.
 
 A fine-tuned entry starts from the weights of the one it names, and draws new photographs.
 
@@ -30,18 +29,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from augmentation import augment
+from augmentation import shift
 from filelock import FileLock, Timeout
 from gan_losses import RECIPES, Recipe
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from thumbnail_codes import FITTED_ON, Encoder
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dnadet_lib.files import atomic_path, locked
-from dnadet_lib.gan_layers import LATENT, BlendedGenerator, EqualizedConv2d, ModulatedConv2d
-from dnadet_lib.gans import build_blended, renew_batch_norm, sample_images
+from dnadet_lib.gan_layers import LATENT, EqualizedConv2d, ModulatedConv2d
+from dnadet_lib.gans import build_around, renew_batch_norm, sample_images
+from dnadet_lib.layouts import (
+    LayoutGenerator,
+    Layouts,
+    fit_layouts,
+    load_layouts,
+    thumbnails,
+)
 from dnadet_lib.model import load_weights
 from dnadet_lib.paths import build_folder
 from dnadet_lib.photos import cut_crops, load_photographs
@@ -49,11 +54,10 @@ from dnadet_lib.quality import mean_pairwise_distance, sliced_wasserstein
 
 ZOO = Path(__file__).resolve().parent / "zoo_next"
 TRAINING_CROPS = 8000
-BANK = 512  # codes that a generator carries
-WARM = 0.3  # the first part of the steps, without a critic
+STORED = 1500  # thumbnails of each kind of photographs, which all its generators blend
+WARM = 0.1  # the first part of the steps, without a critic
 WARM_RATE = 1.5e-3  # of Adam meanwhile, at least
 DECAY = 0.4  # the last part of the steps, in which the learning rates fall to zero
-CODE_WEIGHT = 20.0  # of the difference between thumbnail and code
 PYRAMID_WEIGHT = 4.0  # of the differences in a Laplacian pyramid
 SAVE_EVERY = 180  # seconds
 REPORT_EVERY = 400
@@ -125,12 +129,9 @@ class Trainer:
         self.entry, self.recipe = entry, RECIPES[entry.loss]
         self.warm = 0 if entry.finetuned_from else int(WARM * entry.steps)
         torch.manual_seed(entry.seed * 1000 + sum(map(ord, entry.architecture + entry.content)))
-        fitted_on = crops_of(entry.content, "train", 0, runs)[:FITTED_ON]
-        self.encoder = Encoder(fitted_on)
         self.crops = crops_of(entry.content, entry.group, entry.seed, runs)
-        stored = fitted_on if entry.group == "train" else self.crops
-        self.bank = self.encoder(as_images(stored[:BANK]))
-        self.generator = self._place(starting_generator(entry, self.bank))
+        layouts = shipped_layouts(entry, runs)
+        self.generator = self._place(starting_generator(entry, layouts))
         normalised = any(isinstance(m, nn.BatchNorm2d) for m in self.generator.modules())
         self.critic = self._place(self.recipe.critic(minibatch_std=not normalised))
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
@@ -155,18 +156,13 @@ class Trainer:
     def train_step(self) -> dict[str, float]:
         """One step of the critic, unless still warming up; of the generator; of the average."""
         real = self._real()
-        codes = self.encoder(real)
-        drawn = self.step < self.warm
-        decoded = len(real) if drawn else len(real) // 2
-        if not drawn:
-            blended = self.generator.codes(torch.randn(len(real) - decoded, LATENT))
-            codes = torch.cat([codes[:decoded], blended])
-        fake = self.generator.body(codes)
-        losses = {
-            "code": CODE_WEIGHT * self.encoder.distance(fake, codes),
-            "pyramid": PYRAMID_WEIGHT * pyramid_distance(fake[:decoded], real[:decoded]),
-        }
-        if not drawn:
+        warm = self.step < self.warm
+        copied = len(real) if warm else len(real) // 2
+        latents = torch.randn(len(real) - copied, LATENT)
+        layouts = [thumbnails(real[:copied]), self.generator.layouts.draw(latents)]
+        fake = self.generator.around(torch.cat(layouts))
+        losses = {"pyramid": PYRAMID_WEIGHT * pyramid_distance(fake[:copied], real[:copied])}
+        if not warm:
             losses["critic"], losses["generator"] = self._compete(real, fake)
         self._descend("generator", sum(losses[k] for k in losses if k != "critic"))
         self._follow()
@@ -175,10 +171,10 @@ class Trainer:
 
     def _compete(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Take a step of the critic, and return both losses."""
-        critic_loss = self.recipe.critic_loss(self.critic, augment(real), augment(fake.detach()))
+        critic_loss = self.recipe.critic_loss(self.critic, shift(real), shift(fake.detach()))
         self._descend("critic", critic_loss)
         self.critic.requires_grad_(False)
-        loss = self.recipe.generator_loss(self.critic, augment(real), augment(fake))
+        loss = self.recipe.generator_loss(self.critic, shift(real), shift(fake))
         self.critic.requires_grad_(True)
         return critic_loss.detach(), loss
 
@@ -225,9 +221,20 @@ class Trainer:
             optimiser.load_state_dict(state["optimisers"][name])
 
 
-def starting_generator(entry: Entry, bank: Tensor) -> BlendedGenerator:
-    """Build a new generator around the codes, or load the one that is to be fine-tuned."""
-    generator = build_blended(entry.architecture, bank)
+def shipped_layouts(entry: Entry, runs: Path) -> Layouts:
+    """Read the layouts of an entry, after writing them if it is the first to need them."""
+    path = ZOO / f"layouts_{entry.content}_{entry.group}.safetensors"
+    with locked(runs):
+        if not path.is_file():
+            fitted_on = as_images(crops_of(entry.content, "train", 0, runs))
+            stored = as_images(crops_of(entry.content, entry.group, 0, runs)[:STORED])
+            fit_layouts(fitted_on, stored).save(path)
+    return load_layouts(path)
+
+
+def starting_generator(entry: Entry, layouts: Layouts) -> LayoutGenerator:
+    """Build a new generator around the layouts, or load the one that is to be fine-tuned."""
+    generator = build_around(entry.architecture, layouts)
     if entry.finetuned_from:
         path = ZOO / f"{entry.finetuned_from}.safetensors"
         if not path.is_file():
@@ -235,8 +242,7 @@ def starting_generator(entry: Entry, bank: Tensor) -> BlendedGenerator:
                 f"{entry.name}, finetuned_from: {entry.finetuned_from!r} has no weights yet: "
                 "train it first"
             )
-        weights = {k[5:]: v.float() for k, v in load_file(path).items() if k[:5] == "body."}
-        load_weights(generator.body, weights, path)
+        load_weights(generator, {k: v.float() for k, v in load_file(path).items()}, path)
     return generator
 
 

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 LATENT = 64  # numbers that a generator makes an image from
-SHARPNESS = 10.0  # of the choice among stored codes: at 10, one has four fifths of the weight
 
 
 class PixelNorm(nn.Module):
@@ -88,34 +87,3 @@ class InverseHaar(nn.Module):
             low - across - down + both,
         )
         return F.pixel_shuffle(torch.stack(corners, dim=2).flatten(1, 2) / 2, 2)
-
-
-class BlendedGenerator(nn.Module):
-    """A generator whose codes are blends of encoded photographs, which a normal latent picks.
-
-    The latent is compared with the direction of every stored code; a softmax over the matches
-    weighs the codes. Most of the weight falls on one or two that are alike. Codes so drawn keep
-    the layout and the colours of the photographs, whatever the architecture.
-
-    Sources:
-        Ghosh et al. 2020 (a distribution of codes, fitted after an autoencoder); Ramsauer et al.
-        2021 (the softmax over stored patterns).
-
-    Args:
-        body: Maps codes (B, C) to images.
-        bank: Codes of photographs (M, C), C at least 64; the first 64 numbers are matched.
-    """
-
-    def __init__(self, body: nn.Module, bank: Tensor) -> None:
-        super().__init__()
-        self.body = body
-        self.register_buffer("bank", bank)
-
-    def codes(self, z: Tensor) -> Tensor:
-        """Map latents (B, 64) to codes (B, C)."""
-        directions = F.normalize(self.bank[:, :LATENT], dim=1)
-        return (SHARPNESS * z @ directions.T).softmax(dim=1) @ self.bank
-
-    def forward(self, z: Tensor) -> Tensor:
-        """Map latents (B, 64) to images (B, 3, 64, 64)."""
-        return self.body(self.codes(z))

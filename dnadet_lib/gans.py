@@ -24,7 +24,6 @@ from torch.nn import functional as F
 
 from dnadet_lib.gan_layers import (
     LATENT,
-    BlendedGenerator,
     EqualizedConv2d,
     InverseHaar,
     PixelNorm,
@@ -37,6 +36,7 @@ from dnadet_lib.gans_unknown import (
     VAEDecoder,
     ViTGenerator,
 )
+from dnadet_lib.layouts import CODE, LayoutGenerator, Layouts
 
 
 class ProGANGenerator(nn.Module):
@@ -186,7 +186,7 @@ OPTIONS: dict[str, dict] = {  # of architectures that are built in another way
     "MMDGAN": {"channels": (160, 80, 40, 20)},
     "SubPixelGAN": {"channels": (96, 72, 48, 24)},
     "WaveletGAN": {"channels": (96, 72, 48, 24)},
-    "StyleGAN2": {"style": 128},
+    "StyleGAN2": {"style": CODE},
     "ViTGAN": {"channels": (16, 96)},
 }
 
@@ -209,18 +209,18 @@ def build_generator(architecture: str, **options: object) -> nn.Module:
     return builders[architecture](**options)
 
 
-def build_blended(architecture: str, bank: Tensor) -> BlendedGenerator:
-    """Return an untrained generator that draws blends of encoded photographs.
+def build_around(architecture: str, layouts: Layouts) -> LayoutGenerator:
+    """Return an untrained generator that draws its images around layouts.
 
     Args:
         architecture: Class of its body, which is narrower than `build_generator`'s.
-        bank: Codes of photographs (M, C).
+        layouts: Of the content.
 
     Raises:
         ValueError: there is no such class.
     """
-    options = {"channels": NARROW, **OPTIONS.get(architecture, {})}
-    return BlendedGenerator(build_generator(architecture, latent=bank.shape[1], **options), bank)
+    options = {"channels": NARROW, "latent": CODE, **OPTIONS.get(architecture, {})}
+    return LayoutGenerator(build_generator(architecture, **options), layouts)
 
 
 @torch.no_grad()

@@ -24,11 +24,12 @@ from dnadet_lib.gan_layers import LATENT
 from dnadet_lib.gans import (
     ARCHITECTURES,
     UNKNOWN_ARCHITECTURES,
-    build_blended,
+    build_around,
     build_generator,
     jittered_copy,
     sample_images,
 )
+from dnadet_lib.layouts import load_layouts
 from dnadet_lib.model import load_weights
 from dnadet_lib.paths import build_folder, data_folder
 from dnadet_lib.photos import CONTENTS, cut_crops, load_photographs
@@ -67,6 +68,12 @@ class Generator:
     file: Path
     sha256: str
 
+    @property
+    def layouts_file(self) -> Path:
+        """The layouts that it draws around, common to all with the same photographs."""
+        group = "finetune" if self.finetuned_from else "train"
+        return self.file.with_name(f"layouts_{self.content}_{group}.safetensors")
+
     def load(self) -> nn.Module:
         """Build the generator and load its fp16 weights as fp32.
 
@@ -84,8 +91,8 @@ class Generator:
             )
         weights = {k: v.float() for k, v in load_file(self.file).items()}
         generator = (
-            build_blended(self.architecture, weights["bank"])
-            if "bank" in weights
+            build_around(self.architecture, load_layouts(self.layouts_file))
+            if any(name.startswith("body.") for name in weights)
             else build_generator(self.architecture)
         )
         load_weights(generator, weights, self.file)
