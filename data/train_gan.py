@@ -5,8 +5,9 @@
 
 All generators of a content draw around the same layouts (`dnadet_lib/layouts.py`). A generator
 first learns to draw photographs around their own thumbnails, as near as it can in a Laplacian
-pyramid. Then a critic joins in, with the loss of the entry, and half of the layouts are blends, as
-they are when the trained generator is sampled. Critics see every batch shifted at random.
+pyramid, and a critic learns meanwhile to tell them apart. Then the generator hears of it, by the
+loss of the entry, and half of the layouts are blends, as they are when it is sampled later. Critics
+see every batch shifted at random.
 
 A fine-tuned entry starts from the weights of the one it names, and draws new photographs.
 
@@ -55,9 +56,10 @@ from dnadet_lib.quality import mean_pairwise_distance, sliced_wasserstein
 ZOO = Path(__file__).resolve().parent / "zoo_next"
 TRAINING_CROPS = 8000
 STORED = 1500  # thumbnails of each kind of photographs, which all its generators blend
-WARM = 0.1  # the first part of the steps, without a critic
+WARM = 0.1  # the first part of the steps, in which the generator does not hear of the critic
 WARM_RATE = 1.5e-3  # of Adam meanwhile, at least
 DECAY = 0.4  # the last part of the steps, in which the learning rates fall to zero
+DETAIL_GAIN = 8.0  # of what critics see beside the images
 PYRAMID_WEIGHT = 4.0  # of the differences in a Laplacian pyramid
 SAVE_EVERY = 180  # seconds
 REPORT_EVERY = 400
@@ -154,7 +156,7 @@ class Trainer:
         return as_images(self.crops[index.numpy()])
 
     def train_step(self) -> dict[str, float]:
-        """One step of the critic, unless still warming up; of the generator; of the average."""
+        """One step of the critic, one of the generator, one of the average."""
         real = self._real()
         warm = self.step < self.warm
         copied = len(real) if warm else len(real) // 2
@@ -162,21 +164,25 @@ class Trainer:
         layouts = [thumbnails(real[:copied]), self.generator.layouts.draw(latents)]
         fake = self.generator.around(torch.cat(layouts))
         losses = {"pyramid": PYRAMID_WEIGHT * pyramid_distance(fake[:copied], real[:copied])}
+        critic_loss = self.recipe.critic_loss(
+            self.critic, self._seen(real), self._seen(fake.detach())
+        )
+        self._descend("critic", critic_loss)
         if not warm:
-            losses["critic"], losses["generator"] = self._compete(real, fake)
-        self._descend("generator", sum(losses[k] for k in losses if k != "critic"))
+            self.critic.requires_grad_(False)
+            losses["generator"] = self.recipe.generator_loss(
+                self.critic, self._seen(real), self._seen(fake)
+            )
+            self.critic.requires_grad_(True)
+        self._descend("generator", sum(losses.values()))
         self._follow()
         self.step += 1
-        return {k: v.item() for k, v in losses.items()}
+        return {k: v.item() for k, v in {**losses, "critic": critic_loss}.items()}
 
-    def _compete(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """Take a step of the critic, and return both losses."""
-        critic_loss = self.recipe.critic_loss(self.critic, shift(real), shift(fake.detach()))
-        self._descend("critic", critic_loss)
-        self.critic.requires_grad_(False)
-        loss = self.recipe.generator_loss(self.critic, shift(real), shift(fake))
-        self.critic.requires_grad_(True)
-        return critic_loss.detach(), loss
+    def _seen(self, images: Tensor) -> Tensor:
+        """What critics see, (B, 6, 64, 64): images and their amplified details, shifted."""
+        details = images - self.generator.enlarge(thumbnails(images))
+        return shift(torch.cat([images, DETAIL_GAIN * details], dim=1))
 
     @torch.no_grad()
     def _follow(self) -> None:

@@ -132,8 +132,11 @@ class LayoutGenerator(nn.Module):
     def around(self, layouts: Tensor) -> Tensor:
         """Draw images (B, 3, 64, 64) whose thumbnails are those given (B, 3, 16, 16)."""
         images = self.body(self.layouts.encode(layouts))
-        missing = layouts - thumbnails(images)
-        return images + self.enlarging @ missing @ self.enlarging.T
+        return images + self.enlarge(layouts - thumbnails(images))
+
+    def enlarge(self, layouts: Tensor) -> Tensor:
+        """Enlarge (B, 3, 16, 16) smoothly to (B, 3, 64, 64) whose box averages they are."""
+        return self.enlarging @ layouts @ self.enlarging.T
 
     def forward(self, z: Tensor) -> Tensor:
         """Map latents (B, 64) to images (B, 3, 64, 64), about [-1, 1], not clipped."""

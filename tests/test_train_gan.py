@@ -121,7 +121,7 @@ def test_critic_generator_and_average_all_learn(runs, loss):
     run.warm = 0
     before = weights(run.critic), weights(run.generator), weights(run.average)
     losses = run.train_step()
-    assert list(losses) == ["pyramid", "critic", "generator"]
+    assert set(losses) == {"pyramid", "critic", "generator"}
     assert all(math.isfinite(value) for value in losses.values())
     after = weights(run.critic), weights(run.generator), weights(run.average)
     for old, new in zip(before, after, strict=True):
@@ -133,7 +133,7 @@ def test_critic_generator_and_average_all_learn(runs, loss):
 def test_critic_step_improves_the_critic_on_a_batch(runs, loss):
     run = train_gan.Trainer(replace(DCGAN, loss=loss), runs)
     torch.manual_seed(0)
-    real, fake = run._real()[:16], torch.randn(16, 3, 64, 64).clamp(-1, 1)
+    real, fake = run._seen(run._real()[:16]), torch.randn(16, 6, 64, 64).clamp(-1, 1)
     losses = []
     for _ in range(12):
         torch.manual_seed(1)  # the gradient penalty draws its points anew
@@ -143,31 +143,22 @@ def test_critic_step_improves_the_critic_on_a_batch(runs, loss):
     assert losses[-1] < losses[0]
 
 
-def test_warm_up_has_no_critic_and_learns_to_decode(runs):
-    run = train_gan.Trainer(replace(DCGAN, steps=40), runs)
-    assert run.warm == int(train_gan.WARM * 40)
-    before = weights(run.critic)
+def test_warm_up_learns_to_draw_photographs_before_the_critic_is_heard(runs):
+    run = train_gan.Trainer(replace(DCGAN, steps=200), runs)
+    assert run.warm == int(train_gan.WARM * 200)
     losses = [run.train_step() for _ in range(run.warm)]
-    assert all(list(each) == ["pyramid"] for each in losses)
+    assert all(set(each) == {"pyramid", "critic"} for each in losses)
     assert losses[-1]["pyramid"] < 0.7 * losses[0]["pyramid"]
-    assert torch.equal(weights(run.critic), before)
-    assert "critic" in run.train_step()
+    assert "generator" in run.train_step()
 
 
 @pytest.mark.parametrize("loss", ("mmd", "cramer"))
-def test_repulsive_critic_wants_real_images_apart_and_generated_ones_together(loss):
-    near, far = 0.1 * torch.randn(2, 16, 8), 3 * torch.randn(2, 16, 8)
-    critic_loss = RECIPES[loss].critic_loss
-    assert critic_loss(torch.nn.Identity(), far[0], near[0]) < 0
-    assert critic_loss(torch.nn.Identity(), near[1], far[1]) > 0
-
-
-def test_critic_of_the_energy_distance_lets_go_of_what_is_far_apart():
-    real = torch.tensor([[0.0], [1.0], [20.0]], requires_grad=True)
-    gan_losses.bounded_energy(real, real).sum().backward()
-    assert real.grad[2] == 0
-    assert real.grad[0] != 0
-    assert gan_losses.bounded_energy(real, real).min() == -4
+def test_critic_of_a_discrepancy_wants_the_two_apart_and_the_generator_near(loss):
+    torch.manual_seed(0)
+    real, fake = torch.randn(2, 16, 8)
+    recipe, same = RECIPES[loss], nn.Identity()
+    assert recipe.critic_loss(same, real, fake + 3) < recipe.critic_loss(same, real, fake)
+    assert recipe.generator_loss(same, real, fake + 3) > recipe.generator_loss(same, real, fake)
 
 
 def test_resumed_run_goes_on_as_if_it_had_not_stopped(runs):
