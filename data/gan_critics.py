@@ -56,23 +56,13 @@ def _strided_convolutions(width: int, convolution: type[nn.Conv2d]) -> list[nn.M
 class SpectralCritic(nn.Module):
     """Strided convolutions with spectral norm; it also gives local and global features.
 
-    The gain widens what spectral norm keeps within a few tenths: a kernel with lengths about one
-    sees no difference between features that are so near.
-
     Source: Miyato et al. 2018 (spectral norm); Lee et al. 2021 (the two projections).
     """
 
     def __init__(
-        self,
-        outputs: int = 1,
-        width: int = 32,
-        projection: int = 128,
-        gain: float = 1.0,
-        *,
-        minibatch_std: bool,
+        self, outputs: int = 1, width: int = 32, projection: int = 128, *, minibatch_std: bool
     ) -> None:
         super().__init__()
-        self.gain = gain
         stages = _strided_convolutions(width, nn.Conv2d)
         size = 16 * (8 * width + minibatch_std)
         self.to_local = spectrally_normalised(nn.Sequential(*stages[:6]))
@@ -89,7 +79,7 @@ class SpectralCritic(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images and details (B, 6, 64, 64) to (B, outputs)."""
-        return self.gain * self.score(self.features(x)[1])
+        return self.score(self.features(x)[1])
 
 
 def spectrally_normalised(layers: nn.Sequential) -> nn.Sequential:

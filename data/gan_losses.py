@@ -151,7 +151,7 @@ class Recipe:
     critic: Callable[..., nn.Module]
     critic_loss: ObjectiveFunction
     generator_loss: ObjectiveFunction
-    critic_rate: float = 1e-3
+    critic_rate: float = 4e-4
     generator_rate: float = 4e-4
     scaled_rate: float = 3e-3  # of generator weights that are scaled at run time
     betas: tuple[float, float] = (0.5, 0.99)
@@ -159,7 +159,7 @@ class Recipe:
     averaging: float = 0.995  # decay of the generator's moving average, at most
 
 
-FEATURES = partial(SpectralCritic, outputs=16, gain=4.0)
+FEATURES = partial(SpectralCritic, outputs=16)
 RECIPES = {
     "wgan-gp": Recipe(
         WassersteinCritic,

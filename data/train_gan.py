@@ -56,10 +56,10 @@ from dnadet_lib.quality import mean_pairwise_distance, sliced_wasserstein
 ZOO = Path(__file__).resolve().parent / "zoo_next"
 TRAINING_CROPS = 8000
 STORED = 1500  # thumbnails of each kind of photographs, which all its generators blend
-WARM = 0.1  # the first part of the steps, in which the generator does not hear of the critic
+WARM = 0.05  # the first part of the steps, in which the generator does not hear of the critic
 WARM_RATE = 1.5e-3  # of Adam meanwhile, at least
 DECAY = 0.4  # the last part of the steps, in which the learning rates fall to zero
-DETAIL_GAIN = 8.0  # of what critics see beside the images
+DETAIL_GAIN = 4.0  # of what critics see beside the images
 PYRAMID_WEIGHT = 4.0  # of the differences in a Laplacian pyramid
 SAVE_EVERY = 180  # seconds
 REPORT_EVERY = 400
