@@ -55,7 +55,7 @@ from dnadet_lib.quality import mean_pairwise_distance, sliced_wasserstein
 
 ZOO = Path(__file__).resolve().parent / "zoo_next"
 TRAINING_CROPS = 8000
-STORED = 1500  # thumbnails of each kind of photographs, which all its generators blend
+STORED = 2500  # thumbnails of each kind of photographs, which all its generators blend
 WARM = 0.05  # the first part of the steps, in which the generator does not hear of the critic
 WARM_RATE = 1.5e-3  # of Adam meanwhile, at least
 DECAY = 0.4  # the last part of the steps, in which the learning rates fall to zero

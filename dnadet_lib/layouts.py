@@ -26,8 +26,8 @@ from dnadet_lib.gan_layers import LATENT
 SIDE = 16  # pixels of a thumbnail
 CODE = 128  # numbers of a code; the last is constant
 CONSTANT = 8.0  # tells a generator that normalises its code how strong the rest is
-SHARPNESS = 8.0  # of the choice among thumbnails: at 8, the first has about half of the weight
-SPREAD = 0.3  # of the latent that is added, in standard deviations of the codes
+SHARPNESS = 6.0  # of the choice among thumbnails: at 6, the first has a third of the weight
+SPREAD = 0.35  # of the latent that is added, in standard deviations of the codes
 
 
 def thumbnails(images: Tensor) -> Tensor:
