@@ -56,6 +56,14 @@ class Layouts(nn.Module):
         scale: (127,) what each is divided by.
     """
 
+    stored: Tensor
+    mean: Tensor
+    basis: Tensor
+    scale: Tensor
+    levels: Tensor
+    directions: Tensor
+    steps: Tensor
+
     def __init__(self, stored: Tensor, mean: Tensor, basis: Tensor, scale: Tensor) -> None:
         super().__init__()
         named = {"stored": stored, "mean": mean, "basis": basis, "scale": scale}
@@ -122,6 +130,8 @@ class LayoutGenerator(nn.Module):
         body: Maps codes (B, 128) to images (B, 3, 64, 64): a class of the zoo.
         layouts: Common to all generators of a content, and no part of the state dict.
     """
+
+    enlarging: Tensor
 
     def __init__(self, body: nn.Module, layouts: Layouts) -> None:
         super().__init__()

@@ -187,6 +187,10 @@ def test_trained_entries_are_published_and_the_others_follow(own_zoo, runs, monk
     stored = load_file(own_zoo / f"{ENTRY.name}.safetensors")
     assert all(name.startswith("body.") for name in stored)
     assert all(not v.is_floating_point() or v.dtype == torch.float16 for v in stored.values())
+    (listed,) = zoo.read_manifest(own_zoo)
+    loaded, z = listed.load(), torch.randn(2, LATENT)
+    with torch.no_grad():
+        assert torch.allclose(thumbnails(loaded(z)), loaded.layouts.draw(z), atol=1e-4)
     first = (own_zoo / f"{ENTRY.name}.safetensors").stat().st_mtime_ns
     train_gan.main()
     assert list(train_gan.manifest_rows()) == [ENTRY.name, TUNED.name]
