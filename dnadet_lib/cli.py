@@ -656,7 +656,8 @@ def report_command(options: argparse.Namespace) -> int:
     import shlex
 
     from dnadet_lib import report, report_page
-    from dnadet_lib.known_images import known_images
+    from dnadet_lib.error_rates import measured_of
+    from dnadet_lib.known_images import KnownImages, known_images
     from dnadet_lib.model import load_model, require_architectures
 
     twin = report.twin_of(options.out)
@@ -673,8 +674,8 @@ def report_command(options: argparse.Namespace) -> int:
         raise ValueError(f"{options.out}: not written, since no image could be read")
     line = ["dnadet", "report", *options.paths, "--model", options.model, "--out", options.out]
     command = shlex.join(map(str, line))
-    measured = report.measured_of(model)
-    found = report.Report(model, command, findings, unread, measured, options.notes)
+    found = report.Report(model, command, findings, unread, measured_of(model), options.notes)
+    known: KnownImages | str
     try:
         known = known_images(model, complain)
     except (OSError, ValueError) as error:

@@ -84,7 +84,9 @@ def known_images(model: DNADet, say: Callable[[str], None] = lambda text: None) 
     return KnownImages(images, labels, embeddings)
 
 
-def _rendered(generators: list[zoo.Generator], photographs: bool) -> Iterator[tuple[str, np.ndarray]]:
+def _rendered(
+    generators: list[zoo.Generator], photographs: bool
+) -> Iterator[tuple[str, np.ndarray]]:
     """Give class and images: the first of those that the checkpoint was fitted to."""
     latents = zoo.draw_latents(zoo.LATENT_SEEDS["train"], EACH)
     for content in sorted({g.content for g in generators}) if photographs else ():

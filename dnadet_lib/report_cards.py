@@ -166,9 +166,9 @@ class Cards:
         label = str(self.known.labels[position])
         alt = for_html(f"Known image of {label}, at distance {distance:.2f}")
         return (
-            f'<span><svg viewBox="0 0 64 64" role="img" aria-label="{alt}">'
-            f'<use href="#known-{position}"/></svg><br><i class="dot" '
-            f'style="--colour: {self.colour(label)}"></i>{for_html(label)}<br>{distance:.2f}</span>'
+            f'<span style="--colour: {self.colour(label)}"><svg viewBox="0 0 64 64" role="img" '
+            f'aria-label="{alt}"><use href="#known-{position}"/></svg>{for_html(label)}<br>'
+            f"{distance:.2f}</span>"
         )
 
     def pictures(self) -> Iterator[str]:

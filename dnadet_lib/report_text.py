@@ -6,20 +6,18 @@ from collections.abc import Iterator, Sequence
 
 from matplotlib.colors import to_hex, to_rgb
 
+from dnadet_lib.error_rates import NEW, Measured, worth
 from dnadet_lib.image_folders import counted
 from dnadet_lib.model import DNADet
 from dnadet_lib.plots import CLASS_COLOURS
 from dnadet_lib.report import (
-    NEW,
     OUTSIDE,
     UNREAD,
     Finding,
-    Measured,
     Report,
     Unread,
     as_share,
     package_version,
-    worth,
 )
 from dnadet_lib.text import for_html, shortened
 
@@ -48,10 +46,10 @@ def brightened(colour: str) -> str:
     """Mix a colour with white until it stands out from a dark ground."""
     parts = to_rgb(colour)
     for white in range(10):
-        mixed = [part + (1 - part) * white / 10 for part in parts]
-        if 0.21 * mixed[0] ** 2.2 + 0.72 * mixed[1] ** 2.2 + 0.07 * mixed[2] ** 2.2 > BRIGHT:
+        red, green, blue = (part + (1 - part) * white / 10 for part in parts)
+        if 0.21 * red**2.2 + 0.72 * green**2.2 + 0.07 * blue**2.2 > BRIGHT:
             break
-    return to_hex(mixed)
+    return to_hex((red, green, blue))
 
 
 def kind_of(entry: Finding | Unread, classes: Sequence[str]) -> str:
