@@ -10,12 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from support import photograph, write_images
 from test_browser import CHROMIUM, FLAGS, SHOTS, lacking
 
+from dnadet_lib import known_images, zoo
 from dnadet_lib.cli import main
-from dnadet_lib.model import save_model
+from dnadet_lib.model import DNADet, InputSpec, save_model
 
 MANY = 130  # more than the table shows at a time
 
@@ -35,18 +37,23 @@ def browser() -> Iterator:
         chromium.close()
 
 
-@pytest.fixture
-def address(tmp_path: Path, rng, tiny_model, monkeypatch) -> str:
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The page of some images with long names, and of a file that is none."""
-    monkeypatch.setenv("DNADET_BUILD", str(tmp_path / "build"))
-    folder = tmp_path / "images"
+    base, rng = tmp_path_factory.mktemp("report"), np.random.default_rng(0)
+    folder = base / "images"
     write_images(folder, 5, rng, side=32)
     Image.fromarray(photograph(rng, 40, 600)).save(folder / f"{'banner' * 30}.png")
     Image.fromarray(photograph(rng, 400, 300)).save(folder / "tall image.jpg")
     (folder / "broken.png").write_bytes(b"no image")
-    save_model(tiny_model, tmp_path / "m.safetensors")
-    out = tmp_path / "report.html"
-    main(["report", str(folder), "--model", str(tmp_path / "m.safetensors"), "-o", str(out)])
+    torch.manual_seed(0)
+    model = DNADet(5, 8, classes=zoo.CLASSES, input=InputSpec(resize=None, patch=32, vote="turned"))
+    save_model(model, base / "m.safetensors")
+    out = base / "report.html"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DNADET_BUILD", str(base / "build"))
+        patch.setattr(known_images, "EACH", 2)
+        main(["report", str(folder), "--model", str(base / "m.safetensors"), "-o", str(out)])
     return out.as_uri()
 
 
@@ -116,8 +123,11 @@ def test_a_long_table_is_shown_in_parts_and_printed_whole(browser, address) -> N
     start = text.index("<tr data-kind")
     row = text[start : text.index("</tr>", start) + 5]
     more = "".join(row.replace("broken.png", f"{k}.png") for k in range(MANY))
-    file.write_text(text.replace("</tbody>\n</table>\n<div", f"{more}</tbody></table><div"))
-    page = opened(browser, address)
+    longer = file.with_name("long.html")
+    longer.write_text(
+        text.replace("</tbody>\n</table>\n<div", f"{more}</tbody></table><div"), encoding="utf-8"
+    )
+    page = opened(browser, longer.as_uri())
     assert len(column(page, 1)) == 100
     assert page.get_by_text(f"1 to 100 of {MANY + 8}").is_visible()
     page.get_by_role("button", name="Next").click()
