@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from dnadet_lib.image_kinds import kinds_help
 from dnadet_lib.notes import note, printing
-from dnadet_lib.text import for_csv, for_json, for_markdown, is_storable, one_line, storable
+from dnadet_lib.text import for_csv, for_json, is_storable, one_line, storable
 
 MAPS = ("t-SNE", "UMAP", "PCA")
 
@@ -189,10 +189,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     embed.add_argument("--seed", type=int, default=0, help="of the maps")
 
-    report = add(report_command, "report", "write a Markdown report on some images")
+    report = add(report_command, "report", "write a page with pictures on some images, and JSON")
     add_inputs(report)
-    report.add_argument("--out", type=Path, default=Path("report.md"))
-    report.set_defaults(kinds=(".md", ".markdown"))
+    report.add_argument(
+        "-o", "--out", type=Path, default=Path("report.html"), metavar="FILE.html",
+        help="the page; what it says goes as JSON to FILE.json beside it (default: report.html)",
+    )  # fmt: skip
+    report.set_defaults(kinds=(".html", ".htm"))
     return parser
 
 
@@ -651,31 +654,37 @@ def embed_command(options: argparse.Namespace) -> int:
 
 
 def report_command(options: argparse.Namespace) -> int:
-    """Write a Markdown report."""
-    from dnadet_lib.files import atomic_path
+    """Write a page on some images, and a JSON file beside it."""
+    import shlex
 
-    keep_inputs([options.out], [options.model, *options.paths, *gather(options.paths)[0]])
-    results, errors = attribute_each(options)
-    lines = [
-        f"# Attribution of {len(results)} images with the model {for_markdown(options.model)}",
-        "",
-        "A class is the most probable of those the model was trained on. Images outside what the",
-        "model knows are marked; their class means nothing.",
-        "",
-        "| image | class | confidence | unknown score | known |",
-        "|---|---|---|---|---|",
-    ]
-    for r in results:
-        score = "" if r["unknown_score"] is None else f"{r['unknown_score']:.3f}"
-        known = "yes" if r["known"] else "**no**"
-        path, label = for_markdown(r["path"]), for_markdown(r["label"])
-        lines.append(f"| {path} | {label} | {r['confidence']:.3f} | {score} | {known} |")
-    lines += ["", *(f"- not read: {for_markdown(error['error'])}" for error in errors)]
-    lines += [f"- note: {for_markdown(text)}" for text in options.notes.texts]
-    with atomic_path(options.out) as temporary:
-        temporary.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    from dnadet_lib import report, report_page
+    from dnadet_lib.error_rates import measured_of
+    from dnadet_lib.known_images import KnownImages, known_images
+    from dnadet_lib.model import load_model, require_architectures
+
+    twin = report.twin_of(options.out)
+    paths, missing = gather(options.paths)
+    keep_inputs([options.out, twin], [options.model, *options.paths, *paths])
+    report.require_twin(twin)
+    model = load_model(options.model)
+    require_architectures(model)
+    findings, unread = report.examine(model, paths)
+    unread = [*(report.Unread(**failure) for failure in missing), *unread]
+    for failure in unread:
+        complain(failure.error)
+    if not findings:
+        raise ValueError(f"{options.out}: not written, since no image could be read")
+    line = ["dnadet", "report", *options.paths, "--model", options.model, "--out", options.out]
+    command = shlex.join(map(str, line))
+    found = report.Report(model, command, findings, unread, measured_of(model), options.notes)
+    known: KnownImages | str
+    try:
+        known = known_images(model, complain)
+    except (OSError, ValueError) as error:
+        known = str(error)
+    report_page.write_page(found, options.out, known)
     print(one_line(options.out))
-    return 1 if errors else 0
+    return 1 if unread else 0
 
 
 if __name__ == "__main__":

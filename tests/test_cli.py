@@ -142,13 +142,30 @@ def test_embed_writes_a_table(pictures, checkpoint, tmp_path, rng):
     np.testing.assert_allclose(probabilities, expected.probabilities, atol=1e-5)
 
 
-def test_report_lists_every_image_and_what_was_not_read(pictures, checkpoint, tmp_path):
+def test_report_writes_a_page_and_json(pictures, checkpoint, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("DNADET_BUILD", str(tmp_path / "build"))
     (pictures / "bad.png").write_bytes(b"")
-    out = tmp_path / "report.md"
-    assert main(["report", str(pictures), "--model", str(checkpoint), "--out", str(out)]) == 1
-    text = out.read_text()
-    assert text.count("| yes |") + text.count("| **no** |") == 3
-    assert f"- not read: {pictures / 'bad.png'}: cannot be read" in text
+    out = tmp_path / "report.html"
+    assert main(["report", str(pictures), "--model", str(checkpoint), "-o", str(out)]) == 1
+    assert capsys.readouterr().out == f"{out}\n"
+    said = strict(out.with_suffix(".json").read_text(encoding="utf-8"))
+    assert {r["path"] for r in said["results"]} == {str(pictures / f"{i}.png") for i in range(3)}
+    (error,) = said["errors"]
+    assert error["path"] == str(pictures / "bad.png") and "the file is empty" in error["error"]
+    assert main(["attribute", str(pictures), "--model", str(checkpoint), "--json"]) == 1
+    for one in strict(capsys.readouterr().out)["results"]:
+        (own,) = (r for r in said["results"] if r["path"] == one["path"])
+        assert own["label"] == one["label"] and own["known"] is one["known"]
+        assert own["confidence"] == pytest.approx(one["confidence"], abs=1e-6)
+
+
+def test_no_page_is_written_where_no_image_can_be_read(tmp_path, checkpoint, capsys):
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    out = tmp_path / "report.html"
+    assert main(["report", str(tmp_path), "--model", str(checkpoint), "-o", str(out)]) != 0
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == f"dnadet: {out}: not written, since no image could be read"
+    assert not out.exists() and not out.with_suffix(".json").exists()
 
 
 def test_evaluate_on_the_zoo(world, checkpoint, tmp_path, capsys):

@@ -38,7 +38,7 @@ def arguments_of(command: str, model: Path, images: Path) -> list[str]:
         "evaluate": ["evaluate", "--test", str(images), *named, "--out", str(out)],
         "evaluate json": ["evaluate", "--test", str(images), *named, "--json"],
         "embed": ["embed", single, *named, "--out", str(out / "e.parquet"), "--maps", "PCA"],
-        "report": ["report", single, *named, "--out", str(out / "r.md")],
+        "report": ["report", single, *named, "--out", str(out / "r.html")],
         "train": [
             "train", "--train", str(images), "--dev", str(images), "--preset", "smoke",
             "--pretrained", str(model), "--out", str(out / "run"),

@@ -401,13 +401,16 @@ def test_audit_accounts_for_every_file(kinds, labelled, tmp_path, capsys) -> Non
 
 
 def test_report_goes_on_and_keeps_the_notes(kinds, checkpoint, tmp_path, capsys) -> None:
-    file = tmp_path / "report.md"
+    file = tmp_path / "report.html"
     assert main(["report", str(kinds.folder), "--model", str(checkpoint), "--out", str(file)]) == 1
     text = file.read_text(encoding="utf-8")
-    assert text.startswith(f"# Attribution of {len(kinds.read)} images")
-    assert text.count("- not read: ") == len(kinds.errors)
-    assert re.search(r"- note: .*alpha\.png: transparent parts are laid on white", text)
-    assert re.search(r"- note: .*6 files are no images", text)
+    assert text.count('<tr data-kind="unread">') == len(kinds.errors)
+    assert text.count('<article class="card"') == len(kinds.read)
+    assert text.count("<tr data-kind=") == len(kinds.read) + len(kinds.errors)
+    assert re.search(r"<li>\S*alpha\.png: transparent parts are laid on white", text)
+    assert re.search(r"<li>[^<]*: 6 files are no images", text)
+    said = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+    assert total(said, len(said["results"])) == len(os.listdir(kinds.folder))
 
 
 def test_train_names_all_bad_files_before_the_first_epoch(labelled, kinds, tmp_path, capsys):

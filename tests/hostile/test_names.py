@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import os
@@ -132,14 +133,17 @@ def test_csv_has_a_record_an_image_and_no_formula(folder, checkpoint, capsys, mo
 
 def test_report_shows_names_as_they_are(folder, checkpoint, tmp_path):
     (folder / "bad\n| forged | Real |.png").write_bytes(b"no image")
-    out = tmp_path / "report.md"
+    out = tmp_path / "report.html"
     assert main(["report", str(folder), "--model", str(checkpoint), "--out", str(out)]) == 1
     written = out.read_text(encoding="utf-8")
     assert not CONTROL.search(written)
-    _, *rows = cells(written)
-    assert len(rows) == len(list(folder.iterdir())) - 1
-    assert all(len(row) == 5 for row in rows)
-    assert written.count("- not read: ") == 1
+    assert written.count("<script") == 1 and "<img src=x" not in written
+    paths = sorted(folder.iterdir())
+    found = re.findall(r'<tr data-kind="\w+"><th scope="row">(?:<a [^>]*>)?([^<]*)<', written)
+    assert sorted(map(html.unescape, found)) == sorted(shown(path.name) for path in paths)
+    data = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
+    every = [*data["results"], *data["errors"]]
+    assert sorted(text.restored(entry["path"]) for entry in every) == paths
 
 
 def test_embeddings_of_every_image_are_written_and_read(folder, checkpoint, tmp_path, capsys):

@@ -472,7 +472,8 @@ def linked(pictures: Path, output: str) -> None:
 @pytest.mark.parametrize(
     ("command", "output"),
     [
-        ("embed", "a.parquet"), ("report", "a.md"), ("evaluate", "results.md"),
+        ("embed", "a.parquet"), ("report", "a.html"), ("report", "a.json"),
+        ("evaluate", "results.md"),
         ("evaluate", "results.json"), ("evaluate", "predictions-list.parquet"),
         ("audit", "audit.md"), ("audit", "audit-list.csv"), ("train", "history.csv"),
         ("train", "model.safetensors"), ("train", "state.pt"),
@@ -486,7 +487,7 @@ def test_an_image_that_a_list_names_is_not_overwritten(
     classes, out = ["--classes", *CLASSES], str(tmp_path / "out")
     arguments = {
         "embed": [images, *model, "--out", f"{out}/{output}"],
-        "report": [images, *model, "--out", f"{out}/{output}"],
+        "report": [images, *model, "--out", f"{out}/a.html"],
         "evaluate": ["--test", images, *model, *classes, "--out", out],
         "audit": ["--train", images, "--test", images, *classes, "--out", out],
         "train": ["--preset", "smoke", "--train", images, "--dev", images, *classes, "--out", out],
@@ -507,7 +508,7 @@ def test_a_name_that_ends_in_another_format_is_refused(
         line = refusal(
             [command, str(pictures), "--model", str(checkpoint), "--out", str(target)], capsys
         )
-        ending = {"embed": ".parquet", "report": ".md"}[command]
+        ending = {"embed": ".parquet", "report": ".html"}[command]
         assert f"{target}: end the name in {ending}, which is what is written" in line
     assert snapshot(tmp_path) == before
 
@@ -564,7 +565,7 @@ WRITERS = {  # every command that writes to --out, and what it writes there
     "audit": ([], "folder"),
     "render": ([], "folder"),
     "embed": (["a.png"], "x.parquet"),
-    "report": (["a.png"], "x.md"),
+    "report": (["a.png"], "x.html"),
 }
 each_writer = pytest.mark.parametrize("command", WRITERS)
 
@@ -776,11 +777,11 @@ def test_a_command_on_a_full_disk_says_one_line(pictures, checkpoint, tmp_path, 
     images = str(pictures)
     arguments = {
         "embed": [images, *model, "--maps", "PCA", "--out", str(out / "a.parquet")],
-        "report": [images, *model, "--out", str(out / "a.md")],
+        "report": [images, *model, "--out", str(out / "a.html")],
         "evaluate": ["--test", images, *model, "--out", str(out)],
         "audit": ["--train", images, "--test", images, "--out", str(out)],
     }
-    old = {"embed": "a.parquet", "report": "a.md", "evaluate": "results.md", "audit": "audit.md"}
+    old = {"embed": "a.parquet", "report": "a.html", "evaluate": "results.md", "audit": "audit.md"}
     (out / old[command]).write_text("old")
     with full_disk(64):
         line = refusal([command, *arguments[command]], capsys)
@@ -859,7 +860,7 @@ def test_a_command_ends_with_143_and_the_signal_means_what_it_did(monkeypatch, t
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(cli, "report_command", lambda _: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(SystemExit) as stopped:
-        main(["report", "a.png", "--out", str(tmp_path / "a.md")])
+        main(["report", "a.png", "--out", str(tmp_path / "a.html")])
     assert stopped.value.code == 143
     assert signal.getsignal(signal.SIGTERM) is before
     assert not list(tmp_path.iterdir())
@@ -1013,7 +1014,7 @@ class HostileRuns:
         model = ["--model", str(self.checkpoint)]
         arguments = {
             "embed": [source, *model, "--maps", "--out", str(self.out / "x.parquet")],
-            "report": [source, *model, "--out", str(self.out / "x.md")],
+            "report": [source, *model, "--out", str(self.out / "x.html")],
             "evaluate": ["--test", source, *model, "--classes", *CLASSES, "--out", str(self.out)],
             "audit": ["--train", source, "--test", source, "--classes", *CLASSES,
                       "--out", str(self.out)],
@@ -1053,7 +1054,7 @@ class HostileRuns:
         return self.reading(str(self.base / "given"), "evaluate")
 
     def outputs(self) -> Callable[[], object]:
-        command, suffix = (("embed", ".parquet"), ("report", ".md"))[self.rng.integers(2)]
+        command, suffix = (("embed", ".parquet"), ("report", ".html"))[self.rng.integers(2)]
         name = self.odd()
         name = "plain" if "/" in name or name == ".." else name
         target = self.out / (name + suffix if self.rng.random() < 0.8 else name)
