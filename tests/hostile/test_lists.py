@@ -132,7 +132,7 @@ FAULTS = {
 def commands(file: Path, good: Path, model: Path, out: Path) -> list[list[str]]:
     """Every command that reads a list."""
     plain = [[name, str(file), "--model", str(model)] for name in ("attribute", "embed", "report")]
-    for command, name in zip(plain[1:], ("embed.parquet", "report.md"), strict=True):
+    for command, name in zip(plain[1:], ("embed.parquet", "report.html"), strict=True):
         command += ["--out", str(out / name)]
     lists = (("--train", file, "--dev", good), ("--train", good, "--dev", file))
     train = [["train", "--preset", "smoke", *map(str, pair), *TWO, "--out", str(out / "t")]
@@ -674,14 +674,14 @@ def test_a_checkpoint_of_stage_1_names_no_architecture(folder, tmp_path, capsys)
     use = ["--model", str(tmp_path / "first.safetensors")]
     images = str(folder / "Real")
     for command in (["attribute", images], ["embed", images, "--out", str(tmp_path / "e.parquet")],
-                    ["report", images, "--out", str(tmp_path / "r.md")],
+                    ["report", images, "--out", str(tmp_path / "r.html")],
                     ["evaluate", "--test", str(folder)], ["evaluate"]):  # fmt: skip
         assert main([*command, *use]) == 1
         printed = capsys.readouterr()
         assert "first.safetensors: a checkpoint of stage 1" in printed.err
         assert "such as pocket" in printed.err
         assert printed.out == ""
-    assert not list(tmp_path.glob("*.parquet")) and not list(tmp_path.glob("*.md"))
+    assert not list(tmp_path.glob("*.parquet")) and not list(tmp_path.glob("*.html"))
     image = folder / "Real" / "0.png"
     assert load(tmp_path / "first.safetensors").attribute([image]).labels[0] in names
     require_architectures(DNADet(2, 8, classes=["JPEG 30", "Real"]))  # not all of them
