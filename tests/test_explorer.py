@@ -513,7 +513,7 @@ def test_dropped_files_and_folders_are_added(state: Explorer, tmp_path: Path, rn
     assert panel.selected.tolist() == [before]  # marked on the map, and in the grid
     assert "<b>1 images</b>" in panel.grid.value
     assert "1 images added" in panel.said.value and "bad.png" in panel.said.value
-    assert state.paths[before] == explorer_widgets.build_folder() / "added" / "<b>.png"
+    assert state.paths[before] == explorer.build_folder() / "added" / "<b>.png"
     folder = [w for w in find(panel.widget, "Text") if "folder" in w.placeholder][0]
     folder.value = str(path.parent)
     assert len(state) == before + 2
