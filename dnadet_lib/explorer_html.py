@@ -60,14 +60,15 @@ def encoded(image: np.ndarray, side: int) -> str:
     """
     shown = Image.fromarray(image)
     if max(image.shape[:2]) > 4 * side:
-        height, width = fitted(*image.shape[:2], 2 * side)
+        height, width = fitted(image.shape[0], image.shape[1], 2 * side)
         shown = shown.resize((width, height), Image.Resampling.BOX)
     buffer = io.BytesIO()
     shown.save(buffer, "PNG", compress_level=1)
-    return _address(buffer)
+    return address(buffer)
 
 
-def _address(buffer: io.BytesIO) -> str:
+def address(buffer: io.BytesIO) -> str:
+    """Write a PNG as the address of an image element."""
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
@@ -76,11 +77,12 @@ def picture(image: np.ndarray, side: int = 96, title: str = "the image") -> str:
 
     It keeps its proportions, whatever is around it, and is enlarged without smoothing.
     """
-    height, width = fitted(*image.shape[:2], side)
-    return _element(encoded(image, side), height, width, title, "image-rendering: pixelated; ")
+    height, width = fitted(image.shape[0], image.shape[1], side)
+    return image_element(encoded(image, side), height, width, title, "image-rendering: pixelated; ")
 
 
-def _element(source: str, height: int, width: int, title: str, style: str = "") -> str:
+def image_element(source: str, height: int, width: int, title: str, style: str = "") -> str:
+    """Write an image element of a size that nothing around it changes."""
     text = for_html(title)
     return (
         f'<img src="{source}" title="{text}" alt="{text}" width="{width}" height="{height}" '
@@ -92,10 +94,10 @@ def _element(source: str, height: int, width: int, title: str, style: str = "") 
 def drawn(figure: Figure, title: str) -> str:
     """Write a figure as an HTML element as wide as there is room, and close it."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
+    figure.savefig(buffer, format="png", dpi=100, bbox_inches="tight")
     plt.close(figure)
     text = for_html(title)
-    return f'<img src="{_address(buffer)}" alt="{text}" style="width: 100%; height: auto">'
+    return f'<img src="{address(buffer)}" alt="{text}" style="width: 100%; height: auto">'
 
 
 def stored_picture(path: Path, side: int = 96, title: str = "the image") -> str:
@@ -112,9 +114,9 @@ def bars(attribution: Attribution, classes: Sequence[str]) -> str:
     Of many classes, the most probable ones are listed, and what is left for the others.
     """
     values = attribution.probabilities[0]
-    shown = np.arange(len(classes))
+    shown = list(range(len(classes)))
     if len(classes) > BARS_AT_MOST:
-        shown = np.argsort(-values, kind="stable")[: BARS_AT_MOST - 1]
+        shown = np.argsort(-values, kind="stable")[: BARS_AT_MOST - 1].tolist()
     lines = [(classes[k], plots.colour_of(classes[k]), values[k]) for k in shown]
     if len(shown) < len(classes):
         rest = max(0.0, 1 - float(values[shown].sum()))
@@ -139,14 +141,15 @@ def thumbnails(state: Explorer, positions: Sequence[int], side: int = 64) -> lis
     found = []
     for i in positions:
         row = state.table.iloc[i]
-        said = f"{one_line(row['predicted'])} {row['confidence']:.2f}"
-        label = f"{one_line(row['generator'])} ({one_line(row['class'])}): named {said}"
+        named = one_line(row["predicted"])
+        label = f"{one_line(row['generator'])} ({one_line(row['class'])}): named {named}"
+        label += f", confidence {row['confidence']:.2f}"
         colour = plots.colour_of(one_line(row["class"]))
         try:
             source = encoded(read_image(state.paths[i]), side)
         except (OSError, ValueError) as error:
             source, label = "", one_line(error)
-        found.append(Thumbnail(source, label, said, colour))
+        found.append(Thumbnail(source, label, f"{row['confidence']:.2f} {named}", colour))
     return found
 
 
@@ -154,15 +157,17 @@ def counts(state: Explorer, selected: np.ndarray) -> str:
     """Write what a selection holds: the most frequent generators, and the others in one row."""
     if len(selected) == 0:
         return "Nothing is selected: choose the lasso beside a map and drag, or use the button."
-    table = explorer.counts(state, selected).reset_index().round(2)
-    shown = table.head(COUNTED_AT_ONCE).copy()
+    table = explorer.counts(state, selected).reset_index()
+    shown = table.head(COUNTED_AT_ONCE).astype(object)
     for name in ("class", "generator", "set-up"):
         shown[name] = shown[name].map(lambda text: shortened(text, 28))
+    for name in ("share", "named rightly", "refused"):
+        shown[name] = shown[name].map(lambda value: "" if pd.isna(value) else f"{value:.2f}")
     rest = table.iloc[COUNTED_AT_ONCE:]
     if len(rest):
-        line = dict.fromkeys(shown.columns, "")
+        line: dict[str, object] = dict.fromkeys(shown.columns, "")
         line |= {"generator": f"{len(rest)} others", "images": int(rest["images"].sum())}
-        shown = pd.concat([shown.astype(object), pd.DataFrame([line])])
+        shown = pd.concat([shown, pd.DataFrame([line])])
     return table_element(shown)
 
 
@@ -260,54 +265,3 @@ def quality(state: Explorer, name: str) -> str:
         return f"<b>{for_html(name)}</b>"
     line = ", ".join(f"{key} {value:.2f}" for key, value in scores.items())
     return f'<div title="{line}"><b>{for_html(name)}</b>: {line}</div>'
-
-
-@dataclass(frozen=True)
-class MapPicture:
-    """A map drawn once, on which a point can be moved quickly.
-
-    Attributes:
-        element: The drawing as an HTML element.
-        low: (2,) the coordinates of its lower left corner.
-        high: (2,) those of its upper right corner.
-        side: In pixels.
-    """
-
-    element: str
-    low: np.ndarray
-    high: np.ndarray
-    side: int
-
-    def at(self, point: np.ndarray) -> str:
-        """Write the map with a ring around a place (2,)."""
-        x, y = (np.asarray(point) - self.low) / (self.high - self.low) * self.side
-        ring = (
-            f'<circle cx="{x:.1f}" cy="{self.side - y:.1f}" r="9" fill="none" '
-            'stroke="white" stroke-width="6"/>'
-        )
-        inner = ring.replace("white", "black").replace('width="6"', 'width="3"')
-        overlay = (
-            f'<svg aria-hidden="true" width="{self.side}" height="{self.side}" '
-            f'style="position: absolute; left: 0; top: 0">{ring}{inner}</svg>'
-        )
-        style = f"position: relative; width: {self.side}px"
-        return f'<div style="{style}">{self.element}{overlay}</div>'
-
-
-def map_picture(state: Explorer, name: str, side: int = 300) -> MapPicture:
-    """Draw a map by class, without a frame, as a background."""
-    points = state.maps[name]
-    low, high = points.min(axis=0), points.max(axis=0)
-    low, high = low - 0.05 * (high - low), high + 0.05 * (high - low)
-    shown, _ = explorer.colours(state, "class")
-    figure = plt.figure(figsize=(side / 100, side / 100), layout="none")
-    axis = figure.add_axes((0, 0, 1, 1))
-    axis.scatter(points[:, 0], points[:, 1], c=shown, s=8, linewidths=0, alpha=0.5)
-    axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
-    axis.axis("off")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100, bbox_inches=None)
-    plt.close(figure)
-    element = _element(_address(buffer), side, side, f"{name} by class")
-    element = element.replace("margin: 2px", "margin: 0")
-    return MapPicture(element, low, high, side)

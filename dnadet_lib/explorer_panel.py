@@ -11,64 +11,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from dnadet_lib import explorer, explorer_html
 from dnadet_lib.explorer import CATEGORIES, NUMBERS, Explorer
 from dnadet_lib.explorer_figures import require_maps
+from dnadet_lib.explorer_maps import linked_maps, place_of, positions, recolour
 from dnadet_lib.files import atomic_path, inside, plain_name
 from dnadet_lib.paths import build_folder
 from dnadet_lib.text import for_html, shortened
 
 MAPS = 500  # pixels of all maps together, from top to bottom: with the controls, a laptop's screen
 TITLE = 22  # pixels of a map's heading
-LEGEND_FITS = 120  # characters of the legend above the maps
+HIGHEST = 330  # pixels of a map: about its width, else it is cut off at the sides
+LEGEND_FITS = 116  # characters of the legend above the maps
 VIEWS = IMAGE, SELECTION, MORE = "one image", "selection", "compare, add images"
 LEGEND = "legend"
+WIDE = {"description_width": "initial"}  # the whole label is shown
 STYLE = Path(__file__).with_name("explorer_widgets.css")
 
 
 # Linked maps -------------------------------------------------------------------------------------
-
-
-def linked_maps(
-    state: Explorer, colour_by: str = "class", names: Sequence[str] | None = None
-) -> list[Any]:
-    """Make a jupyter-scatter map for each of some of the state's maps, coloured by a column."""
-    import jscatter
-
-    texts = {}
-    for column in CATEGORIES:
-        order = list(explorer.colours(state, column)[1])  # jscatter's map goes by their order
-        texts[text_of(column)] = pd.Categorical(explorer.as_text(state, column), order)
-    numbers = state.table[list(NUMBERS)].astype(np.float32)
-    maps = []
-    for points in (state.maps[name] for name in names or state.maps):
-        table = numbers.assign(x=points[:, 0], y=points[:, 1], **texts)
-        scatter = jscatter.Scatter(data=table, x="x", y="y", axes=False, size=5)
-        scatter.camera(distance=1.15)  # room around the outermost points
-        recolour(state, scatter, colour_by)
-        maps.append(scatter)
-    return maps
-
-
-def text_of(column: str) -> str:
-    """Name the column that holds a category as text, as jupyter-scatter wants it."""
-    return f"{column} as text"
-
-
-def recolour(state: Explorer, scatter: Any, colour_by: str) -> None:
-    """Colour a jupyter-scatter map by a column."""
-    _, legend = explorer.colours(state, colour_by)
-    if legend:
-        scatter.color(by=text_of(colour_by), map=legend)
-    else:
-        scatter.color(by=colour_by, map="cividis")
-
-
-def positions(selection: Any) -> np.ndarray:
-    """Turn a map's selection, which may be None, into positions."""
-    return np.asarray([] if selection is None else selection, int)
 
 
 class Panel:
@@ -169,7 +131,7 @@ class Panel:
 
         self.maps = linked_maps(self.state, self.colour.value, self.names)
         columns = 1 if len(self.maps) < 3 else 2
-        height = MAPS // -(-len(self.maps) // columns) - TITLE
+        height = min(HIGHEST, MAPS // -(-len(self.maps) // columns) - TITLE)
         jscatter.compose(self.maps, sync_selection=True, sync_hover=True, row_height=height)
         self.row.layout.grid_template_columns = f"repeat({columns}, minmax(0, 1fr))"
         self.row.children = [
@@ -191,6 +153,8 @@ class Panel:
         self.boxes = [box for _, box in entries]
         lengths = np.cumsum([len(shortened(name)) + 6 for name in legend])
         fitting = int((lengths <= LEGEND_FITS).sum())
+        if fitting < len(entries):  # room for saying so
+            fitting = int((lengths <= LEGEND_FITS - 32).sum())
         self.all_legend.children = [piece for entry in entries for piece in entry]
         above = [piece for entry in entries[:fitting] for piece in entry]
         views = list(VIEWS)
@@ -287,7 +251,8 @@ class Panel:
         number, at_once = len(self.order), explorer_html.SHOWN_AT_ONCE
         self.first = min(max(0, self.first + step), max(0, number - 1) // at_once * at_once)
         end = min(self.first + at_once, number)
-        self.pictures.show(explorer_html.thumbnails(self.state, self.order[self.first : end]))
+        page = self.order[self.first : end].tolist()
+        self.pictures.show(explorer_html.thumbnails(self.state, page))
         which = f"{self.first + 1} to {end}, the least confident first" if number > 1 else ""
         self.heading.value = f"<b>{number} images</b> {which}" if number else ""
         self.before.disabled, self.after.disabled = self.first == 0, end == number
@@ -298,7 +263,8 @@ class Panel:
         import ipywidgets as widgets
 
         self.name = widgets.Text(
-            placeholder="name of the selection", description="name", layout={"width": "240px"}
+            placeholder="name of the selection", description="name", layout={"width": "300px"},
+            style=WIDE,
         )
         keep, export = (widgets.Button(description=text) for text in ("keep", "export"))
         keep.tooltip = "keep the selection under this name, to compare it or to use it in a cell"
@@ -329,7 +295,8 @@ class Panel:
         import ipywidgets as widgets
 
         self.compared = [
-            widgets.Dropdown(options=self._choices(), description=text, layout={"width": "230px"})
+            widgets.Dropdown(options=self._choices(), description=text, layout={"width": "230px"},
+                             style=WIDE)
             for text in ("compare", "with")
         ]
         button, table = widgets.Button(description="compare"), widgets.HTML()
@@ -375,21 +342,3 @@ class Panel:
             self._draw_maps()
             self.select(added)  # what is selected is outlined
         return lines
-
-
-def place_of(name: str, content: bytes) -> Path:
-    """Name a file under `build/added` for an added image, and no other image's file.
-
-    Raises:
-        ValueError: the name is no file's name, or the folder leads out of the build folder.
-    """
-    folder = inside(build_folder(), build_folder() / "added")
-    plain = Path(name.replace("\\", "/")).name
-    if plain in ("", "..") or "\0" in plain:
-        raise ValueError(f"{name!r} is no name of a file: rename it, and add it again")
-    path = folder / plain
-    number = 1
-    while path.exists() and not (path.is_file() and path.read_bytes() == content):
-        number += 1  # the maps show an earlier image of that name
-        path = folder / f"{Path(plain).stem}-{number}{Path(plain).suffix}"
-    return path

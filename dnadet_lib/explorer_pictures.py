@@ -19,7 +19,7 @@ class Pictures(anywidget.AnyWidget):
     """
 
     _esm = Path(__file__).with_suffix(".js")
-    pictures = traitlets.List().tag(sync=True)
+    pictures: traitlets.List = traitlets.List().tag(sync=True)
 
     def show(self, thumbnails: Sequence[Thumbnail]) -> None:
         """Show other pictures."""

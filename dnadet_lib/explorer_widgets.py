@@ -14,13 +14,13 @@ import numpy as np
 
 from dnadet_lib import closeup, explorer, explorer_html
 from dnadet_lib.explorer import Explorer
-from dnadet_lib.explorer_panel import Panel
+from dnadet_lib.explorer_panel import WIDE, Panel
+from dnadet_lib.explorer_place import map_picture
 from dnadet_lib.gradcam import image_cam
 from dnadet_lib.model import DNADet
 from dnadet_lib.text import shortened
 
 NOT_HERE = "The widget appears here when you run this cell in JupyterLab (type: make lab)."
-WIDE = {"description_width": "initial"}  # the whole label is shown
 
 
 def show(build: Callable[..., Any], *arguments: Any, **options: Any) -> None:
@@ -82,7 +82,7 @@ def degrade(
     )  # fmt: skip
     result = widgets.HTML()
     title = next(iter(state.maps), "") if state else ""
-    background = explorer_html.map_picture(state, title) if state and title else None
+    background = map_picture(state, title) if state and title else None
 
     def draw(_: object = None) -> None:
         chosen = strength.value or None
