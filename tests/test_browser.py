@@ -24,6 +24,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dnadet_lib import explorer, explorer_page, zoo
+from dnadet_lib.data import ImageSet
+
 ROOT = Path(__file__).parents[1]
 SHOTS = ROOT / "build" / "browser"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -379,3 +382,92 @@ def test_the_slider_moves_the_probabilities_and_the_point(lesson) -> None:
     for image in found.locator(".widget-html img").all():
         require_in_view(lesson, image)
     assert ring.get_attribute("cx") != place
+
+
+# The page that needs no kernel -------------------------------------------------------------------
+
+
+@pytest.fixture
+def page(browser, tiny_model, tmp_path: Path, rng, monkeypatch) -> Iterator:
+    """A page of maps of 60 images, a third of them wide, on a small laptop's screen."""
+    monkeypatch.setenv("DNADET_BUILD", str(tmp_path / "build"))
+    paths = []
+    for k in range(60):
+        paths.append(tmp_path / "images" / f"{k}.png")
+        paths[-1].parent.mkdir(exist_ok=True)
+        size = (64, 64 if k % 3 else 160, 3)
+        Image.fromarray(rng.integers(0, 256, size, np.uint8)).save(paths[-1])
+    names = ("Real", *zoo.UNKNOWN_ARCHITECTURES)
+    labels = np.arange(60) % len(names)
+    sources = [f"a_generator_of_a_very_long_name_{k}" * 2 for k in labels]
+    state = explorer.open_images(tiny_model, {"new": ImageSet(paths, labels, names, sources)})
+    for method in ("PCA", "t-SNE"):
+        explorer.add_map(state, method)
+    file = explorer_page.write_page(state, tmp_path / "page.html")
+    shown = browser.new_page(viewport=SCREEN)
+    faults: list[str] = []
+    shown.on("pageerror", lambda error: faults.append(str(error)))
+    shown.goto(file.as_uri())
+    shown.locator("#legend button").first.wait_for()
+    yield shown
+    assert faults == []
+    shown.close()
+
+
+def in_window(found) -> bool:
+    """Whether an element lies whole in the window, without scrolling."""
+    box = found.bounding_box()
+    across = 0 <= box["x"] and box["x"] + box["width"] <= SCREEN["width"]
+    return across and 0 <= box["y"] and box["y"] + box["height"] <= SCREEN["height"]
+
+
+def test_a_page_shows_point_and_selection_beside_its_maps(page) -> None:
+    assert all(in_window(canvas) for canvas in page.locator(".map canvas").all())
+    page.locator("#map-0").focus()
+    page.keyboard.press("Tab")
+    page.get_by_role("button", name="Select all that is shown").click()
+    shot(page, "page_selection")
+    counts = page.locator("#counts p").first
+    assert "60 of 60" in counts.inner_text() and in_window(counts)
+    pictures = page.locator("#grid figure")
+    assert pictures.count() == 60 and in_window(pictures.first)
+    for picture in pictures.locator("canvas").all()[:6]:
+        style = picture.evaluate("e => [e.width, e.height, getComputedStyle(e).objectFit]")
+        assert style[2] == "contain" and style[0] / style[1] in (1, 2.5)
+    pictures.first.focus()
+    page.keyboard.press("ArrowRight")
+    focused = page.locator("#grid figure:focus")
+    assert focused.evaluate("e => [...e.parentElement.children].indexOf(e)") == 1
+    page.keyboard.press("Enter")
+    card = page.locator("#hover")
+    name = card.locator("canvas").get_attribute("aria-label")
+    assert in_window(card) and focused.locator("canvas").get_attribute("aria-label") == name
+    page.mouse.move(5, 5)
+    assert card.locator("canvas").get_attribute("aria-label") == name  # it stays
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    assert "Nothing is selected" in counts.inner_text()
+
+
+def test_a_new_selection_on_a_page_lets_the_image_before_go(page) -> None:
+    box = page.locator("#map-0").bounding_box()
+    shown = np.ptp(pixels(page, box), axis=2) > 60
+    y, x = np.argwhere(shown)[shown.sum() // 2].tolist()
+    page.mouse.click(box["x"] + x, box["y"] + y)
+    page.mouse.move(5, 5)
+    card = page.locator("#hover")
+    assert card.locator("canvas").count() == 1 and in_window(card)
+    shot(page, "page_click")
+    page.keyboard.down("Shift")
+    page.mouse.move(box["x"] + 2, box["y"] + 2)
+    page.mouse.down()
+    for across, down in ((0.99, 0.01), (0.99, 0.99), (0.01, 0.99)):
+        page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"])
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    page.mouse.move(5, 5)
+    assert "60 of 60" in page.locator("#counts p").first.inner_text()
+    assert card.locator("canvas").count() == 0
+    assert in_window(page.locator("#grid figure").first)
+    colours = page.locator("#legend .dot").evaluate_all("all => all.map(e => e.style.background)")
+    assert len(set(colours)) == 1 + len(zoo.UNKNOWN_ARCHITECTURES)
