@@ -140,7 +140,7 @@ def lesson(browser, lab: str) -> Iterator:
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     ended = cell(page, COUNTED.split("\n")[0]).locator(".jp-OutputArea-output")
     failed = page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']")
-    ended.or_(failed).first.wait_for()
+    ended.or_(failed).first.wait_for(timeout=8 * MINUTE)  # on a busy machine
     assert "no selection 'mine'" in failed.first.inner_text()  # the last cell: nothing is kept yet
     yield page
     page.close()
