@@ -255,7 +255,7 @@ def test_the_explorer_shows_every_class(odd_model, tmp_path, rng, monkeypatch):
     explorer.selection_figure(state, np.arange(len(state))).canvas.draw()
     explorer.neighbours_figure(state, [0, 1], 3).canvas.draw()
     panel = explorer_widgets.Panel(state)
-    boxes = [b for b in panel.legend.children if hasattr(b, "description") and hasattr(b, "names")]
+    boxes = panel.boxes
     assert len(boxes) == len(CLASSES)
     assert max(len(box.description) for box in boxes) <= text.FIGURE_AT_MOST
     for box in boxes[:3]:
@@ -265,6 +265,7 @@ def test_the_explorer_shows_every_class(odd_model, tmp_path, rng, monkeypatch):
     assert panel.maps[0].widget.filter.tolist() == kept.tolist()
     panel.maps[0].widget.selection = list(range(len(state)))
     assert "<img src=x" not in panel.grid.value and not CONTROL.search(panel.grid.value)
+    assert not any(CONTROL.search(f"{p['label']}{p['caption']}") for p in panel.pictures.pictures)
     page = explorer_page.write_page(state, tmp_path / "page.html").read_text(encoding="utf-8")
     assert not CONTROL.search(page) and "<img src=x" not in page
 

@@ -30,7 +30,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from support import write_images, write_manifest, write_photographs, write_zoo, zoo_row
 
-from dnadet_lib import cli, explorer, explorer_widgets, files, lessons, photos, plots, site, zoo
+from dnadet_lib import cli, explorer, explorer_maps, files, lessons, photos, plots, site, zoo
 from dnadet_lib.cli import main
 from dnadet_lib.data import ImageSet
 from dnadet_lib.embedding_file import write_embeddings
@@ -1076,7 +1076,7 @@ class HostileRuns:
         name = self.odd()
 
         def work() -> None:
-            path = explorer_widgets.place_of(name, b"mine")
+            path = explorer_maps.place_of(name, b"mine")
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(b"mine")
 
