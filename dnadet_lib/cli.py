@@ -716,6 +716,7 @@ def embed_command(options: argparse.Namespace) -> int:
     from dnadet_lib.embedding_file import write_embeddings
     from dnadet_lib.labels import known_labels
     from dnadet_lib.model import holds_names, load_model, require_architectures
+    from dnadet_lib.progress import counting
 
     paths, missing = gather(options.paths)
     keep_inputs([options.out], [options.model, *options.paths, *paths])
@@ -723,10 +724,11 @@ def embed_command(options: argparse.Namespace) -> int:
     model = load_model(options.model, None if named else options.classes)
     require_architectures(model)
     truths, notes = known_labels(options.paths, paths, options.classes, model.classes)
-    count, errors = write_embeddings(
-        model, paths, options.out,
-        name=options.model, methods=options.maps, seed=options.seed, truths=truths,
-    )  # fmt: skip
+    with counting(len(paths), quiet=options.quiet, line=complain) as progress:
+        count, errors = write_embeddings(
+            model, paths, options.out, name=options.model, methods=options.maps,
+            seed=options.seed, truths=truths, progress=progress.add,
+        )  # fmt: skip
     errors = [*(failure["error"] for failure in missing), *errors]
     note_each(notes)
     for line in errors:

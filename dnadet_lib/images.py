@@ -123,7 +123,7 @@ def _divert(shown: Callable[..., None]) -> None:
         lists = getattr(_heard, "lists", [])
         lists[-1].append(message) if lists else shown(message, *where, **more)
 
-    warnings.showwarning = show  # type: ignore[assignment]
+    warnings.showwarning = show
 
 
 def require_file(path: Path) -> None:

@@ -17,10 +17,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -35,7 +34,6 @@ WORKERS_FOR_GPU = 4  # they decode
 
 Source = Path | str | Image.Image | np.ndarray
 Item = tuple[int, Source]
-Thing = TypeVar("Thing")
 
 
 @dataclass(frozen=True)
@@ -93,10 +91,11 @@ def stream(model: DNADet, images: Iterable[Source], batch: int | None = None) ->
     workers = _workers(model)
     windows = _windows(enumerate(images), workers, batch or BATCH)
     first = list(islice(windows, 2))
+    found: Iterator[Batch]
     if len(first) < 2:  # one image: the network may use all cores for it
-        found = (piece for window in first for piece in _work(model, window, threading.Event()))
+        found = chain.from_iterable(_work(model, w, threading.Event()) for w in first)
     else:
-        found = _on_workers(model, _chain(first, windows), workers)
+        found = _on_workers(model, chain(first, windows), workers)
     for piece in found:
         for text in piece.notes:
             note(text)
@@ -118,11 +117,6 @@ def _windows(numbered: Iterator[Item], workers: int, batch: int) -> Iterator[lis
         made += 1
         if made % workers == 0:
             size = min(2 * size, batch)
-
-
-def _chain(first: Sequence[Thing], rest: Iterator[Thing]) -> Iterator[Thing]:
-    yield from first
-    yield from rest
 
 
 def _on_workers(model: DNADet, windows: Iterator[list[Item]], workers: int) -> Iterator[Batch]:
