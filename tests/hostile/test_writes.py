@@ -117,7 +117,7 @@ def snapshot(folder: Path, *left_out: Path) -> dict[str, str]:
 
 def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """Run a command that fails, and return the one line that it says."""
-    assert main(arguments) == 1
+    assert main(arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("dnadet: ")
     return line
