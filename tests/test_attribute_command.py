@@ -51,7 +51,8 @@ def start(checkpoint):
         line = [sys.executable, "-m", "dnadet_lib", command, *map(str, arguments)]
         return subprocess.Popen(
             [*line, "--model", str(checkpoint)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(ROOT)}, preexec_fn=None if os.name == "nt" else heed_interrupts, **options,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            preexec_fn=None if os.name == "nt" else heed_interrupts, **options,
         )  # fmt: skip
 
     return begin
