@@ -91,7 +91,9 @@ def compare(folder: Path, count: int, turns: int) -> None:
         {
             "network alone, four votes": network_alone(model, paths),
             "attribute": lambda: sum(1 for _ in answers(model, paths, [])),
-            "image by image, as before": lambda: [model.attribute([path]) for path in paths],
+            "image by image, as before": lambda: [
+                model.attribution(model.infer([model.views_of(path)])) for path in paths
+            ],
             "embed, without maps": lambda: write_embeddings(
                 model, paths, out, name="pocket", methods=()
             ),

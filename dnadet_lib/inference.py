@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -90,13 +90,7 @@ def stream(model: DNADet, images: Iterable[Source], batch: int | None = None) ->
     """
     workers = _workers(model)
     windows = _windows(enumerate(images), workers, batch or BATCH)
-    first = list(islice(windows, 2))
-    found: Iterator[Batch]
-    if len(first) < 2:  # one image: the network may use all cores for it
-        found = chain.from_iterable(_work(model, w, threading.Event()) for w in first)
-    else:
-        found = _on_workers(model, chain(first, windows), workers)
-    for piece in found:
+    for piece in _on_workers(model, windows, workers):
         for text in piece.notes:
             note(text)
         yield piece
