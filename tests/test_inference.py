@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 import threading
 import time
@@ -122,7 +121,6 @@ def test_memory_does_not_grow_with_the_number_of_images(tiny_model, rng):
     for count in (60, 240):
         seen = []
         for _ in stream(tiny_model, source(count), batch=4):
-            gc.collect()
             seen.append(len(alive))
         most[count] = max(seen)
     assert most[240] <= (2 * 2 + 2) * 4
