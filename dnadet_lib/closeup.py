@@ -262,7 +262,7 @@ def degradation_figure(model: DNADet, image: np.ndarray, name: str, seed: int = 
             label=for_figure(label), clip_on=False,
         )  # fmt: skip
     for place, (_, attribution) in enumerate(results):
-        if not attribution.known[0]:
+        if attribution.known.tolist() == [False]:
             below.text(place, 1.06, "unknown", ha="center", fontsize=12, color="#D55E00")
     below.set_xticks(range(len(labels)), labels)
     below.set(ylim=(0, 1.15), yticks=[0, 0.5, 1], ylabel="probability")

@@ -128,7 +128,8 @@ def bars(attribution: Attribution, classes: Sequence[str]) -> str:
         f'<td style="text-align: right">{p:.3f}</td></tr>'
         for name, colour, p in lines
     ]
-    verdict = "known" if attribution.known[0] else "<b>outside what the model knows</b>"
+    verdicts = {True: "known", False: "<b>outside what the model knows</b>", None: "not checked"}
+    verdict = verdicts[attribution.known.tolist()[0]]
     score = f"unknown score {attribution.unknown_scores[0]:.3f}: {verdict}"
     return (
         f'<table class="explorer-bars" aria-label="probability of each class">{"".join(rows)}'

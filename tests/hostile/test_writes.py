@@ -117,7 +117,7 @@ def snapshot(folder: Path, *left_out: Path) -> dict[str, str]:
 
 def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """Run a command that fails, and return the line that says why, after notes on the images."""
-    assert main(arguments) == 1
+    assert main(arguments) == 2
     lines = capsys.readouterr().err.splitlines()
     assert all(line.startswith("dnadet: ") for line in lines)
     return lines[-1]
