@@ -600,7 +600,9 @@ def test_the_spectrum_has_the_proportions_of_its_image(state: Explorer, rng) -> 
 def test_bars_of_many_classes_leave_none_out(state: Explorer) -> None:
     names = tuple(f"class {k}" for k in range(200))
     values = np.random.default_rng(0).dirichlet(np.ones(200))[None]
-    said = SimpleNamespace(probabilities=values, known=[True], unknown_scores=[0.1])
+    said = SimpleNamespace(
+        probabilities=values, known=np.array([True]), unknown_scores=np.array([0.1])
+    )
     written = explorer_html.bars(said, names)
     shares = [float(share) for share in re.findall(r">(\d\.\d{3})</td>", written)]
     assert len(shares) == explorer_html.BARS_AT_MOST and abs(sum(shares) - 1) < 0.01
