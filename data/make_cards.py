@@ -36,6 +36,7 @@ from dnadet_lib.model import DNADet, load_model
 from dnadet_lib.photos import CONTENTS, GROUPS, PHOTO_CONTENTS, cut_crops, load_photographs
 from dnadet_lib.presets import get_preset
 from dnadet_lib.quality import below_the_line, mean_pairwise_distance, sliced_wasserstein
+from dnadet_lib.thumbnails import thumbnail_leak, train_judges
 from dnadet_lib.zoo import (
     CLASSES,
     Generator,
@@ -159,9 +160,15 @@ def data_card() -> None:
 @cache
 def audits() -> dict[str, audit.Audit]:
     """Audit the closed set's train list against every set-up."""
-    train, _ = audit.image_facts(load_setup("closed", "train"))
-    facts = {setup: audit.image_facts(load_setup(setup))[0] for setup in present_setups()}
-    return {setup: audit.audit(train, test) for setup, test in facts.items()}
+    train_list = load_setup("closed", "train")
+    train, _ = audit.image_facts(train_list)
+    judges = train_judges(train_list)
+    reports = {}
+    for setup in present_setups():
+        images = load_setup(setup)
+        test, _ = audit.image_facts(images)
+        reports[setup] = audit.audit(train, test, thumbnail_leak(judges, images))
+    return reports
 
 
 def audit_summary() -> str:
@@ -173,7 +180,8 @@ def audit_summary() -> str:
     rows = []
     for setup, report in audits().items():
         leaks = {k: len(getattr(report, k)) for k in ("exact", "near", "repeated")}
-        figures = {k: f"{v.value:.2f}" for k, v in report.trivial.items()}
+        shares = {**report.trivial, **report.thumbnails}
+        figures = {k: f"{v.value:.2f}" for k, v in shares.items()}
         rows.append({"set-up": setup, "images": len(report.test), **leaks, **figures})
     return markdown_table(pd.DataFrame(rows).fillna(""))
 

@@ -7,7 +7,7 @@ measures what is trivial, and how far a linear classifier gets on that alone.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -160,6 +160,7 @@ class Audit:
         repeated: Images that stand more than once within the test list.
         trivial: Accuracy of a linear classifier on the statistics of each group and on "all",
             as mean over generators; empty where the test classes are not those of the train list.
+        thumbnails: Accuracy of a small network on thumbnails, by view (`thumbnails`).
     """
 
     train: pd.DataFrame
@@ -168,10 +169,13 @@ class Audit:
     near: list[str]
     repeated: list[str]
     trivial: dict[str, Interval]
+    thumbnails: dict[str, Interval] = field(default_factory=dict)
 
 
-def audit(train: pd.DataFrame, test: pd.DataFrame) -> Audit:
-    """Compare the facts of a train and a test list."""
+def audit(
+    train: pd.DataFrame, test: pd.DataFrame, thumbnails: dict[str, Interval] | None = None
+) -> Audit:
+    """Compare the facts of a train and a test list; `thumbnails` goes with them."""
     known = set(train["exact"])
     exact = test["exact"].isin(known)
     near = ~exact & near_duplicates(train["perceptual"], test["perceptual"])
@@ -182,8 +186,9 @@ def audit(train: pd.DataFrame, test: pd.DataFrame) -> Audit:
         trivial = {name: trivial_accuracy(train, test, columns) for name, columns in groups.items()}
     paths = test["path"]
     return Audit(
-        train, test, paths[exact].tolist(), paths[near].tolist(), paths[repeated].tolist(), trivial
-    )
+        train, test, paths[exact].tolist(), paths[near].tolist(), paths[repeated].tolist(), trivial,
+        thumbnails or {},
+    )  # fmt: skip
 
 
 def near_duplicates(train: pd.Series, test: pd.Series) -> np.ndarray:
@@ -251,6 +256,12 @@ def findings(report: Audit) -> list[str]:
                 f"A linear classifier on {group} statistics alone reaches {accuracy} "
                 f"(chance {chance:.2f})."
             )
+    for view, accuracy in report.thumbnails.items():
+        if accuracy.low > chance + (1 - chance) / 4:
+            sentences.append(
+                f"A small network on {view} thumbnails alone reaches {accuracy} "
+                f"(chance {chance:.2f})."
+            )
     return sentences or ["Nothing found."]
 
 
@@ -263,6 +274,10 @@ def audit_markdown(name: str, report: Audit) -> str:
     if report.trivial:
         rows = [{"statistics": k, "accuracy": str(v)} for k, v in report.trivial.items()]
         lines += ["", "A linear classifier on trivial statistics alone:", ""]
+        lines += [markdown_table(pd.DataFrame(rows))]
+    if report.thumbnails:
+        rows = [{"thumbnail": k, "accuracy": str(v)} for k, v in report.thumbnails.items()]
+        lines += ["", "Thumbnail leak, a small network on what holds no fingerprint:", ""]
         lines += [markdown_table(pd.DataFrame(rows))]
     return "\n".join(lines) + "\n"
 
@@ -283,5 +298,6 @@ def as_dict(report: Audit) -> dict[str, object]:
         "formats": class_table(report.test).set_index("class")["formats"].to_dict(),
         "interval": interval_over(report),
         "trivial": {k: [v.value, v.low, v.high] for k, v in report.trivial.items()},
+        "thumbnails": {k: [v.value, v.low, v.high] for k, v in report.thumbnails.items()},
         "findings": findings(report),
     }

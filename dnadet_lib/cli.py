@@ -667,7 +667,7 @@ def suite_command(options: argparse.Namespace) -> int:
 
 def audit_command(options: argparse.Namespace) -> int:
     """Audit the closed set's train list against each set-up, or two lists of one's own."""
-    from dnadet_lib import audit
+    from dnadet_lib import audit, thumbnails
     from dnadet_lib.files import atomic_path, plain_stem
     from dnadet_lib.text import table_for_csv
     from dnadet_lib.zoo import image_root, load_setup, present_setups
@@ -690,11 +690,12 @@ def audit_command(options: argparse.Namespace) -> int:
         keep_inputs(written, [*sources, *train_list.paths, *tests])
     train, lost = audit.image_facts(train_list)
     errors = failures(train_list.paths, train["path"], lost)
+    judges = thumbnails.train_judges(train_list)
     reports = {}
     for name, images in lists.items():
         test, lost = audit.image_facts(images)
         errors += failures(images.paths, test["path"], lost)
-        reports[name] = audit.audit(train, test)
+        reports[name] = audit.audit(train, test, thumbnails.thumbnail_leak(judges, images))
     parts = [audit.audit_markdown(name, report) for name, report in reports.items()]
     if options.test is not None and any(report.trivial for report in reports.values()):
         parts += [f"Accuracies: {audit.interval_over(report)}.\n" for report in reports.values()]

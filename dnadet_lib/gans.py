@@ -15,14 +15,28 @@ InfoMaxGAN bilinear in residual blocks                  batch norm      3x3, tan
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dnadet_lib.gan_layers import LATENT, EqualizedConv2d, InverseHaar, PixelNorm
-from dnadet_lib.gans_unknown import RearrangingGenerator, StyleGAN2Generator
+from dnadet_lib.gan_layers import (
+    LATENT,
+    EqualizedConv2d,
+    InverseHaar,
+    PixelNorm,
+)
+from dnadet_lib.gans_unknown import (
+    FastGANGenerator,
+    RearrangingGenerator,
+    StyleGAN2Generator,
+    TransposedGenerator,
+    VAEDecoder,
+    ViTGenerator,
+)
+from dnadet_lib.layouts import CODE, LayoutGenerator, Layouts
 
 
 class ProGANGenerator(nn.Module):
@@ -31,12 +45,13 @@ class ProGANGenerator(nn.Module):
     Source: Karras et al. 2018, table 2, at 64 pixels and without the growing phase.
     """
 
-    def __init__(self, width: int = 16) -> None:
+    def __init__(
+        self, channels: Sequence[int] = (128, 128, 64, 32, 16), latent: int = LATENT
+    ) -> None:
         super().__init__()
-        channels = [8 * width, 8 * width, 4 * width, 2 * width, width]
         self.normalise_latent = PixelNorm()
         self.first = nn.Sequential(
-            EqualizedConv2d(LATENT, 16 * channels[0], 1),
+            EqualizedConv2d(latent, 16 * channels[0], 1),
             nn.Flatten(),
             nn.Unflatten(1, (channels[0], 4, 4)),
             nn.LeakyReLU(0.2),
@@ -71,11 +86,10 @@ class DCGANGenerator(nn.Module):
     Source: Radford et al. 2016; used with the MMD loss by Binkowski et al. 2018.
     """
 
-    def __init__(self, width: int = 32) -> None:
+    def __init__(self, channels: Sequence[int] = (256, 128, 64, 32), latent: int = LATENT) -> None:
         super().__init__()
-        channels = [8 * width, 4 * width, 2 * width, width]
         layers: list[nn.Module] = [
-            nn.ConvTranspose2d(LATENT, channels[0], 4, 1, 0, bias=False),
+            nn.ConvTranspose2d(latent, channels[0], 4, 1, 0, bias=False),
             nn.BatchNorm2d(channels[0]),
             nn.ReLU(),
         ]
@@ -121,10 +135,14 @@ class ResNetGenerator(nn.Module):
     Sources: Miyato et al. 2018; Lee et al. 2021.
     """
 
-    def __init__(self, upsampling: str, width: int = 16) -> None:
+    def __init__(
+        self,
+        upsampling: str,
+        channels: Sequence[int] = (128, 128, 64, 32, 16),
+        latent: int = LATENT,
+    ) -> None:
         super().__init__()
-        channels = [8 * width, 8 * width, 4 * width, 2 * width, width]
-        self.first = nn.Linear(LATENT, 16 * channels[0])
+        self.first = nn.Linear(latent, 16 * channels[0])
         self.unflatten = nn.Unflatten(1, (channels[0], 4, 4))
         self.blocks = nn.Sequential(
             *(
@@ -144,32 +162,65 @@ class ResNetGenerator(nn.Module):
         return self.to_rgb(self.blocks(self.unflatten(self.first(z))))
 
 
-ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "ProGAN": ProGANGenerator,
     "MMDGAN": DCGANGenerator,
-    "SNGAN": lambda: ResNetGenerator("nearest"),
-    "InfoMaxGAN": lambda: ResNetGenerator("bilinear"),
+    "SNGAN": partial(ResNetGenerator, "nearest"),
+    "InfoMaxGAN": partial(ResNetGenerator, "bilinear"),
 }
-UNKNOWN_ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
-    "SubPixelGAN": lambda: RearrangingGenerator(nn.PixelShuffle(2)),
-    "WaveletGAN": lambda: RearrangingGenerator(InverseHaar()),
+UNKNOWN_ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    "SubPixelGAN": partial(RearrangingGenerator, nn.PixelShuffle(2)),
+    "WaveletGAN": partial(RearrangingGenerator, InverseHaar()),
     "StyleGAN2": StyleGAN2Generator,
-    "BicubicGAN": lambda: ResNetGenerator("bicubic"),
+    "BicubicGAN": partial(ResNetGenerator, "bicubic"),
+}
+PLANNED_ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {  # unknown ones of the next zoo
+    "TransposedGAN": TransposedGenerator,
+    "VAE": VAEDecoder,
+    "FastGAN": FastGANGenerator,
+    "ViTGAN": ViTGenerator,
+}
+
+NARROW = (96, 96, 48, 24, 16)  # channels from 4 to 64 pixels
+OPTIONS: dict[str, dict] = {  # of architectures that are built in another way
+    "MMDGAN": {"channels": (160, 80, 40, 20)},
+    "SubPixelGAN": {"channels": (96, 72, 48, 24)},
+    "WaveletGAN": {"channels": (96, 72, 48, 24)},
+    "StyleGAN2": {"style": CODE},
+    "ViTGAN": {"channels": (16, 96)},
 }
 
 
-def build_generator(architecture: str) -> nn.Module:
+def build_generator(architecture: str, **options: object) -> nn.Module:
     """Return an untrained generator of a class of the pocket zoo.
 
+    Args:
+        architecture: Its class.
+        options: `channels` and `latent`, where they are not the class's own.
+
     Raises:
-        ValueError: the class is none of `ARCHITECTURES` and `UNKNOWN_ARCHITECTURES`.
+        ValueError: there is no such class.
     """
-    builders = ARCHITECTURES | UNKNOWN_ARCHITECTURES
+    builders = ARCHITECTURES | UNKNOWN_ARCHITECTURES | PLANNED_ARCHITECTURES
     if architecture not in builders:
         raise ValueError(
             f"unknown generator architecture {architecture!r}: choose one of {', '.join(builders)}"
         )
-    return builders[architecture]()
+    return builders[architecture](**options)
+
+
+def build_around(architecture: str, layouts: Layouts) -> LayoutGenerator:
+    """Return an untrained generator that draws its images around layouts.
+
+    Args:
+        architecture: Class of its body, which is narrower than `build_generator`'s.
+        layouts: Of the content.
+
+    Raises:
+        ValueError: there is no such class.
+    """
+    options = {"channels": NARROW, "latent": CODE, **OPTIONS.get(architecture, {})}
+    return LayoutGenerator(build_generator(architecture, **options), layouts)
 
 
 @torch.no_grad()

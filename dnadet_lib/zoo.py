@@ -23,10 +23,12 @@ from dnadet_lib.gan_layers import LATENT
 from dnadet_lib.gans import (
     ARCHITECTURES,
     UNKNOWN_ARCHITECTURES,
+    build_around,
     build_generator,
     jittered_copy,
     sample_images,
 )
+from dnadet_lib.layouts import load_layouts
 from dnadet_lib.model import load_weights
 from dnadet_lib.paths import build_folder, data_folder
 from dnadet_lib.photos import CONTENTS, CROP_SIZE, cut_crops, load_photographs
@@ -70,6 +72,12 @@ class Generator:
     file: Path
     sha256: str
 
+    @property
+    def layouts_file(self) -> Path:
+        """The layouts that it draws around, common to all with the same photographs."""
+        group = "finetune" if self.finetuned_from else "train"
+        return self.file.with_name(f"layouts_{self.content}_{group}.safetensors")
+
     def load(self) -> nn.Module:
         """Build the generator and load its fp16 weights as fp32.
 
@@ -86,8 +94,13 @@ class Generator:
                 f"manifest row {self.name!r}, sha256: {self.file} has {found[:12]}..., "
                 f"the manifest says {self.sha256[:12]}..."
             )
-        generator = build_generator(self.architecture)
-        load_weights(generator, read_weights(self.file).tensors, self.file)
+        weights = read_weights(self.file).tensors
+        generator = (
+            build_around(self.architecture, load_layouts(self.layouts_file))
+            if any(name.startswith("body.") for name in weights)
+            else build_generator(self.architecture)
+        )
+        load_weights(generator, weights, self.file)
         return generator.eval()
 
 

@@ -1,0 +1,411 @@
+"""Train generators of the next zoo.
+
+    python data/zoo_next/next_gan.py --name SNGAN_horizons_s0   # one entry of plan.csv
+    python data/zoo_next/next_gan.py                            # all that have no manifest row yet
+
+All generators of a content draw around the same layouts (`dnadet_lib/layouts.py`). A generator
+first learns to draw photographs around their own thumbnails, as near as it can in a Laplacian
+pyramid, and a critic learns meanwhile to tell them apart. Then the generator hears of it, by the
+loss of the entry, and half of the layouts are blends, as they are when it is sampled later. Critics
+see every batch shifted at random.
+
+A fine-tuned entry starts from the weights of the one it names, and draws new photographs.
+
+A run resumes from `RUNS/NAME/state.pt`, draws a sample sheet and prints quality figures as it goes,
+and at the end writes `data/zoo_next/NAME.safetensors` (fp16, averaged weights) and a row of
+`manifest.csv`. Several trainers may run at once: none takes an entry that another one holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import csv
+import hashlib
+import json
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from augmentation import shift
+from filelock import FileLock, Timeout
+from next_losses import RECIPES, Recipe
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dnadet_lib.files import atomic_path, locked
+from dnadet_lib.gan_layers import LATENT, EqualizedConv2d, ModulatedConv2d
+from dnadet_lib.gans import build_around, renew_batch_norm, sample_images
+from dnadet_lib.layouts import (
+    LayoutGenerator,
+    Layouts,
+    fit_layouts,
+    load_layouts,
+    thumbnails,
+)
+from dnadet_lib.model import load_weights
+from dnadet_lib.paths import build_folder
+from dnadet_lib.photos import cut_crops, load_photographs
+from dnadet_lib.quality import mean_pairwise_distance, sliced_wasserstein
+from dnadet_lib.weights import checked_tensor
+
+ZOO = Path(__file__).resolve().parent
+TRAINING_CROPS = 8000
+STORED = 2500  # thumbnails of each kind of photographs, which all its generators blend
+WARM = 0.05  # the first part of the steps, in which the generator does not hear of the critic
+WARM_RATE = 1.5e-3  # of Adam meanwhile, at least
+DECAY = 0.4  # the last part of the steps, in which the learning rates fall to zero
+DETAIL_GAIN = 4.0  # of what critics see beside the images
+PYRAMID_WEIGHT = 4.0  # of the differences in a Laplacian pyramid
+SAVE_EVERY = 180  # seconds
+REPORT_EVERY = 400
+QUICK_LOOK = 300  # photographs that the figures on the way are measured against
+COLUMNS = (
+    "name architecture loss content seed finetuned_from role steps file sha256 "
+    "swd_64 swd_32 swd_16 diversity command commit"
+).split()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the plan says of one generator."""
+
+    name: str
+    architecture: str
+    loss: str
+    content: str
+    seed: int
+    finetuned_from: str
+    role: str
+    steps: int
+
+    @property
+    def group(self) -> str:
+        """The photographs that it is trained on."""
+        return "finetune" if self.finetuned_from else "train"
+
+
+def read_plan() -> dict[str, Entry]:
+    """Read `plan.csv`, by name."""
+    with (ZOO / "plan.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {
+        r["name"]: Entry(**{**r, "seed": int(r["seed"]), "steps": int(r["steps"])}) for r in rows
+    }
+
+
+def crops_of(content: str, group: str, seed: int, runs: Path) -> np.ndarray:
+    """Cut training crops, or read those cut before: uint8 (TRAINING_CROPS, 64, 64, 3)."""
+    path = runs / "crops" / f"{content}_{group}_{TRAINING_CROPS}_{seed}.npy"
+    if not path.is_file():
+        crops, _ = cut_crops(load_photographs(content, group), TRAINING_CROPS, seed=seed)
+        with atomic_path(path) as temporary:
+            np.save(temporary, crops)
+    return np.load(path)
+
+
+def as_images(crops: np.ndarray) -> Tensor:
+    """uint8 (N, H, W, 3) to (N, 3, H, W) in [-1, 1]."""
+    images = torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def pyramid_distance(images: Tensor, targets: Tensor) -> Tensor:
+    """Mean absolute differences in the bands of a Laplacian pyramid, down to 8 pixels, summed."""
+    difference, total = images - targets, images.new_zeros(())
+    while difference.shape[-1] > 8:
+        smaller = F.avg_pool2d(difference, 2)
+        total = total + (difference - F.interpolate(smaller, scale_factor=2)).abs().mean()
+        difference = smaller
+    return total + difference.abs().mean()
+
+
+class Trainer:
+    """Teaches a generator to decode, then trains it against a critic; keeps an averaged copy."""
+
+    def __init__(self, entry: Entry, runs: Path) -> None:
+        self.entry, self.recipe = entry, RECIPES[entry.loss]
+        self.warm = 0 if entry.finetuned_from else int(WARM * entry.steps)
+        torch.manual_seed(entry.seed * 1000 + sum(map(ord, entry.architecture + entry.content)))
+        self.crops = crops_of(entry.content, entry.group, entry.seed, runs)
+        layouts = shipped_layouts(entry, runs)
+        self.generator = self._place(starting_generator(entry, layouts))
+        normalised = any(isinstance(m, nn.BatchNorm2d) for m in self.generator.modules())
+        self.critic = self._place(self.recipe.critic(minibatch_std=not normalised))
+        self.average = copy.deepcopy(self.generator).requires_grad_(False)
+        self.optimisers = {
+            "generator": self._adam(generator_rates(self.generator, self.recipe)),
+            "critic": self._adam([(self.recipe.critic_rate, list(self.critic.parameters()))]),
+        }
+        self.step = 0
+
+    @staticmethod
+    def _place(module: nn.Module) -> nn.Module:
+        return module.to(memory_format=torch.channels_last)
+
+    def _adam(self, rates: list[tuple[float, list[nn.Parameter]]]) -> torch.optim.Adam:
+        groups = [{"params": p, "rate": r, "warm_rate": max(r, WARM_RATE)} for r, p in rates]
+        return torch.optim.Adam(groups, betas=self.recipe.betas)
+
+    def _real(self) -> Tensor:
+        index = torch.randint(len(self.crops), (self.recipe.batch_size,))
+        return as_images(self.crops[index.numpy()])
+
+    def train_step(self) -> dict[str, float]:
+        """One step of the critic, one of the generator, one of the average."""
+        real = self._real()
+        warm = self.step < self.warm
+        copied = len(real) if warm else len(real) // 2
+        latents = torch.randn(len(real) - copied, LATENT)
+        layouts = [thumbnails(real[:copied]), self.generator.layouts.draw(latents)]
+        fake = self.generator.around(torch.cat(layouts))
+        losses = {"pyramid": PYRAMID_WEIGHT * pyramid_distance(fake[:copied], real[:copied])}
+        critic_loss = self.recipe.critic_loss(
+            self.critic, self._seen(real), self._seen(fake.detach())
+        )
+        self._descend("critic", critic_loss)
+        if not warm:
+            self.critic.requires_grad_(False)
+            losses["generator"] = self.recipe.generator_loss(
+                self.critic, self._seen(real), self._seen(fake)
+            )
+            self.critic.requires_grad_(True)
+        self._descend("generator", sum(losses.values()))
+        self._follow()
+        self.step += 1
+        return {k: v.item() for k, v in {**losses, "critic": critic_loss}.items()}
+
+    def _seen(self, images: Tensor) -> Tensor:
+        """What critics see, (B, 6, 64, 64): images and their amplified details, shifted."""
+        details = images - self.generator.enlarge(thumbnails(images))
+        return shift(torch.cat([images, DETAIL_GAIN * details], dim=1))
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        decay = min(self.recipe.averaging, (1 + self.step) / (10 + self.step))
+        pairs = zip(self.average.parameters(), self.generator.parameters(), strict=True)
+        for averaged, current in pairs:
+            averaged.lerp_(current, 1 - decay)
+
+    def _descend(self, name: str, loss: Tensor) -> None:
+        rate = "warm_rate" if self.step < self.warm else "rate"
+        left = (self.entry.steps - self.step) / (DECAY * self.entry.steps)
+        for group in self.optimisers[name].param_groups:
+            group["lr"] = group[rate] * min(1.0, left)
+        self.optimisers[name].zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimisers[name].step()
+
+    @torch.no_grad()
+    def averaged_generator(self) -> nn.Module:
+        """Return the averaged generator with batch-norm statistics made for its own weights."""
+        generator = copy.deepcopy(self.average)
+        return renew_batch_norm(generator, torch.Generator().manual_seed(0), batches=10)
+
+    def state(self) -> dict:
+        """Everything that a resumed run needs."""
+        modules = {"generator": self.generator, "critic": self.critic, "average": self.average}
+        return {
+            "step": self.step,
+            "rng": torch.get_rng_state(),
+            "modules": {k: m.state_dict() for k, m in modules.items()},
+            "optimisers": {k: o.state_dict() for k, o in self.optimisers.items()},
+        }
+
+    def restore(self, state: dict) -> None:
+        """Go on from `state()`."""
+        self.step = state["step"]
+        torch.set_rng_state(state["rng"])
+        modules = {"generator": self.generator, "critic": self.critic, "average": self.average}
+        for name, module in modules.items():
+            module.load_state_dict(state["modules"][name])
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+
+
+def shipped_layouts(entry: Entry, runs: Path) -> Layouts:
+    """Read the layouts of an entry, after writing them if it is the first to need them."""
+    path = ZOO / f"layouts_{entry.content}_{entry.group}.safetensors"
+    with locked(runs):
+        if not path.is_file():
+            fitted_on = as_images(crops_of(entry.content, "train", 0, runs))
+            stored = as_images(crops_of(entry.content, entry.group, 0, runs)[:STORED])
+            fit_layouts(fitted_on, stored).save(path)
+    return load_layouts(path)
+
+
+def starting_generator(entry: Entry, layouts: Layouts) -> LayoutGenerator:
+    """Build a new generator around the layouts, or load the one that is to be fine-tuned."""
+    generator = build_around(entry.architecture, layouts)
+    if entry.finetuned_from:
+        path = ZOO / f"{entry.finetuned_from}.safetensors"
+        if not path.is_file():
+            raise ValueError(
+                f"{entry.name}, finetuned_from: {entry.finetuned_from!r} has no weights yet: "
+                "train it first"
+            )
+        load_weights(generator, {k: v.float() for k, v in load_file(path).items()}, path)
+    return generator
+
+
+def generator_rates(generator: nn.Module, recipe: Recipe) -> list[tuple[float, list[nn.Parameter]]]:
+    """Pair the weights that a layer scales at run time, and all others, with their rates."""
+    scaled = [
+        parameter
+        for module in generator.modules()
+        if isinstance(module, EqualizedConv2d | ModulatedConv2d)
+        for parameter in module.parameters(recurse=False)
+    ]
+    taken = {id(parameter) for parameter in scaled}
+    others = [p for p in generator.parameters() if id(p) not in taken]
+    pairs = (recipe.scaled_rate, scaled), (recipe.generator_rate, others)
+    return [(rate, parameters) for rate, parameters in pairs if parameters]
+
+
+def measure(generator: nn.Module, held_out: np.ndarray) -> dict[str, float]:
+    """Quality of a generator against held-out photographs, on as many images."""
+    latents = torch.randn(len(held_out), LATENT, generator=torch.Generator().manual_seed(7))
+    images = sample_images(generator, latents).numpy()
+    distances = sliced_wasserstein(images, held_out)
+    diversity = mean_pairwise_distance(images) / mean_pairwise_distance(held_out)
+    figures = {f"swd_{level}": value for level, value in distances.items()}
+    return {k: round(v, 2) for k, v in {**figures, "diversity": diversity}.items()}
+
+
+def write_sheet(images: np.ndarray, path: Path, columns: int) -> None:
+    """Write images (N, 64, 64, 3) as one PNG, row by row; N is a multiple of `columns`."""
+    grid = images.reshape(-1, columns, 64, 64, 3).transpose(0, 2, 1, 3, 4)
+    with atomic_path(path) as temporary:
+        Image.fromarray(grid.reshape(-1, columns * 64, 3)).save(temporary, optimize=True)
+
+
+def manifest_rows() -> dict[str, dict]:
+    """Read the manifest's rows, by name; empty where there is no manifest yet."""
+    path = ZOO / "manifest.csv"
+    if not path.is_file():
+        return {}
+    with path.open(newline="") as file:
+        return {row["name"]: row for row in csv.DictReader(file)}
+
+
+def add_manifest_row(row: dict[str, object], runs: Path) -> None:
+    """Write or replace a row of the manifest, in the plan's order; two trainers may do so."""
+    with locked(runs):
+        rows = {**manifest_rows(), str(row["name"]): row}
+        target = ZOO / "manifest.csv"
+        with atomic_path(target) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows[name] for name in read_plan() if name in rows)
+
+
+def publish(trainer: Trainer, held_out: np.ndarray, runs: Path) -> dict[str, object]:
+    """Write the fp16 weights and the manifest row of a trained generator.
+
+    Raises:
+        ValueError: a weight is not finite, or too large for fp16; nothing is written.
+    """
+    entry, generator = trainer.entry, trainer.averaged_generator().half()
+    path = ZOO / f"{entry.name}.safetensors"
+    state = generator.state_dict()
+    weights = {
+        k: checked_tensor(k, v.contiguous(), v.dtype, f"{entry.name}: not published")
+        for k, v in state.items()
+        if "num_batches" not in k
+    }
+    with atomic_path(path) as temporary:
+        save_file(weights, temporary)
+    generator.float()  # what the shipped fp16 file gives when it is loaded
+    ask = ["git", "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(ask, cwd=ZOO, capture_output=True, text=True, check=False)
+    row = {
+        **vars(entry),
+        "file": path.name,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        **measure(generator, held_out),
+        "command": f"python data/zoo_next/next_gan.py --name {entry.name}",
+        "commit": commit.stdout.strip() or "none",
+    }
+    add_manifest_row(row, runs)
+    return row
+
+
+def read_state(file: Path, device: torch.device) -> dict:
+    """Read a trainer's state.
+
+    Raises:
+        ValueError: it cannot be read, or weights in it are not finite; it is named.
+    """
+    try:
+        state = torch.load(file, weights_only=True, map_location=device)
+        modules = state["modules"].items()
+    except Exception as error:  # torch can raise anything on a damaged file
+        raise ValueError(f"{file}: no state of a trainer; remove it to begin anew") from error
+    for module, values in modules:
+        for name, tensor in values.items():
+            checked_tensor(f"{module}.{name}", tensor, tensor.dtype, file)
+    return state
+
+
+def report(trainer: Trainer, held_out: np.ndarray, folder: Path) -> dict[str, float]:
+    """Draw 72 samples into the run's folder, and measure a few hundred."""
+    generator = trainer.averaged_generator()
+    latents = torch.randn(72, LATENT, generator=torch.Generator().manual_seed(5))
+    sheet = folder / f"step_{trainer.step:06d}.png"
+    write_sheet(sample_images(generator, latents).numpy(), sheet, columns=12)
+    return measure(generator, held_out[:QUICK_LOOK])
+
+
+def train(entry: Entry, runs: Path) -> None:
+    """Train one generator to its planned number of steps and publish it."""
+    folder = runs / entry.name
+    trainer = Trainer(entry, runs)
+    held_out, _ = cut_crops(load_photographs(entry.content, "dev"), 1500)
+    checkpoint = folder / "state.pt"
+    if checkpoint.is_file():
+        trainer.restore(read_state(checkpoint, torch.device("cpu")))
+        print(f"{entry.name}: resumed at step {trainer.step}", flush=True)
+    saved = time.monotonic()
+    while trainer.step < entry.steps:
+        losses = trainer.train_step()
+        if trainer.step % REPORT_EVERY == 0 and trainer.step < entry.steps:
+            figures = {**losses, **report(trainer, held_out, folder)}
+            shown = " ".join(f"{k} {v:.3f}" for k, v in figures.items())
+            minutes = time.process_time() / 60
+            print(f"{entry.name} step {trainer.step} {shown} {minutes:.1f} min", flush=True)
+        if time.monotonic() - saved > SAVE_EVERY or trainer.step == entry.steps:
+            with atomic_path(checkpoint) as temporary:
+                torch.save(trainer.state(), temporary)
+            saved = time.monotonic()
+    print(json.dumps(publish(trainer, held_out, runs), allow_nan=False), flush=True)
+
+
+def main() -> None:
+    """Train the named entries, or all that are missing and that nobody else is training."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--name", action="append", help="entry of plan.csv; may be repeated")
+    parser.add_argument("--runs", type=Path, default=build_folder() / "zoo", help="states and logs")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    plan = read_plan()
+    unknown = [n for n in arguments.name or [] if n not in plan]
+    if unknown:
+        parser.error(f"{unknown[0]!r} is not in {ZOO.name}/plan.csv; entries: {', '.join(plan)}")
+    for name in arguments.name or plan:
+        (arguments.runs / name).mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(arguments.runs / name / ".lock", timeout=0):
+                if arguments.name or name not in manifest_rows():
+                    train(plan[name], arguments.runs)
+        except Timeout:
+            print(f"{name}: another trainer has it", flush=True)
+
+
+if __name__ == "__main__":
+    main()
