@@ -786,7 +786,8 @@ def test_a_command_on_a_full_disk_says_one_line(pictures, checkpoint, tmp_path, 
     with full_disk(64):
         line = refusal([command, *arguments[command]], capsys)
     assert re.search(r"out/\S+: cannot be written \(.*too large.*\)", line)
-    assert snapshot(out) == {old[command]: hashlib.sha256(b"old").hexdigest()}
+    kept = {k: v for k, v in snapshot(out).items() if ".partial" not in k}  # embed goes on from it
+    assert kept == {old[command]: hashlib.sha256(b"old").hexdigest()}
 
 
 def test_a_model_on_a_full_disk(tiny_model, tmp_path):
@@ -907,14 +908,13 @@ def test_no_module_needs_what_windows_lacks():
     texts = {path: path.read_text(encoding="utf-8") for path in sources}
     for path in (CLONE / "notebooks").glob("*.ipynb"):
         cells = nbformat.read(path, as_version=4).cells
-        texts[path] = "\n\n".join(c.source for c in cells if c.cell_type == "code")
+        lines = "\n\n".join(c.source for c in cells if c.cell_type == "code").splitlines()
+        texts[path] = "\n".join(li for li in lines if not li.lstrip().startswith(("%", "!")))
     assert len(texts) > 50
     for path, text in texts.items():
         imported = {
             name.split(".")[0]
-            for node in ast.walk(ast.parse("\n".join(
-                line for line in text.splitlines() if not line.lstrip().startswith(("%", "!"))
-            )))
+            for node in ast.walk(ast.parse(text))
             if isinstance(node, ast.Import | ast.ImportFrom)
             for name in [getattr(node, "module", None) or "", *(a.name for a in node.names)]
         }  # fmt: skip
