@@ -334,7 +334,7 @@ def test_what_is_done_is_used_only_if_nothing_has_changed(
     options = {"name": "tiny", "methods": ()}
     with pytest.raises(Killed):
         write_embeddings(load_model(checkpoint), paths, out, progress=die_after(7), **options)
-    assert len(list(parts_folder(out).glob("0*.parquet"))) >= 2
+    assert list(parts_folder(out).glob("0*.parquet"))
     if change == "an image":
         write_images(pictures, 1, rng, side=70)
     elif change == "the list":
