@@ -3,21 +3,47 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import io
 import json
+import logging
 import os
 import sys
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from dnadet_lib.image_kinds import kinds_help
 from dnadet_lib.notes import note, printing
-from dnadet_lib.text import for_csv, for_json, is_storable, one_line, storable
+from dnadet_lib.text import for_json, is_storable, one_line, storable
 
 MAPS = ("t-SNE", "UMAP", "PCA")
+STATUSES = """exit status:
+  0    all is done
+  1    some inputs could not be read, or some lessons failed; the rest is done
+  2    nothing is done: the arguments, the model or every input is at fault
+  130  interrupted (Ctrl-C); what was found until then stands
+  141  whoever read the output went away, such as `head`
+  143  told to stop (SIGTERM)"""
+EXAMPLES = {
+    "run": [" --profile smoke", " 01_fingerprints 02_pretraining"],
+    "site": [""],
+    "attribute": [
+        " photo.png folder/ 'more/*.png'",
+        " folder/ --json --stream | jq .label",
+        " - --csv < paths.txt > answers.csv",
+    ],
+    "render": [" --profile smoke", " --count 500 --split test --out zoo/"],
+    "pretrain": [" --out build/stage1"],
+    "train": [" --train lists/train.txt --dev lists/val.txt --out build/mine"],
+    "evaluate": [
+        " --setups closed seed --json",
+        " --model build/mine/model.safetensors --test lists/test.txt",
+    ],
+    "audit": [" --train lists/train.txt --test lists/test.txt"],
+    "embed": [" folder/ --out mine.parquet", " list.txt --classes Real ProGAN --maps PCA"],
+    "report": [" folder/"],
+}
 
 if TYPE_CHECKING:
     from dnadet_lib.data import ImageSet
@@ -25,20 +51,76 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; errors that a user can mend are printed without a traceback."""
-    from dnadet_lib.stopping import ending_cleanly
+    """Run one command; errors that a user can mend are printed without a traceback.
+
+    Returns:
+        The exit status, as `STATUSES` says.
+    """
+    from dnadet_lib.stopping import INTERRUPTED, PIPE_CLOSED, close_stdout, ending_cleanly
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a terminal's encoding lacks is escaped
             stream.reconfigure(errors="backslashreplace")
     options = build_parser().parse_args(arguments)
-    with printing(complain) as options.notes:
-        try:
-            with ending_cleanly(), claimed_output(options):
-                return options.command(options)
-        except (ValueError, OSError) as error:
-            complain(error)
-            return 1
+    try:
+        with printing(drop if options.quiet else complain) as options.notes, ending_cleanly():
+            with telling_what_is_loaded(options.verbose):
+                status = perform(options)
+                sys.stdout.flush()
+                return status
+    except BrokenPipeError:
+        close_stdout()
+        return PIPE_CLOSED
+    except (ValueError, OSError) as error:
+        complain(error)
+        return 2
+    except KeyboardInterrupt:
+        complain("interrupted")
+        return INTERRUPTED
+
+
+def perform(options: argparse.Namespace) -> int:
+    """Do what the options say."""
+    if hasattr(options, "paths"):
+        options.paths = named_sources(options.paths)
+    with claimed_output(options):
+        return options.command(options)
+
+
+def drop(text: str) -> None:
+    """Print nothing."""
+
+
+@contextmanager
+def telling_what_is_loaded(verbose: bool) -> Iterator[None]:
+    """With -v, print what the library loads, from where, with its hash."""
+    log, handler = logging.getLogger("dnadet"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("dnadet: %(message)s"))
+    if verbose:
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+
+
+def named_sources(sources: Sequence[str]) -> list[str]:
+    """Put the lines of stdin in the place of `-`, and the home folder in that of `~`.
+
+    Raises:
+        ValueError: stdin is asked for and holds no path.
+    """
+    found = []
+    for source in sources:
+        if source != "-":
+            found.append(source)
+            continue
+        lines = [os.fsdecode(line) for line in sys.stdin.buffer.read().splitlines()]
+        if not (named := [line for line in lines if line.strip()]):
+            raise ValueError("-: no path came on standard input: one a line is expected")
+        found += named
+    return [s if os.path.lexists(s) else os.path.expanduser(s) for s in found]
 
 
 def remarks(options: argparse.Namespace, errors: Sequence[dict[str, str]]) -> dict[str, list]:
@@ -103,8 +185,11 @@ class Parser(argparse.ArgumentParser):
 def build_parser() -> argparse.ArgumentParser:
     """Describe every command."""
     parser = Parser(
-        prog="dnadet", description="Which generator architecture made this image?"
-    )
+        prog="dnadet", description="Which generator architecture made this image?",
+        epilog=f"{STATUSES}\n\n`dnadet COMMAND --help` says what each command takes.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--version", action=Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(function, name: str, text: str) -> argparse.ArgumentParser:
@@ -113,6 +198,8 @@ def build_parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )  # fmt: skip
         command.set_defaults(command=function)
+        command.epilog = end_of_help(name)
+        add_loudness(command)
         return command
 
     run = add(run_command, "run", "execute the lessons in order, write the results table")
@@ -123,8 +210,13 @@ def build_parser() -> argparse.ArgumentParser:
 
     attribute = add(attribute_command, "attribute", "say which architecture made each image")
     add_inputs(attribute)
-    attribute.add_argument("--json", action="store_true", help="print one JSON object")
-    attribute.add_argument("--csv", action="store_true", help="print CSV")
+    formats = attribute.add_mutually_exclusive_group()
+    formats.add_argument("--json", action="store_true", help="print one JSON object at the end")
+    formats.add_argument("--csv", action="store_true", help="print CSV, a row as it is known")
+    attribute.add_argument(
+        "--stream", action="store_true",
+        help="with --json: print an object a line as it is known, the notes in the last",
+    )  # fmt: skip
 
     render = add(render_command, "render", "turn the pocket zoo into image folders")
     add_profile(render)
@@ -199,6 +291,37 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def end_of_help(name: str) -> str:
+    """Write the examples of a command, and what its exit status means."""
+    examples = "\n".join(f"  dnadet {name}{example}" for example in EXAMPLES[name])
+    return f"examples:\n{examples}\n\n{STATUSES}"
+
+
+class Version(argparse.Action):
+    """Prints the version, which is looked up only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print it and exit."""
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"dnadet {version('dnadet')}")
+        except PackageNotFoundError:
+            print("dnadet, run from a folder without being installed")
+        parser.exit()
+
+
+def add_loudness(parser: argparse.ArgumentParser) -> None:
+    """Add -q and -v."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "-q", "--quiet", action="store_true", help="no notes, progress or summary, only errors"
+    )
+    group.add_argument(
+        "-v", "--verbose", action="store_true", help="say what is loaded, from where, its hash"
+    )
+
+
 def add_profile(parser: argparse.ArgumentParser) -> None:
     """Add --profile."""
     parser.add_argument("--profile", choices=("pocket", "smoke"), default="pocket")
@@ -206,9 +329,11 @@ def add_profile(parser: argparse.ArgumentParser) -> None:
 
 def add_inputs(parser: argparse.ArgumentParser) -> None:
     """Add PATHS and --model."""
-    parser.epilog = kinds_help()
+    parser.epilog = f"{kinds_help()}\n\n{parser.epilog}"
     parser.add_argument(
-        "paths", nargs="+", help="images, folders, globs or released annotation files"
+        "paths", nargs="+",
+        help="images, folders, globs or released annotation files; - reads such from standard "
+        "input, one a line",
     )
     parser.add_argument("--model", default="pocket", help="checkpoint or shipped name")
 
@@ -224,7 +349,7 @@ def add_training(parser: argparse.ArgumentParser, preset: str) -> None:
 
 def add_labelled(parser: argparse.ArgumentParser, *splits: str) -> None:
     """Add an option for labelled images of one's own, by split, and --classes."""
-    parser.epilog = kinds_help()
+    parser.epilog = f"{kinds_help()}\n\n{parser.epilog}"
     for split in splits:
         parser.add_argument(
             f"--{split}", type=Path, metavar="SOURCE",
@@ -314,7 +439,7 @@ def site_command(options: argparse.Namespace) -> int:
         print(f"Site: {one_line(build_site())}")
     except LessonError as error:
         complain(error)
-        return 1
+        return 2
     return 0
 
 
@@ -334,71 +459,37 @@ def gather(sources: Sequence[str]) -> tuple[list[Path], list[dict[str, str]]]:
 
 def attribute_each(options: argparse.Namespace) -> tuple[list[dict], list[dict[str, str]]]:
     """Attribute every image that can be read; name the others on stderr."""
+    from dnadet_lib.inference import answers
     from dnadet_lib.model import load_model, require_architectures
 
     model = load_model(options.model)
     require_architectures(model)
     paths, errors = gather(options.paths)
-    results = []
-    for path in paths:
-        try:
-            found = model.attribute([path])
-        except (OSError, ValueError) as error:
-            errors.append({"path": str(path), "error": str(error)})
-            continue
-        probabilities = dict(zip(model.classes, found.probabilities[0].tolist(), strict=True))
-        score = float(found.unknown_scores[0])
-        results.append(
-            {
-                "path": str(path),
-                "label": found.labels[0],
-                "confidence": max(probabilities.values()),
-                "probabilities": probabilities,
-                "unknown_score": None if score != score else score,
-                "known": bool(found.known[0]),
-                "embedding": found.embeddings[0],
-            }
-        )
+    results = list(answers(model, paths, errors))
     for failure in errors:
         complain(failure["error"])
     return results, errors
 
 
 def attribute_command(options: argparse.Namespace) -> int:
-    r"""Print the class of each image: a line each, or JSON, or CSV.
+    r"""Print the class of each image as it is known: a line each, or JSON, or CSV.
 
     Paths in JSON lead to their files; only a byte that is no UTF-8 is written as `\xe9`.
     """
-    results, errors = attribute_each(options)
-    for result in results:
-        del result["embedding"]
+    from dnadet_lib import attribute_command as printed
+    from dnadet_lib.model import load_model, require_architectures
+
+    if options.stream and not options.json:
+        raise ValueError("--stream is for --json: give both, or neither")
+    model = load_model(options.model)
+    require_architectures(model)
+    paths, errors = gather(options.paths)
+    writer = printed.Lines()
     if options.json:
-        report = {"model": options.model, "results": results, **remarks(options, errors)}
-        print(json.dumps(for_json(report), indent=1, allow_nan=False))
+        writer = (printed.JsonLines if options.stream else printed.OneObject)(options.model)
     elif options.csv:
-        names = list(results[0]["probabilities"]) if results else []
-        writer = csv.writer(sys.stdout)
-        columns = ["label", "confidence", "unknown_score", "known"]
-        writer.writerow(["path", *columns, *map(for_csv, names)])
-        for r in results:
-            label, *values = (r[k] for k in columns)
-            texts = for_csv(r["path"]), for_csv(label)
-            writer.writerow([*texts, *values, *r["probabilities"].values()])
-    else:
-        for result in results:
-            print(describe(result))
-    return 1 if errors else 0
-
-
-def describe(result: dict) -> str:
-    """Say one result in a line."""
-    path, best = one_line(result["path"]), f"{one_line(result['label'])} {result['confidence']:.2f}"
-    if not result["known"]:
-        return (
-            f"{path}: outside what this model knows (unknown score "
-            f"{result['unknown_score']:.2f}; nearest class {best})"
-        )
-    return f"{path}: {best}"
+        writer = printed.Table(model.classes)
+    return printed.run(model, paths, errors, writer, options.notes, complain, options.quiet)
 
 
 def render_command(options: argparse.Namespace) -> int:
@@ -631,6 +722,7 @@ def embed_command(options: argparse.Namespace) -> int:
     from dnadet_lib.embedding_file import write_embeddings
     from dnadet_lib.labels import known_labels
     from dnadet_lib.model import holds_names, load_model, require_architectures
+    from dnadet_lib.progress import counting
 
     paths, missing = gather(options.paths)
     keep_inputs([options.out], [options.model, *options.paths, *paths])
@@ -638,10 +730,11 @@ def embed_command(options: argparse.Namespace) -> int:
     model = load_model(options.model, None if named else options.classes)
     require_architectures(model)
     truths, notes = known_labels(options.paths, paths, options.classes, model.classes)
-    count, errors = write_embeddings(
-        model, paths, options.out,
-        name=options.model, methods=options.maps, seed=options.seed, truths=truths,
-    )  # fmt: skip
+    with counting(len(paths), quiet=options.quiet, line=complain) as progress:
+        count, errors = write_embeddings(
+            model, paths, options.out, name=options.model, methods=options.maps,
+            seed=options.seed, truths=truths, progress=progress.add,
+        )  # fmt: skip
     errors = [*(failure["error"] for failure in missing), *errors]
     note_each(notes)
     for line in errors:

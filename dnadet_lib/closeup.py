@@ -156,7 +156,7 @@ def cams_figure(
         largest = max(float(np.abs(values).max()), 1e-12)
         shown = axis.imshow(values / largest, cmap="RdBu_r", vmin=-1, vmax=1)
         axis.set_title(for_title(name))
-    drawn.colorbar(shown, ax=list(axes[1:]), label="share of largest", ticks=[-1, 0, 1])
+    drawn.colorbar(shown, ax=list(axes), label="share of largest", ticks=[-1, 0, 1], shrink=0.8)
     for axis in axes:
         bare(axis)
     return drawn
@@ -187,12 +187,24 @@ def overview_figure(model: DNADet, image: np.ndarray) -> Figure:
     axes[2].imshow((128 + 6 * residual[0]).clip(0, 255).astype(np.uint8))
     axes[2].set_title("residual, 6 times\n(wavelet filter)")
     power = decibels(spectra_of(residual).power, 1.0)
-    shown = axes[3].imshow(power, cmap="magma", extent=(-0.5, 0.5, 0.5, -0.5))
+    draw_spectrum(axes[3], power)
     axes[3].set_title("its power spectrum\nto 0.5 cycles a pixel")
-    drawn.colorbar(shown, ax=axes[3], label="dB")
     for axis in axes:
         bare(axis)
     return drawn
+
+
+def draw_spectrum(axis: Axes, power: np.ndarray) -> None:
+    """Draw a centred power spectrum (H, W) in decibels, in the proportions of its image.
+
+    Both axes end at 0.5 cycles a pixel, so that one of an image that is no square has a place for
+    each of its frequencies.
+    """
+    height, width = power.shape
+    extent = (-0.5, 0.5, 0.5, -0.5)
+    shown = axis.imshow(power, cmap="magma", extent=extent, aspect=height / width)
+    bar = axis.inset_axes((1.0 + 0.05 * min(2.0, height / width), 0, 0.06 * height / width, 1))
+    axis.figure.colorbar(shown, cax=bar, label="dB")
 
 
 # Degrading ---------------------------------------------------------------------------------------
@@ -208,6 +220,16 @@ def degradation(name: str) -> Degradation:
     if name not in found:
         raise ValueError(f"degradation {name!r}: choose one of {', '.join(found)}")
     return found[name]
+
+
+def measure(name: str) -> str:
+    """Say what the strength of a degradation measures, as the label of a slider or an axis.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    kind = degradation(name)
+    return f"{kind.name}: {kind.unit}"
 
 
 def degraded(
@@ -240,10 +262,10 @@ def degradation_figure(model: DNADet, image: np.ndarray, name: str, seed: int = 
             label=for_figure(label), clip_on=False,
         )  # fmt: skip
     for place, (_, attribution) in enumerate(results):
-        if not attribution.known[0]:
+        if attribution.known.tolist() == [False]:
             below.text(place, 1.06, "unknown", ha="center", fontsize=12, color="#D55E00")
     below.set_xticks(range(len(labels)), labels)
     below.set(ylim=(0, 1.15), yticks=[0, 0.5, 1], ylabel="probability")
-    below.set(xlim=(-0.5, len(labels) - 0.5), xlabel=f"{kind.name} ({kind.unit})")
+    below.set(xlim=(-0.5, len(labels) - 0.5), xlabel=measure(name))
     plots.class_legend(drawn, model.classes)
     return drawn

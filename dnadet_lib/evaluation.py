@@ -9,17 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from sklearn.metrics import confusion_matrix, f1_score, recall_score
 
 from dnadet_lib.data import ImageSet
 from dnadet_lib.files import atomic_path
+from dnadet_lib.inference import all_features, stream
 from dnadet_lib.intervals import mean_interval
 from dnadet_lib.model import DNADet, Features, join_features
 from dnadet_lib.text import for_json, for_markdown, storable
 
 BOOTSTRAPS = 1000
-BATCH = 100  # images decoded at a time
 
 
 @dataclass(frozen=True)
@@ -65,12 +64,7 @@ def image_features(model: DNADet, images: Sequence[Path | np.ndarray]) -> Featur
         ValueError: an image is smaller than a patch, or the model's numbers for it are not finite;
             its file is named.
     """
-    parts = []
-    for start in range(0, len(images), BATCH):
-        chunk = images[start : start + BATCH]
-        parts.append(model.infer([model.views_of(image) for image in chunk]))
-        model.require_finite(parts[-1], chunk)
-    return join_features(parts)
+    return all_features(model, images)
 
 
 def readable_features(
@@ -84,26 +78,10 @@ def readable_features(
         errors: Gets a line for each file that cannot be read or is smaller than a patch, or for
             which the model's numbers are not finite.
     """
-    for start in range(0, len(paths), BATCH):
-        kept, views = [], []
-        for i in range(start, min(start + BATCH, len(paths))):
-            try:
-                views.append(model.views_of(paths[i]))
-            except (OSError, ValueError) as error:
-                errors.append(str(error))
-                continue
-            kept.append(i)
-        features = model.infer(views) if kept else None
-        if features is None:
-            continue
-        good = model.finite(features)
-        errors += [model.overflow(paths[i]) for i, fine in zip(kept, good, strict=True) if not fine]
-        if good.all():
-            yield kept, features
-        elif good.any():
-            chosen = torch.from_numpy(good).to(features.embeddings.device)
-            left = [i for i, fine in zip(kept, good, strict=True) if fine]
-            yield left, Features(*(part[chosen] for part in features))
+    for batch in stream(model, paths):
+        errors += [str(failure.error) for failure in batch.failures]
+        if batch.features is not None:
+            yield batch.numbers, batch.features
 
 
 def embed_images(model: DNADet, images: Sequence[Path | np.ndarray]) -> np.ndarray:

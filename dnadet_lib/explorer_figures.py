@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 from dnadet_lib import plots
 from dnadet_lib.data import read_image
 from dnadet_lib.embedding import nearest_to
+from dnadet_lib.plots import NOT_LABELLED
 from dnadet_lib.text import for_figure, one_line
 
 if TYPE_CHECKING:
     from dnadet_lib.explorer_state import Explorer
 
-NOT_LABELLED = "not labelled"  # the class of images that nothing is known of
 CATEGORIES = ("class", "predicted", "generator", "set-up", "named rightly", "known")
 NUMBERS = ("confidence", "unknown score")
 COLOURS = (

@@ -11,6 +11,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -20,73 +22,154 @@ from dnadet_lib.explorer import Explorer
 from dnadet_lib.model import Attribution
 from dnadet_lib.text import for_html, one_line, shortened
 
-SHOWN_AT_MOST = 200  # images of a selection
+SHOWN_AT_ONCE = 24  # images of a selection
+COUNTED_AT_ONCE = 5  # rows of the table of counts
+BARS_AT_MOST = 6  # classes
 NEIGHBOURS = 6
+HINT = "Click a dot, or an image of the selection, to see it close up."
 
 
-def picture(image: np.ndarray, side: int = 96, title: str = "") -> str:
-    """Write a uint8 image (H, W, 3) as an HTML element, enlarged without smoothing."""
+@dataclass(frozen=True)
+class Thumbnail:
+    """An image of a selection as the grid shows it.
+
+    Attributes:
+        source: Of the image element; empty if the file cannot be read.
+        label: Who made it and what the model says, or why it cannot be read.
+        caption: A few characters below it.
+        colour: Of its true class, hexadecimal.
+    """
+
+    source: str
+    label: str
+    caption: str
+    colour: str
+
+
+def fitted(height: int, width: int, side: int) -> tuple[int, int]:
+    """Return height and width of an image that fits into a square, its proportions kept."""
+    scale = side / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def encoded(image: np.ndarray, side: int) -> str:
+    """Write a uint8 image (H, W, 3) as the address of an image element.
+
+    The element enlarges it without smoothing; an image of more than four times the side is made
+    smaller first, so that a page of large files comes quickly.
+    """
+    shown = Image.fromarray(image)
+    if max(image.shape[:2]) > 4 * side:
+        height, width = fitted(image.shape[0], image.shape[1], 2 * side)
+        shown = shown.resize((width, height), Image.Resampling.BOX)
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
-    return _element(buffer, side, title, "image-rendering: pixelated; ")
+    shown.save(buffer, "PNG", compress_level=1)
+    return address(buffer)
 
 
-def _element(buffer: io.BytesIO, width: int, title: str, style: str = "") -> str:
-    data, text = base64.b64encode(buffer.getvalue()).decode(), for_html(title)
+def address(buffer: io.BytesIO) -> str:
+    """Write a PNG as the address of an image element."""
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def picture(image: np.ndarray, side: int = 96, title: str = "the image") -> str:
+    """Write a uint8 image (H, W, 3) as an HTML element that fits into a square of a side.
+
+    It keeps its proportions, whatever is around it, and is enlarged without smoothing.
+    """
+    height, width = fitted(image.shape[0], image.shape[1], side)
+    return image_element(encoded(image, side), height, width, title, "image-rendering: pixelated; ")
+
+
+def image_element(source: str, height: int, width: int, title: str, style: str = "") -> str:
+    """Write an image element of a size that nothing around it changes."""
+    text = for_html(title)
     return (
-        f'<img src="data:image/png;base64,{data}" title="{text}" alt="{text}" width="{width}" '
-        f'style="display: inline-block; {style}margin: 2px">'
+        f'<img src="{source}" title="{text}" alt="{text}" width="{width}" height="{height}" '
+        f'style="display: inline-block; flex: none; align-self: flex-start; max-width: none; '
+        f'width: {width}px; height: {height}px; {style}margin: 2px">'
     )
 
 
-def drawn(figure: Figure, width: int) -> str:
-    """Write a figure as an HTML element, and close it."""
+def drawn(figure: Figure, title: str) -> str:
+    """Write a figure as an HTML element as wide as there is room, and close it."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
+    figure.savefig(buffer, format="png", dpi=100, bbox_inches="tight")
     plt.close(figure)
-    return _element(buffer, width, "")
+    text = for_html(title)
+    return f'<img src="{address(buffer)}" alt="{text}" style="width: 100%; height: auto">'
 
 
-def stored_picture(path: Path, side: int = 96, title: str = "") -> str:
+def stored_picture(path: Path, side: int = 96, title: str = "the image") -> str:
     """Write an image file as an HTML element, or the reason why it cannot be read."""
     try:
         return picture(read_image(path), side, title)
     except (OSError, ValueError) as error:
-        return f'<span style="color: #B00020">{for_html(error)}</span> '
+        return f'<span class="explorer-error">{for_html(error)}</span> '
 
 
 def bars(attribution: Attribution, classes: Sequence[str]) -> str:
-    """Write the probabilities of one image as HTML bars, with the verdict on the unknown score."""
-    lines = [
-        f'<tr><td style="padding-right: 8px">{for_html(shortened(name))}</td>'
-        f'<td style="width: 170px"><div style="background: {plots.colour_of(name)}; '
-        f'width: {100 * p:.1f}%; height: 14px"></div></td>'
+    """Write the probabilities of one image as HTML bars, with the verdict on the unknown score.
+
+    Of many classes, the most probable ones are listed, and what is left for the others.
+    """
+    values = attribution.probabilities[0]
+    shown = list(range(len(classes)))
+    if len(classes) > BARS_AT_MOST:
+        shown = np.argsort(-values, kind="stable")[: BARS_AT_MOST - 1].tolist()
+    lines = [(classes[k], plots.colour_of(classes[k]), values[k]) for k in shown]
+    if len(shown) < len(classes):
+        rest = max(0.0, 1 - float(values[shown].sum()))
+        lines.append((f"{len(classes) - len(shown)} other classes", "#8C8C8C", rest))
+    rows = [
+        f'<tr><td style="padding-right: 8px">{for_html(shortened(name, 24))}</td>'
+        f'<td style="width: 110px"><div style="background: {colour}; '
+        f'width: {100 * p:.1f}%; height: 12px"></div></td>'
         f'<td style="text-align: right">{p:.3f}</td></tr>'
-        for name, p in zip(classes, attribution.probabilities[0], strict=True)
+        for name, colour, p in lines
     ]
-    verdict = "known" if attribution.known[0] else "<b>outside what the model knows</b>"
+    verdicts = {True: "known", False: "<b>outside what the model knows</b>", None: "not checked"}
+    verdict = verdicts[attribution.known.tolist()[0]]
     score = f"unknown score {attribution.unknown_scores[0]:.3f}: {verdict}"
-    return f"<table>{''.join(lines)}</table><div>{score}</div>"
-
-
-def grid(state: Explorer, selected: np.ndarray) -> str:
-    """Write a selection as a scrolling grid, the least confident first, with its counts below."""
-    if len(selected) == 0:
-        return "Nothing is selected: choose the lasso beside a map and drag."
-    order = explorer.by_confidence(state, selected)
-    pieces = []
-    for i in order[:SHOWN_AT_MOST]:
-        row = state.table.iloc[i]
-        title = f"{row['generator']}: {row['predicted']} {row['confidence']:.2f}"
-        pieces.append(stored_picture(state.paths[i], 64, title))
-    more = len(order) - SHOWN_AT_MOST
-    rest = f"<p>{more} more are not shown.</p>" if more > 0 else ""
-    counts = explorer.counts(state, selected).reset_index().round(2)
-    scrolling = '<div style="max-height: 220px; overflow-y: auto">'
     return (
-        f"<p><b>{len(selected)} images</b></p>{scrolling}{''.join(pieces)}</div>{rest}"
-        f"{scrolling}{table_element(counts)}</div>"
+        f'<table class="explorer-bars" aria-label="probability of each class">{"".join(rows)}'
+        f"</table><div>{score}</div>"
     )
+
+
+def thumbnails(state: Explorer, positions: Sequence[int], side: int = 64) -> list[Thumbnail]:
+    """Read some images as the grid shows them."""
+    found = []
+    for i in positions:
+        row = state.table.iloc[i]
+        named = one_line(row["predicted"])
+        label = f"{one_line(row['generator'])} ({one_line(row['class'])}): named {named}"
+        label += f", confidence {row['confidence']:.2f}"
+        colour = plots.colour_of(one_line(row["class"]))
+        try:
+            source = encoded(read_image(state.paths[i]), side)
+        except (OSError, ValueError) as error:
+            source, label = "", one_line(error)
+        found.append(Thumbnail(source, label, f"{row['confidence']:.2f} {named}", colour))
+    return found
+
+
+def counts(state: Explorer, selected: np.ndarray) -> str:
+    """Write what a selection holds: the most frequent generators, and the others in one row."""
+    if len(selected) == 0:
+        return "Nothing is selected: choose the lasso beside a map and drag, or use the button."
+    table = explorer.counts(state, selected).reset_index()
+    shown = table.head(COUNTED_AT_ONCE).astype(object)
+    for name in ("class", "generator", "set-up"):
+        shown[name] = shown[name].map(lambda text: shortened(text, 28))
+    for name in ("share", "named rightly", "refused"):
+        shown[name] = shown[name].map(lambda value: "" if pd.isna(value) else f"{value:.2f}")
+    rest = table.iloc[COUNTED_AT_ONCE:]
+    if len(rest):
+        line: dict[str, object] = dict.fromkeys(shown.columns, "")
+        line |= {"generator": f"{len(rest)} others", "images": int(rest["images"].sum())}
+        shown = pd.concat([shown, pd.DataFrame([line])])
+    return table_element(shown)
 
 
 def table_element(table: pd.DataFrame) -> str:
@@ -100,20 +183,23 @@ def table_element(table: pd.DataFrame) -> str:
 def facts(state: Explorer, position: int) -> str:
     """Write what is known of an image, line by line."""
     row = state.table.iloc[position]
-    lines = [f"{name}: {row[name]}" for name in ("class", "generator", "set-up", "predicted")]
+    lines = [
+        f"{name}: {shortened(row[name], 60)}"
+        for name in ("class", "generator", "set-up", "predicted")
+    ]
     lines += [f"{name}: {row[name]:.3f}" for name in ("confidence", "unknown score")]
     if not row["known"]:
         lines.append("unknown: outside what the model knows")
-    return "<br>".join(map(for_html, lines))
+    written = "".join(f"<div>{for_html(line)}</div>" for line in lines)
+    return f'<div class="explorer-facts">{written}</div>'
 
 
 def hover(state: Explorer, position: int | None) -> str:
     """Write the image under the mouse with what the model says of it."""
     if position is None or not 0 <= position < len(state):
-        return "Point at a dot to see its image."
-    shown = stored_picture(state.paths[position], 128)
-    text = facts(state, position)
-    return f'<div style="display: flex; gap: 12px">{shown}<div>{text}</div></div>'
+        return "Point at a dot to see its image here."
+    shown = stored_picture(state.paths[position], 76, shortened(state.table["generator"][position]))
+    return f'<div class="explorer-row">{shown}{facts(state, position)}</div>'
 
 
 def close_up(state: Explorer, position: int) -> str:
@@ -124,29 +210,52 @@ def close_up(state: Explorer, position: int) -> str:
         figure = closeup.overview_figure(state.model, image)
     except (OSError, ValueError) as error:
         return for_html(error)
+    path, (height, width) = state.paths[position], image.shape[:2]
+    name = state.table["generator"].iloc[position]
+    about = (
+        "the image's patch votes, Grad-CAM, residual and power spectrum; the model names "
+        f"{attribution.labels[0]}"
+    )
+    return (
+        f'<div title="{for_html(path)}"><b>{for_html(shortened(path.name))}</b>, '
+        f"{width} x {height} pixels</div>"
+        f'<div class="explorer-row">{picture(image, 112, shortened(name))}'
+        f"<div>{bars(attribution, state.classes)}</div>{facts(state, position)}</div>"
+        f"{neighbours(state, position)}{drawn(figure, about)}"
+    )
+
+
+def neighbours(state: Explorer, position: int) -> str:
+    """Write the images that are nearest to one in the embedding."""
     others = np.flatnonzero(np.arange(len(state)) != position)
     own = state.embeddings[position]
     found, distances = explorer.neighbours(state, own, NEIGHBOURS, others)
-    near = "".join(
-        f'<div style="text-align: center">{stored_picture(state.paths[i], 96)}<br>'
-        f"{for_html(shortened(state.table['generator'].iloc[i]))}<br>at {distance:.3f}</div>"
-        for i, distance in zip(found, distances, strict=True)
-    )
-    row = '<div style="display: flex; gap: 14px; flex-wrap: wrap; align-items: flex-start">'
-    height, width = image.shape[:2]
+    pieces = []
+    for i, distance in zip(found, distances, strict=True):
+        name = shortened(state.table["generator"].iloc[i])
+        shown = stored_picture(state.paths[i], 56, name)
+        pieces.append(
+            f'<div class="explorer-neighbour" title="{for_html(name)}">{shown}'
+            f"<div>{for_html(name)}</div>at {distance:.3f}</div>"
+        )
     return (
-        f"<p><b>{for_html(state.paths[position])}</b>, {width} x {height} pixels</p>"
-        f"{row}{picture(image, width)}{picture(image, 192)}<div>{facts(state, position)}</div>"
-        f"<div>{bars(attribution, state.classes)}</div></div>"
-        f"<p>Nearest in the embedding, with cosine distance:</p>{row}{near}</div>"
-        f"{drawn(figure, 900)}"
+        "<div>Nearest in the embedding, with cosine distance:</div>"
+        f'<div class="explorer-row">{"".join(pieces)}</div>'
     )
 
 
 def legend(state: Explorer, colour_by: str) -> str:
     """Write what the colours of a numeric column mean."""
     shown, _ = explorer.colours(state, colour_by)
-    return f"dark: {np.nanmin(shown):.3f}, bright: {np.nanmax(shown):.3f}"
+    there = shown[np.isfinite(shown)]
+    if not len(there):
+        return f"no image has a {colour_by}"
+    steps = ", ".join(to_hex(colormaps["cividis"](k / 8)) for k in range(9))
+    return (
+        f"{colour_by}: {there.min():.3f} "
+        '<span style="display: inline-block; width: 140px; height: 12px; vertical-align: middle; '
+        f'background: linear-gradient(to right, {steps})"></span> {there.max():.3f}'
+    )
 
 
 def quality(state: Explorer, name: str) -> str:
@@ -156,54 +265,4 @@ def quality(state: Explorer, name: str) -> str:
     except ValueError:  # one class alone has no scores
         return f"<b>{for_html(name)}</b>"
     line = ", ".join(f"{key} {value:.2f}" for key, value in scores.items())
-    return f"<b>{for_html(name)}</b>: {line}"
-
-
-@dataclass(frozen=True)
-class MapPicture:
-    """A map drawn once, on which a point can be moved quickly.
-
-    Attributes:
-        element: The drawing as an HTML element.
-        low: (2,) the coordinates of its lower left corner.
-        high: (2,) those of its upper right corner.
-        side: In pixels.
-    """
-
-    element: str
-    low: np.ndarray
-    high: np.ndarray
-    side: int
-
-    def at(self, point: np.ndarray) -> str:
-        """Write the map with a ring around a place (2,)."""
-        x, y = (np.asarray(point) - self.low) / (self.high - self.low) * self.side
-        ring = (
-            f'<circle cx="{x:.1f}" cy="{self.side - y:.1f}" r="9" fill="none" '
-            'stroke="white" stroke-width="6"/>'
-        )
-        inner = ring.replace("white", "black").replace('width="6"', 'width="3"')
-        overlay = (
-            f'<svg width="{self.side}" height="{self.side}" '
-            f'style="position: absolute; left: 0; top: 0">{ring}{inner}</svg>'
-        )
-        style = f"position: relative; width: {self.side}px"
-        return f'<div style="{style}">{self.element}{overlay}</div>'
-
-
-def map_picture(state: Explorer, name: str, side: int = 300) -> MapPicture:
-    """Draw a map by class, without a frame, as a background."""
-    points = state.maps[name]
-    low, high = points.min(axis=0), points.max(axis=0)
-    low, high = low - 0.05 * (high - low), high + 0.05 * (high - low)
-    shown, _ = explorer.colours(state, "class")
-    figure = plt.figure(figsize=(side / 100, side / 100), layout="none")
-    axis = figure.add_axes((0, 0, 1, 1))
-    axis.scatter(points[:, 0], points[:, 1], c=shown, s=8, linewidths=0, alpha=0.5)
-    axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
-    axis.axis("off")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100, bbox_inches=None)
-    plt.close(figure)
-    element = _element(buffer, side, f"{name} by class").replace("margin: 2px", "margin: 0")
-    return MapPicture(element, low, high, side)
+    return f'<div title="{line}"><b>{for_html(name)}</b>: {line}</div>'

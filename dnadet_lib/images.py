@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
@@ -72,8 +73,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
     """
     try:
         # Pillow's own warnings (damaged EXIF, very many pixels) name no file.
-        with warnings.catch_warnings(record=True) as raw:
-            warnings.simplefilter("always")
+        with own_warnings() as raw:
             require_file(path)
             with _opened(path) as image:
                 if image.format in DRAWINGS:
@@ -82,8 +82,48 @@ def open_image(path: Path) -> Iterator[Image.Image]:
     except Exception as error:  # on a damaged file, Pillow's plugins raise all kinds of them
         raise OSError(f"{path}: cannot be read as an image ({_reason(path, error)})") from error
     unsaid = (Image.DecompressionBombWarning, DeprecationWarning)  # no matter of the user's
-    for text in {one_line(w.message): 0 for w in raw if not issubclass(w.category, unsaid)}:
+    for text in {one_line(warning): 0 for warning in raw if not isinstance(warning, unsaid)}:
         note(f"{path}: Pillow warns: {text}")
+
+
+_heard = threading.local()  # .lists: where each thread's warnings go, the innermost block's last
+_hearing = threading.Lock()
+_listeners: list[object] = []  # one a block that is under way, in whatever thread
+_before: list[warnings.catch_warnings] = []
+
+
+@contextmanager
+def own_warnings() -> Iterator[list[Warning | str]]:
+    """Collect the warnings of this thread, each time they are given.
+
+    `warnings.catch_warnings` alone would mix up those of threads that decode at one time, and what
+    the first restores. Warnings of threads outside such a block are shown as before.
+    """
+    found: list[Warning | str] = []
+    _heard.lists = [*getattr(_heard, "lists", []), found]
+    with _hearing:
+        if not _listeners:
+            _before.append(warnings.catch_warnings())
+            _before[0].__enter__()
+            warnings.simplefilter("always")
+            _divert(warnings.showwarning)
+        _listeners.append(found)
+    try:
+        yield found
+    finally:
+        with _hearing:
+            _listeners.pop()
+            if not _listeners:
+                _before.pop().__exit__(None, None, None)
+        _heard.lists = _heard.lists[:-1]
+
+
+def _divert(shown: Callable[..., None]) -> None:
+    def show(message: Warning | str, *where: Any, **more: Any) -> None:
+        lists = getattr(_heard, "lists", [])
+        lists[-1].append(message) if lists else shown(message, *where, **more)
+
+    warnings.showwarning = show
 
 
 def require_file(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import sys
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ from dnadet_lib.configuration import (
 )
 from dnadet_lib.files import atomic_path
 from dnadet_lib.images import as_rgb, read_image
-from dnadet_lib.patches import FILTERS, grid_patches, normalise, resize, turned
+from dnadet_lib.patches import FILTERS, grid_patches, grid_share, normalise, resize, turned
 from dnadet_lib.paths import data_folder
 from dnadet_lib.weights import (
     HEAD,
@@ -39,6 +40,7 @@ from dnadet_lib.weights import (
     shown,
 )
 
+LOG = logging.getLogger("dnadet")
 BLOCKS = 8
 TRACE_BLOCKS = (0, 4)  # of `main`: chosen on dev, data/results/unknown_blocks.csv
 SMALL = 0.05  # of a channel's deviation: the log of less is of no account
@@ -146,6 +148,8 @@ class Attribution:
         unknown_scores: (N,) relative Mahalanobis distance to the known images, or NaN where the
             checkpoint does not know it. High means: unlike anything the model was fitted to.
         known: (N,) whether the score is under the threshold that was chosen on dev generators.
+            Where the checkpoint holds no distances, a masked array, all masked: what is computed
+            from it stays masked, `tolist()` gives None.
     """
 
     probabilities: np.ndarray
@@ -153,6 +157,18 @@ class Attribution:
     embeddings: np.ndarray
     unknown_scores: np.ndarray
     known: np.ndarray
+
+
+class Views(NamedTuple):
+    """What the network sees of an image.
+
+    Attributes:
+        views: uint8 (V, h, w, 3), over which it votes.
+        looked_at: Share of the image's area that some view shows.
+    """
+
+    views: np.ndarray
+    looked_at: float
 
 
 class Features(NamedTuple):
@@ -340,7 +356,7 @@ class DNADet(nn.Module):
             )
 
     @torch.no_grad()
-    def infer(self, views: Sequence[np.ndarray], batch_pixels: int = 2**18) -> Features:
+    def infer(self, views: Sequence[np.ndarray], batch_pixels: int = 2**17) -> Features:
         """Make the features of N images' views, in one stream of batches.
 
         The classifier is linear, so the mean embedding of an image's patches gives the mean of
@@ -359,8 +375,11 @@ class DNADet(nn.Module):
         self.eval()
         for view in views:
             self.require_size(*view.shape[1:3])
-        if len({v.shape[1:3] for v in views}) > 1:
-            return join_features([self.infer([v], batch_pixels) for v in views])
+        if len(sizes := dict.fromkeys(v.shape[1:3] for v in views)) > 1:
+            groups = [[i for i, v in enumerate(views) if v.shape[1:3] == size] for size in sizes]
+            parts = [self.infer([views[i] for i in group], batch_pixels) for group in groups]
+            order = np.argsort(np.concatenate(groups))
+            return Features(*(part[order] for part in join_features(parts)))
         device = next(self.classification_head.parameters()).device
         stacked = np.concatenate(list(views))
         batch_size = max(1, batch_pixels // (stacked.shape[1] * stacked.shape[2]))
@@ -390,18 +409,6 @@ class DNADet(nn.Module):
             rows &= self.unknown_score(found.traces).isfinite()
         return rows.cpu().numpy()
 
-    def require_finite(self, found: Features, images: Sequence[object]) -> None:
-        """Raise a ValueError if anything that follows from the features of images is not finite.
-
-        Args:
-            found: Of N images.
-            images: The images; the first one's file is named.
-        """
-        good = self.finite(found)
-        if not good.all():
-            number = int(np.flatnonzero(~good)[0])
-            raise ValueError(self.overflow(images[number], number))
-
     def overflow(self, image: object, number: int = 0) -> str:
         """Say that the numbers of an image are not finite, so that there is no answer."""
         name = image if isinstance(image, Path | str) else f"image {number}"
@@ -425,10 +432,14 @@ class DNADet(nn.Module):
                 weights are so large that an image's numbers are not finite.
             OSError: a file cannot be read as an image; the file is named.
         """
+        from dnadet_lib.inference import all_features  # it needs this module
+
         if len(images) == 0:
             raise ValueError("no images given: attribute needs at least one")
-        found = join_features([self.infer([self.views_of(image)]) for image in images])
-        self.require_finite(found, images)
+        return self.attribution(all_features(self, images))
+
+    def attribution(self, found: Features) -> Attribution:
+        """Say of the features of N images which classes they come from."""
         probabilities = self.probabilities(found.embeddings).cpu().numpy()
         scores = self.unknown_score(found.traces).cpu().numpy()
         return Attribution(
@@ -436,14 +447,28 @@ class DNADet(nn.Module):
             [self.classes[k] for k in probabilities.argmax(axis=1)],
             found.embeddings.cpu().numpy(),
             scores,
-            ~(scores > self.threshold),
+            self.known(scores),
         )
+
+    def known(self, scores: np.ndarray) -> np.ndarray:
+        """Whether unknown scores (N,) are under the threshold; masked where there is no score."""
+        known = ~(scores > self.threshold)
+        return known if self.reference is not None else np.ma.masked_array(known, True)
 
     def views_of(self, image: Path | str | Image.Image | np.ndarray) -> np.ndarray:
         """Prepare an image of any kind: uint8 views (V, h, w, 3); errors name its file."""
+        return self.views_and_share(image).views
+
+    def views_and_share(self, image: Path | str | Image.Image | np.ndarray) -> Views:
+        """Prepare an image of any kind, and say how much of it the views show.
+
+        Raises:
+            ValueError: as `attribute`; the file is named.
+            OSError: as `attribute`.
+        """
         if isinstance(image, Path | str):
             try:
-                return self.prepare(read_image(Path(image)))
+                return self._views(read_image(Path(image)))
             except ValueError as error:
                 raise ValueError(f"{image}: {error}") from error
         if isinstance(image, Image.Image):
@@ -452,7 +477,15 @@ class DNADet(nn.Module):
             raise ValueError(
                 f"array of {image.dtype} {image.shape}: expected uint8 (H, W, 3), red first"
             )
-        return self.prepare(image)
+        return self._views(image)
+
+    def _views(self, image: np.ndarray) -> Views:
+        views = self.prepare(image)
+        if self.input.vote == "whole":
+            return Views(views, 1.0)
+        side = self.input.resize or self.input.resize_first
+        height, width = (side, side) if side is not None else image.shape[:2]
+        return Views(views, grid_share(height, width, self.input.patch))
 
     def unknown_score(self, traces: Tensor) -> Tensor:
         """Relative Mahalanobis distance of traces (N, T) to those of the known images.
@@ -586,6 +619,7 @@ def load_model(path_or_name: str | Path, classes: Sequence[str] | None = None) -
     if classes is not None:
         model.classes = _given_names(model, classes, path)
     model.origin, model.sha256 = str(path_or_name), sha256_of(path)
+    LOG.info("model %s: loaded from %s, SHA-256 %s", path_or_name, path.resolve(), model.sha256)
     return model.eval()
 
 
@@ -812,6 +846,7 @@ __all__ = [
     "Features",
     "InputSpec",
     "ProjectionHead",
+    "Views",
     "channel_statistics",
     "find_checkpoint",
     "holds_names",

@@ -120,6 +120,18 @@ def grid_patches(image: np.ndarray, patch: int, max_per_side: int = 8) -> np.nda
     return np.stack([image[top : top + patch, left : left + patch] for top, left in corners])
 
 
+def grid_share(height: int, width: int, patch: int, max_per_side: int = 8) -> float:
+    """Share of an image's area that `grid_patches` shows: 1 unless the grid leaves gaps."""
+    corners = grid_corners(height, width, patch, max_per_side)
+    shares = []
+    for side, starts in zip((height, width), zip(*corners, strict=True), strict=True):
+        shown = np.zeros(side, bool)
+        for start in set(starts):
+            shown[start : start + patch] = True
+        shares.append(float(shown.mean()))
+    return shares[0] * shares[1]
+
+
 def normalise(images: Tensor) -> Tensor:
     """Map uint8 images (B, H, W, 3) to float (B, 3, H, W) in [-1, 1], channels last in memory."""
     return images.permute(0, 3, 1, 2).to(torch.float32).div(127.5).sub(1)

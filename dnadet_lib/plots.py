@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,23 +20,40 @@ from dnadet_lib.evaluation import Row
 from dnadet_lib.files import atomic_path
 from dnadet_lib.text import for_figure, for_title
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart; markers say the same again.
+# Okabe and Ito's colours for the known classes, and four for the zoo's unknown architectures that
+# colour-blind readers can tell from these and from one another; markers say the same again.
 CLASS_COLOURS = {
     "Real": "#4D4D4D",
     "ProGAN": "#E69F00",
     "MMDGAN": "#0072B2",
     "SNGAN": "#009E73",
     "InfoMaxGAN": "#CC79A7",
+    "SubPixelGAN": "#F0E442",
+    "WaveletGAN": "#8C510A",
+    "StyleGAN2": "#4B0082",
+    "BicubicGAN": "#00E5B0",
 }
-CLASS_MARKERS = {"Real": "o", "ProGAN": "s", "MMDGAN": "^", "SNGAN": "D", "InfoMaxGAN": "v"}
-OTHER_COLOUR, OTHER_MARKER = "#56B4E9", "P"
+CLASS_MARKERS = {
+    "Real": "o", "ProGAN": "s", "MMDGAN": "^", "SNGAN": "D", "InfoMaxGAN": "v",
+    "SubPixelGAN": "<", "WaveletGAN": ">", "StyleGAN2": "p", "BicubicGAN": "X",
+}  # fmt: skip
+OTHER_COLOUR, OTHER_MARKER = "#56B4E9", "P"  # not labelled
+# Of classes from elsewhere, each by its name, so that it is the same in every figure.
+FOREIGN_COLOURS = ("#999933", "#882255", "#D55E00", "#44AA99", "#AA4499", "#6699CC")
+NOT_LABELLED = "not labelled"  # the class of images that nothing is known of
 LEGEND_CHARACTERS = 100  # of a line of a legend
 LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 
 
 def colour_of(name: str) -> str:
-    """Return the colour of a class, the same in every figure."""
-    return CLASS_COLOURS.get(name, OTHER_COLOUR)
+    """Return the colour of a class, the same in every figure.
+
+    The zoo's classes, known and unknown, have one each. Classes from elsewhere share a few, chosen
+    by their names.
+    """
+    if name in CLASS_COLOURS or name == NOT_LABELLED:
+        return CLASS_COLOURS.get(name, OTHER_COLOUR)
+    return FOREIGN_COLOURS[zlib.crc32(name.encode("utf-8", "surrogatepass")) % len(FOREIGN_COLOURS)]
 
 
 def marker_of(name: str) -> str:

@@ -15,6 +15,8 @@ from types import FrameType
 from dnadet_lib import files
 
 STATUS = 128 + signal.SIGTERM  # how a shell reports a process that a signal ended
+INTERRUPTED = 128 + signal.SIGINT
+PIPE_CLOSED = 128 + 13  # SIGPIPE, which Windows does not have
 PATIENCE = 5.0  # seconds that processes get to clean up
 
 
@@ -43,6 +45,14 @@ def _leave(number: int, frame: FrameType | None) -> None:
             child.terminate()
         wait([child.sentinel for child in children], PATIENCE)
     sys.exit(STATUS)
+
+
+def close_stdout() -> None:
+    """Give up stdout, whose reader is gone, so that Python does not complain of it at its end."""
+    with suppress(OSError, ValueError):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.stdout.fileno())
+        os.close(nothing)
 
 
 def start_worker() -> None:

@@ -162,5 +162,5 @@ def test_command_on_lists_of_ones_own_names_what_it_cannot_read(lists, capsys):
     out, error = capsys.readouterr()
     assert "80 train images, 80 test images." in out
     assert str(test / "Fake" / "broken.png") in error
-    assert cli.main(["audit", "--train", str(train)]) == 1
+    assert cli.main(["audit", "--train", str(train)]) == 2
     assert "--train and --test go together" in capsys.readouterr().err

@@ -6,6 +6,7 @@ from pathlib import Path
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SPEED, EXPLORER = BENCHMARKS / "speed.py", BENCHMARKS / "explorer.py"
+ATTRIBUTE = BENCHMARKS / "attribute.py"
 
 
 def test_speed_prints_a_ratio_for_every_choice(monkeypatch, capsys):
@@ -26,3 +27,12 @@ def test_the_explorers_figures_are_printed(monkeypatch, capsys):
         "slider to probabilities and place", "peak memory",
     ]  # fmt: skip
     assert all(float(row.split("|")[-2]) >= 0 for row in rows)
+
+
+def test_the_figures_of_attribute_are_printed(monkeypatch, capsys):
+    arguments = ["--images", "10", "--timed", "4", "--turns", "1"]
+    monkeypatch.setattr(sys, "argv", [str(ATTRIBUTE), *arguments])
+    runpy.run_path(str(ATTRIBUTE), run_name="__main__")
+    rows = [line.split("|") for line in capsys.readouterr().out.splitlines() if line[:2] == "| "]
+    assert len(rows) == 1 + 4 + 2 + 2
+    assert all(float(row[2].split()[0]) > 0 for row in rows[1:])

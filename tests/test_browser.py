@@ -24,6 +24,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dnadet_lib import explorer, explorer_page, zoo
+from dnadet_lib.data import ImageSet
+
 ROOT = Path(__file__).parents[1]
 SHOTS = ROOT / "build" / "browser"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -34,10 +37,26 @@ FLAGS = [
     "--disable-sync", "--no-first-run",
 ]  # fmt: skip
 MINUTE = 60_000  # milliseconds
+SCREEN = {"width": 1366, "height": 768}  # of a small laptop
 SETTINGS = {  # cells that are not in sight are on the page; no question pops up
     "notebook-extension/tracker": {"windowingMode": "none"},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
+CUT_OFF = """element => {  // whether a box around it scrolls, or hides a part of it
+  const own = element.getBoundingClientRect();
+  for (let box = element.parentElement; box?.closest('.explorer'); box = box.parentElement) {
+    const outer = box.getBoundingClientRect();
+    if (getComputedStyle(box).overflowY === 'visible') continue;
+    if (own.bottom > outer.bottom + 2 || own.right > outer.right + 2) return true;
+  }
+  return false;
+}"""
+SCROLLERS = """element => [element, ...element.querySelectorAll('*')].filter(
+  (e) => /auto|scroll/.test(getComputedStyle(e).overflowY) && e.scrollHeight > e.clientHeight + 2
+).map((e) => e.className)"""
+UNLABELLED = """element => [...element.querySelectorAll('input, select, button')].filter((e) =>
+  e.checkVisibility() && e.type !== 'file' && !e.labels?.length && !e.textContent.trim() &&
+  !e.title && !e.getAttribute('aria-label')).map((e) => e.outerHTML)"""
 COUNTED = """\
 kept = explorer.frame(state, "mine")
 print("KEPT", len(kept), *sorted(kept["generator"].value_counts().tolist()))"""
@@ -113,7 +132,7 @@ def wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
 @pytest.fixture(scope="module")
 def lesson(browser, lab: str) -> Iterator:
     """The page of lesson 06, all of its cells run."""
-    page = browser.new_page(viewport={"width": 1500, "height": 1100})
+    page = browser.new_page(viewport=SCREEN)
     page.set_default_timeout(3 * MINUTE)
     page.goto(lab)
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
@@ -121,7 +140,7 @@ def lesson(browser, lab: str) -> Iterator:
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     ended = cell(page, COUNTED.split("\n")[0]).locator(".jp-OutputArea-output")
     failed = page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']")
-    ended.or_(failed).first.wait_for()
+    ended.or_(failed).first.wait_for(timeout=8 * MINUTE)  # on a busy machine
     assert "no selection 'mine'" in failed.first.inner_text()  # the last cell: nothing is kept yet
     yield page
     page.close()
@@ -135,8 +154,36 @@ def cell(page, text: str):
 def explorer_cell(page):
     """The cell of the first linked maps, its maps in sight."""
     found = cell(page, "explorer_widgets.show(explorer_widgets.explore, state)")
-    found.locator("canvas").first.scroll_into_view_if_needed()
+    found.locator("canvas").first.wait_for()
+    to_top(page, found.locator(".explorer"))
     return found
+
+
+def to_top(page, found) -> None:
+    """Scroll a part of the notebook to the top, as one does who works with it."""
+    found.evaluate("element => element.scrollIntoView({block: 'start'})")
+    page.wait_for_timeout(300)
+
+
+def require_in_view(page, found) -> None:
+    """Hold that an element lies whole in what is seen of the notebook, and nothing cuts it off."""
+    box = found.bounding_box()
+    assert box and box["width"] > 0 and box["height"] > 0
+    seen = page.locator(".jp-WindowedPanel-outer").first.bounding_box()
+    for side, size in (("x", "width"), ("y", "height")):
+        assert box[side] >= seen[side] - 2, (box, seen)
+        assert box[side] + box[size] <= seen[side] + seen[size] + 2, (box, seen)
+    assert found.evaluate(CUT_OFF) is False
+
+
+def require_proportions(images) -> None:
+    """Hold that images are shown in the proportions of their pixels."""
+    assert images.count()
+    for image in images.all():
+        width, height = image.evaluate("image => [image.naturalWidth, image.naturalHeight]")
+        shown = image.bounding_box()
+        if image.evaluate("image => getComputedStyle(image).objectFit") != "contain":
+            assert abs(shown["width"] / shown["height"] - width / height) < 0.03 * width / height
 
 
 def maps(found) -> list[dict[str, float]]:
@@ -187,44 +234,114 @@ def test_a_lasso_fills_the_grid_and_the_kernel_has_the_same(lesson) -> None:
     found = explorer_cell(lesson)
     found.get_by_text("Nothing is selected").wait_for()
     lasso(lesson, found, maps(found)[0], 0.7)
-    grid = found.locator(".explorer-grid")
-    heading = grid.locator("b")
+    heading = found.locator(".explorer-pages b")
     heading.wait_for()
     number = int(heading.inner_text().split()[0])
     assert number > 3
-    assert grid.locator("img").count() == min(number, 200)
-    counted = [int(row.locator("td").nth(3).inner_text()) for row in grid.locator("tbody tr").all()]
+    pictures = found.locator(".explorer-pictures")
+    lesson.wait_for_timeout(500)
+    assert pictures.locator("img").count() == min(number, 24)
+    assert all(image.get_attribute("alt") for image in pictures.locator("img").all())
+    require_proportions(pictures.locator("img"))
+    rows = found.locator(".explorer-grid tbody tr").all()
+    counted = [int(row.locator("td").nth(3).inner_text()) for row in rows]
     assert sum(counted) == number
     found.get_by_placeholder("name of the selection").fill("mine")
     found.get_by_role("button", name="keep").click()
     found.get_by_text("kept: ").wait_for()
     shot(lesson, "lasso")
+    for part in (".explorer-maps", ".explorer-pictures", ".explorer-grid", ".explorer-said"):
+        require_in_view(lesson, found.locator(part))
+    require_in_view(lesson, found.get_by_role("button", name="export"))
+    assert found.locator(".explorer").evaluate(SCROLLERS) == []
     last = cell(lesson, COUNTED.split("\n")[0])
     last.locator(".cm-content").click()
     lesson.keyboard.press("Control+Enter")
     said = last.locator(".jp-OutputArea-output").filter(has_text="KEPT")
     said.wait_for()
     kept = [int(value) for value in said.inner_text().split()[1:]]
-    assert kept == [number, *sorted(counted)]
+    assert kept[0] == sum(kept[1:]) == number
+    assert set(kept[1:]) >= set(counted[:-1])
 
 
 def test_pointing_shows_an_image_and_a_click_shows_it_close_up(lesson) -> None:
     found = explorer_cell(lesson)
     found.get_by_title("Activate pan & zoom").first.click()
-    box = maps(found)[0]
-    shown = np.ptp(pixels(lesson, box), axis=2) > 60
-    shown[:, :60] = False  # the buttons
-    y, x = np.argwhere(shown)[shown.sum() // 2].tolist()
-    lesson.mouse.move(box["x"] + x - 40, box["y"] + y)
-    lesson.mouse.move(box["x"] + x, box["y"] + y, steps=8)
+    x, y = dot(lesson, found)
+    lesson.mouse.move(x - 40, y)
+    lesson.mouse.move(x, y, steps=8)
     found.locator(".explorer-hover img").wait_for()
     assert "confidence: " in found.locator(".explorer-hover").inner_text()
-    lesson.mouse.click(box["x"] + x, box["y"] + y)
+    require_proportions(found.locator(".explorer-hover img"))
+    require_in_view(lesson, found.locator(".explorer-hover img"))
+    lesson.mouse.click(x, y)
     close_up = found.locator(".explorer-close-up")
     close_up.get_by_text("Nearest in the embedding").wait_for()
-    assert close_up.locator("img").count() == 9  # twice the image, six neighbours, a figure
-    close_up.scroll_into_view_if_needed()
+    assert close_up.locator("img").count() == 8  # the image, six neighbours, a figure
+    assert all(image.get_attribute("alt") for image in close_up.locator("img").all())
+    lesson.wait_for_timeout(500)
     shot(lesson, "close_up")
+    require_proportions(close_up.locator("img"))
+    for image in close_up.locator("img").all():
+        require_in_view(lesson, image)
+    assert found.locator(".explorer").evaluate(SCROLLERS) == []
+    assert not found.locator(".explorer-pictures").is_visible()
+
+
+def test_a_new_selection_never_lies_under_a_close_up(lesson) -> None:
+    found = explorer_cell(lesson)
+    assert found.locator(".explorer-close-up img").first.is_visible()  # of the test before
+    lasso(lesson, found, maps(found)[0], 0.7)
+    found.locator(".explorer-pictures img").nth(3).wait_for()
+    lesson.wait_for_timeout(300)
+    assert found.locator(".explorer-close-up img").count() == 0
+    require_in_view(lesson, found.locator(".explorer-pictures"))
+
+
+def test_the_selection_is_reached_by_keyboard(lesson) -> None:
+    found = explorer_cell(lesson)
+    found.get_by_role("button", name="select all shown").focus()
+    lesson.keyboard.press("Enter")
+    pictures = found.locator(".explorer-pictures")
+    pictures.locator("img").nth(20).wait_for()
+    found.get_by_title("the images after these").focus()
+    for _ in range(3):  # Tab goes on to the first picture, arrow keys from there
+        lesson.keyboard.press("Tab")
+        if lesson.evaluate("document.activeElement.closest('.explorer-pictures') !== null"):
+            break
+    lesson.keyboard.press("ArrowRight")
+    lesson.keyboard.press("ArrowDown")
+    focused = pictures.locator("button:focus")
+    assert focused.count() == 1
+    asked = focused.get_attribute("title")
+    assert focused.evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
+    found.locator(".explorer-hover img").wait_for()
+    lesson.keyboard.press("Enter")
+    close_up = found.locator(".explorer-close-up")
+    close_up.get_by_text("Nearest in the embedding").wait_for()
+    assert close_up.locator("img").first.get_attribute("alt") == asked.split(" (")[0]
+    shot(lesson, "keyboard")
+    found.get_by_role("button", name="selection", exact=True).click()
+    pictures.locator("button").first.focus()
+    lesson.keyboard.press("Escape")
+    found.get_by_text("Nothing is selected").wait_for()
+
+
+def test_every_control_has_a_label(lesson) -> None:
+    found = explorer_cell(lesson)
+    found.get_by_role("button", name="compare, add images").click()
+    for part in (found, cell(lesson, "explorer_widgets.show(explorer_widgets.degrade")):
+        assert part.evaluate(UNLABELLED) == []
+    found.get_by_role("button", name="selection", exact=True).click()
+
+
+def dot(page, found) -> tuple[float, float]:
+    """Where a dot of the first map lies on the page."""
+    box = maps(found)[0]
+    shown = np.ptp(pixels(page, box), axis=2) > 60
+    shown[:, :60] = False  # the buttons
+    y, x = np.argwhere(shown)[shown.sum() // 2].tolist()
+    return box["x"] + x, box["y"] + y
 
 
 def test_added_images_are_placed_and_marked(lesson, tmp_path: Path) -> None:
@@ -232,19 +349,21 @@ def test_added_images_are_placed_and_marked(lesson, tmp_path: Path) -> None:
     good, bad = tmp_path / "mine.png", tmp_path / "broken.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(good)
     bad.write_text("no image")
+    found.get_by_role("button", name="compare, add images").click()
     with lesson.expect_file_chooser() as chosen:
-        found.get_by_text("add images").click()
+        found.get_by_role("button", name="add images (0)").click()
     chosen.value.set_files([good, bad])
     found.get_by_text("1 images added").wait_for()
     assert "broken.png" in found.get_by_text("1 images added").inner_text()
-    found.locator(".explorer-grid").get_by_text("1 images").wait_for()
+    found.locator(".explorer-close-up").get_by_text("mine.png").wait_for()
+    found.get_by_role("button", name="selection", exact=True).click()
     assert "added" in found.locator(".explorer-grid").inner_text()
     shot(lesson, "added")
 
 
 def test_the_slider_moves_the_probabilities_and_the_point(lesson) -> None:
     found = cell(lesson, "explorer_widgets.show(explorer_widgets.degrade")
-    found.scroll_into_view_if_needed()
+    to_top(lesson, found.locator(".jp-OutputArea"))
     table, ring = found.locator("table").last, found.locator("svg circle").last
     probabilities, place = table.inner_text(), ring.get_attribute("cx")
     slider = found.locator(".noUi-handle")
@@ -256,4 +375,99 @@ def test_the_slider_moves_the_probabilities_and_the_point(lesson) -> None:
         arg=[table.element_handle(), probabilities],
     )
     shot(lesson, "degraded")
+    assert "JPEG: quality" in found.locator(".widget-inline-hbox").last.inner_text()
+    for part in (found.locator(".noUi-handle"), found.locator("svg").last, table):
+        require_in_view(lesson, part)
+    require_proportions(found.locator(".widget-html img"))
+    for image in found.locator(".widget-html img").all():
+        require_in_view(lesson, image)
     assert ring.get_attribute("cx") != place
+
+
+# The page that needs no kernel -------------------------------------------------------------------
+
+
+@pytest.fixture
+def page(browser, tiny_model, tmp_path: Path, rng, monkeypatch) -> Iterator:
+    """A page of maps of 60 images, a third of them wide, on a small laptop's screen."""
+    monkeypatch.setenv("DNADET_BUILD", str(tmp_path / "build"))
+    paths = []
+    for k in range(60):
+        paths.append(tmp_path / "images" / f"{k}.png")
+        paths[-1].parent.mkdir(exist_ok=True)
+        size = (64, 64 if k % 3 else 160, 3)
+        Image.fromarray(rng.integers(0, 256, size, np.uint8)).save(paths[-1])
+    names = ("Real", *zoo.UNKNOWN_ARCHITECTURES)
+    labels = np.arange(60) % len(names)
+    sources = [f"a_generator_of_a_very_long_name_{k}" * 2 for k in labels]
+    state = explorer.open_images(tiny_model, {"new": ImageSet(paths, labels, names, sources)})
+    for method in ("PCA", "t-SNE"):
+        explorer.add_map(state, method)
+    file = explorer_page.write_page(state, tmp_path / "page.html")
+    shown = browser.new_page(viewport=SCREEN)
+    faults: list[str] = []
+    shown.on("pageerror", lambda error: faults.append(str(error)))
+    shown.goto(file.as_uri())
+    shown.locator("#legend button").first.wait_for()
+    yield shown
+    assert faults == []
+    shown.close()
+
+
+def in_window(found) -> bool:
+    """Whether an element lies whole in the window, without scrolling."""
+    box = found.bounding_box()
+    across = 0 <= box["x"] and box["x"] + box["width"] <= SCREEN["width"]
+    return across and 0 <= box["y"] and box["y"] + box["height"] <= SCREEN["height"]
+
+
+def test_a_page_shows_point_and_selection_beside_its_maps(page) -> None:
+    assert all(in_window(canvas) for canvas in page.locator(".map canvas").all())
+    page.locator("#map-0").focus()
+    page.keyboard.press("Tab")
+    page.get_by_role("button", name="Select all that is shown").click()
+    shot(page, "page_selection")
+    counts = page.locator("#counts p").first
+    assert "60 of 60" in counts.inner_text() and in_window(counts)
+    pictures = page.locator("#grid figure")
+    assert pictures.count() == 60 and in_window(pictures.first)
+    for picture in pictures.locator("canvas").all()[:6]:
+        style = picture.evaluate("e => [e.width, e.height, getComputedStyle(e).objectFit]")
+        assert style[2] == "contain" and style[0] / style[1] in (1, 2.5)
+    pictures.first.focus()
+    page.keyboard.press("ArrowRight")
+    focused = page.locator("#grid figure:focus")
+    assert focused.evaluate("e => [...e.parentElement.children].indexOf(e)") == 1
+    page.keyboard.press("Enter")
+    card = page.locator("#hover")
+    name = card.locator("canvas").get_attribute("aria-label")
+    assert in_window(card) and focused.locator("canvas").get_attribute("aria-label") == name
+    page.mouse.move(5, 5)
+    assert card.locator("canvas").get_attribute("aria-label") == name  # it stays
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    assert "Nothing is selected" in counts.inner_text()
+
+
+def test_a_new_selection_on_a_page_lets_the_image_before_go(page) -> None:
+    box = page.locator("#map-0").bounding_box()
+    shown = np.ptp(pixels(page, box), axis=2) > 60
+    y, x = np.argwhere(shown)[shown.sum() // 2].tolist()
+    page.mouse.click(box["x"] + x, box["y"] + y)
+    page.mouse.move(5, 5)
+    card = page.locator("#hover")
+    assert card.locator("canvas").count() == 1 and in_window(card)
+    shot(page, "page_click")
+    page.keyboard.down("Shift")
+    page.mouse.move(box["x"] + 2, box["y"] + 2)
+    page.mouse.down()
+    for across, down in ((0.99, 0.01), (0.99, 0.99), (0.01, 0.99)):
+        page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"])
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    page.mouse.move(5, 5)
+    assert "60 of 60" in page.locator("#counts p").first.inner_text()
+    assert card.locator("canvas").count() == 0
+    assert in_window(page.locator("#grid figure").first)
+    colours = page.locator("#legend .dot").evaluate_all("all => all.map(e => e.style.background)")
+    assert len(set(colours)) == 1 + len(zoo.UNKNOWN_ARCHITECTURES)

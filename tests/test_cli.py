@@ -42,13 +42,13 @@ def test_attribute_json(pictures, checkpoint, capsys):
     assert list(report) == ["model", "results", "errors", "notes", "skipped"]
     assert report["model"] == str(checkpoint)
     assert report["errors"] == []
-    assert printed.err == ""
+    assert printed.err.startswith("dnadet: 3 of 3 images attributed: ")
     assert [r["path"] for r in report["results"]] == [str(pictures / f"{i}.png") for i in range(3)]
 
     expected = load_model(checkpoint).attribute([pictures / "1.png"])
     result = report["results"][1]
     assert list(result) == [
-        "path", "label", "confidence", "probabilities", "unknown_score", "known",
+        "path", "label", "confidence", "probabilities", "unknown_score", "known", "looked_at",
     ]  # fmt: skip
     assert result["label"] == expected.labels[0]
     assert list(result["probabilities"]) == list(CLASSES)
@@ -77,7 +77,7 @@ def test_attribute_names_bad_files_does_the_rest_and_exits_1(pictures, checkpoin
 
 def test_attribute_on_an_image_that_is_too_small(tmp_path, checkpoint, capsys, rng):
     write_images(tmp_path, 1, rng, side=16)
-    assert main(["attribute", str(tmp_path / "0.png"), "--model", str(checkpoint)]) == 1
+    assert main(["attribute", str(tmp_path / "0.png"), "--model", str(checkpoint)]) == 2
     message = "0.png: image is 16x16 pixels, smaller than a patch of 32x32"
     assert message in capsys.readouterr().err
 
@@ -96,7 +96,9 @@ def test_attribute_takes_folders_globs_files_and_annotation_files_once(
 def test_attribute_csv(pictures, checkpoint, capsys):
     assert main(["attribute", str(pictures), "--model", str(checkpoint), "--csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert list(rows[0]) == ["path", "label", "confidence", "unknown_score", "known", *CLASSES]
+    assert list(rows[0]) == [
+        "path", "label", "confidence", "unknown_score", "known", "looked_at", *CLASSES,
+    ]  # fmt: skip
     assert len(rows) == 3
     for row in rows:
         best = max(CLASSES, key=lambda name: float(row[name]))
@@ -120,7 +122,7 @@ def test_attribute_says_when_an_image_is_outside_what_the_model_knows(
 
 
 def test_missing_model_is_named(pictures, capsys):
-    assert main(["attribute", str(pictures), "--model", "nowhere.pth"]) == 1
+    assert main(["attribute", str(pictures), "--model", "nowhere.pth"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("dnadet: nowhere.pth: neither a checkpoint file nor a shipped name")
     assert "Traceback" not in error
@@ -193,9 +195,9 @@ def test_evaluate_the_suite(world, tmp_path, capsys):
     assert {row["setup"] for row in found} == {"closed", "seed"}
     for file in ("results.json", "results.md", "accuracy.csv", "results.png"):
         assert (tmp_path / file).stat().st_size > 0
-    assert main([*arguments, *rows, "--workers", "0"]) == 1
+    assert main([*arguments, *rows, "--workers", "0"]) == 2
     assert "0 workers: one or more" in capsys.readouterr().err
-    assert main([*arguments, "--rows", "magic"]) == 1
+    assert main([*arguments, "--rows", "magic"]) == 2
     assert "row 'magic': choose of residual correlation; DCT regress" in capsys.readouterr().err
 
 
@@ -230,7 +232,7 @@ def test_a_test_set_with_classes_the_model_has_not_is_refused(tmp_path, checkpoi
     for name in ("Real", "StyleGAN"):
         write_images(tmp_path / "mine" / name, 1, rng)
     arguments = ["evaluate", "--test", str(tmp_path / "mine"), "--model", str(checkpoint)]
-    assert main(arguments) == 1
+    assert main(arguments) == 2
     error = capsys.readouterr().err
     assert "StyleGAN" in error
     assert all(name in error for name in CLASSES)
@@ -255,7 +257,7 @@ def test_render_says_where_the_images_are(world, capsys):
 
 
 def test_train_and_dev_go_together(tmp_path, capsys):
-    assert main(["train", "--train", str(tmp_path), "--out", str(tmp_path / "o")]) == 1
+    assert main(["train", "--train", str(tmp_path), "--out", str(tmp_path / "o")]) == 2
     assert "--train and --dev go together" in capsys.readouterr().err
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from support import write_images
 
-from dnadet_lib import embedding_file, evaluation
+from dnadet_lib import embedding_file
 from dnadet_lib.embedding import project
 from dnadet_lib.embedding_file import read_embeddings, write_embeddings
 
@@ -40,7 +40,7 @@ def test_what_is_written_is_read(paths, tiny_model, tmp_path) -> None:
 def test_batches_and_sample_change_no_row(paths, tiny_model, tmp_path, monkeypatch) -> None:
     whole, parts = tmp_path / "whole.parquet", tmp_path / "parts.parquet"
     write_embeddings(tiny_model, paths, whole, name="", methods=())
-    monkeypatch.setattr(evaluation, "BATCH", 5)
+    monkeypatch.setattr(embedding_file, "PART", 5)
     monkeypatch.setattr(embedding_file, "ROWS", 4)
     monkeypatch.setattr(embedding_file, "FIT_AT_MOST", 7)
     write_embeddings(tiny_model, paths, parts, name="", methods=("PCA",), seed=1)

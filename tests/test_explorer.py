@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
+import re
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,9 +16,17 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 from support import write_images
 
-from dnadet_lib import closeup, explorer, explorer_html, explorer_widgets, zoo
+from dnadet_lib import (
+    closeup,
+    explorer,
+    explorer_html,
+    explorer_place,
+    explorer_widgets,
+    zoo,
+)
 from dnadet_lib.data import ImageSet, read_image
 from dnadet_lib.embedding import place, project
 from dnadet_lib.embedding_file import write_embeddings
@@ -257,8 +269,9 @@ def test_images_that_are_gone_keep_their_points(state: Explorer, checkpoint, tmp
     assert len(opened) == 6
     panel = explorer_widgets.Panel(opened)
     panel.maps[0].widget.selection = [1, 2]
-    assert panel.grid.value.count("<img ") == 1
-    assert str(paths[2]) in panel.grid.value
+    shown = panel.pictures.pictures
+    assert sorted(bool(one["source"]) for one in shown) == [False, True]
+    assert any(str(paths[2]) in one["label"] for one in shown)
     panel.maps[0].widget.selection = [2]
     assert str(paths[2]) in panel.close_up.value
 
@@ -436,16 +449,18 @@ def find(widget, kind: str, description: str | None = None):
 
 def test_a_selection_on_a_map_fills_the_grid(state: Explorer) -> None:
     state.maps["again"] = state.maps["PCA"][:, ::-1]
-    box = explorer_widgets.explore(state)
+    panel = explorer_widgets.Panel(state)
+    box = panel.widget
     first, second = find(box, "JupyterScatter")
-    grid = find(box, "HTML")[-1]
-    assert "Nothing is selected" in grid.value
+    assert "Nothing is selected" in panel.grid.value
     second.selection = [1, 2, 5]
     assert list(first.selection) == [1, 2, 5]
-    assert "<b>3 images</b>" in grid.value
-    assert grid.value.count("<img ") == 3
+    assert "<b>3 images</b>" in panel.heading.value
+    shown = explorer.by_confidence(state, np.array([1, 2, 5]))
+    expected = explorer_html.thumbnails(state, shown.tolist())
+    assert panel.pictures.pictures == [vars(one) for one in expected]
     first.hovering = 5
-    assert any(state.table["generator"][5] in html.value for html in find(box, "HTML"))
+    assert state.table["generator"][5] in panel.hover.value
     find(box, "Text")[0].value = "mine"
     find(box, "Button", "keep")[0].click()
     assert state.selections["mine"].tolist() == [1, 2, 5]
@@ -453,21 +468,65 @@ def test_a_selection_on_a_map_fills_the_grid(state: Explorer) -> None:
     assert len(list(Path(explorer.build_folder()).rglob("selection.csv"))) == 1
 
 
+def test_a_selection_is_turned_page_by_page(state: Explorer) -> None:
+    panel = explorer_widgets.Panel(state)
+    find(panel.widget, "Button", "select all shown")[0].click()
+    order = explorer.by_confidence(state, np.arange(len(state)))
+    seen = list(panel.pictures.pictures)
+    assert panel.before.disabled and len(seen) == explorer_html.SHOWN_AT_ONCE < len(state)
+    while not panel.after.disabled:
+        panel.after.click()
+        seen += panel.pictures.pictures
+    generators = [one["label"].split(" (")[0] for one in seen]
+    assert generators == state.table["generator"].iloc[order].tolist()
+    panel.before.click()
+    assert not panel.after.disabled
+    find(panel.widget, "Button", "clear selection")[0].click()
+    assert panel.pictures.pictures == [] and "Nothing is selected" in panel.grid.value
+
+
+def test_counts_of_many_generators_leave_none_out(state: Explorer) -> None:
+    state.table["generator"] = [f"g{i:02d}" for i in range(len(state))]
+    state.table.loc[:2, "generator"] = "most"
+    written = explorer_html.counts(state, np.arange(len(state)))
+    rows = [re.findall("<td>(.*?)</td>", row) for row in written.split("<tr")[2:]]
+    assert sum(int(row[3]) for row in rows) == len(state)
+    assert rows[0][1] == "most" and rows[-1][1] == f"{len(state) - 2 - 5} others"
+
+
 @pytest.mark.parametrize("colour_by", ["known", "unknown score", "set-up"])
 def test_maps_change_colour(state: Explorer, colour_by: str) -> None:
-    box = explorer_widgets.explore(state)
-    (scatter,) = find(box, "JupyterScatter")
+    panel = explorer_widgets.Panel(state)
+    (scatter,) = find(panel.widget, "JupyterScatter")
     assert scatter.color_by == "valueA"
     before = [*scatter.color]
-    find(box, "Dropdown", "colour by")[0].value = colour_by
+    panel.colour.value = colour_by
     assert [*scatter.color] != before
-    scatter.selection = [0]
-    assert "<b>1 images</b>" in find(box, "HTML")[-1].value
+    scatter.selection = [0, 1]
+    assert "<b>2 images</b>" in panel.heading.value
+
+
+def test_of_a_long_legend_a_part_stands_above_the_maps(state: Explorer) -> None:
+    state.table["generator"] = [f"a_generator_of_number_{i}" for i in range(len(state))]
+    panel = explorer_widgets.Panel(state)
+    assert "legend" not in panel.view.options
+    panel.colour.value = "generator"
+    assert len(panel.boxes) == len(state) > len(find_in(panel.legend)) > 1
+    assert len(find_in(panel.all_legend)) == len(state)
+    panel.view.value = "legend"
+    panel.boxes[-1].value = False
+    assert panel.maps[0].widget.filter.tolist() == list(range(len(state) - 1))
+    panel.colour.value = "class"
+    assert "legend" not in panel.view.options and panel.view.value == "selection"
+
+
+def find_in(box) -> list:
+    return find(box, "Checkbox")
 
 
 def test_the_legend_hides_points(state: Explorer) -> None:
     panel = explorer_widgets.Panel(state)
-    boxes = {b.description: b for b in find(panel.widget, "Checkbox") if b is not panel.together}
+    boxes = {box.description: box for box in find(panel.legend, "Checkbox")}
     assert set(boxes) == set(state.table["class"])
     boxes["SNGAN"].value = False
     shown = np.flatnonzero(state.table["class"] != "SNGAN")
@@ -482,8 +541,72 @@ def test_the_legend_hides_points(state: Explorer) -> None:
 def test_one_selected_image_is_shown_close_up(state: Explorer) -> None:
     panel = explorer_widgets.Panel(state)
     panel.maps[0].widget.selection = [4]
-    assert panel.close_up.value.count("<img ") == 9
+    assert panel.view.value == "one image"
+    assert panel.close_up.value.count("<img ") == 8  # the image, six neighbours, a figure
     assert str(state.paths[4]) in panel.close_up.value
+    assert 'alt=""' not in panel.close_up.value
+
+
+def test_a_new_selection_takes_the_place_of_a_close_up(state: Explorer) -> None:
+    panel = explorer_widgets.Panel(state)
+    panel.maps[0].widget.selection = [4]
+    panel.maps[0].widget.selection = [1, 2]
+    assert panel.view.value == "selection"
+    shown = [name for name, piece in panel.views.items() if piece.layout.display != "none"]
+    assert shown == ["selection"]
+    assert str(state.paths[4]) not in panel.close_up.value
+
+
+def test_an_image_of_the_selection_opens_close_up(state: Explorer) -> None:
+    panel = explorer_widgets.Panel(state)
+    panel.maps[0].widget.selection = [1, 2, 5]
+    place = 2
+    asked = int(explorer.by_confidence(state, np.array([1, 2, 5]))[place])
+    tell = panel.pictures._handle_custom_msg
+    tell({"what": "point", "place": place}, [])
+    assert panel.maps[0].widget.hovering == asked
+    tell({"what": "open", "place": place}, [])
+    assert panel.view.value == "one image"
+    assert str(state.paths[asked]) in panel.close_up.value
+    assert panel.selected.tolist() == [1, 2, 5]  # as it was
+    tell({"what": "clear", "place": 0}, [])
+    assert len(panel.selected) == 0
+
+
+@pytest.mark.parametrize("size", [(64, 64), (64, 192), (300, 100), (2000, 1000)])
+def test_images_keep_their_proportions(size: tuple[int, int], tmp_path: Path) -> None:
+    height, width = size
+    element = explorer_html.picture(np.zeros((height, width, 3), np.uint8), 120)
+    shown = [int(re.search(rf'{name}="(\d+)"', element)[1]) for name in ("height", "width")]
+    assert max(shown) == 120
+    assert abs(shown[0] / shown[1] - height / width) < 0.02 * height / width
+    source = base64.b64decode(element.partition("base64,")[2].partition('"')[0])
+    with Image.open(io.BytesIO(source)) as stored:
+        assert abs(stored.height / stored.width - height / width) < 0.02 * height / width
+        assert max(stored.size) <= 4 * 120
+
+
+def test_the_spectrum_has_the_proportions_of_its_image(state: Explorer, rng) -> None:
+    wide = rng.integers(0, 256, (64, 192, 3), np.uint8)
+    figure = closeup.overview_figure(state.model, wide)
+    figure.canvas.draw()
+    for axis in figure.axes[:4]:
+        box = axis.get_window_extent()
+        assert box.width / box.height == pytest.approx(3, rel=0.01)
+    bar = figure.axes[3].child_axes[0].get_window_extent()
+    assert bar.height == pytest.approx(box.height, rel=0.01)
+
+
+def test_bars_of_many_classes_leave_none_out(state: Explorer) -> None:
+    names = tuple(f"class {k}" for k in range(200))
+    values = np.random.default_rng(0).dirichlet(np.ones(200))[None]
+    said = SimpleNamespace(
+        probabilities=values, known=np.array([True]), unknown_scores=np.array([0.1])
+    )
+    written = explorer_html.bars(said, names)
+    shares = [float(share) for share in re.findall(r">(\d\.\d{3})</td>", written)]
+    assert len(shares) == explorer_html.BARS_AT_MOST and abs(sum(shares) - 1) < 0.01
+    assert names[int(values.argmax())] in written and "195 other classes" in written
 
 
 def test_kept_selections_are_compared(state: Explorer) -> None:
@@ -511,9 +634,9 @@ def test_dropped_files_and_folders_are_added(state: Explorer, tmp_path: Path, rn
     upload.set_trait("value", tuple(files))
     assert len(state) == before + 1
     assert panel.selected.tolist() == [before]  # marked on the map, and in the grid
-    assert "<b>1 images</b>" in panel.grid.value
+    assert len(panel.pictures.pictures) == 1
     assert "1 images added" in panel.said.value and "bad.png" in panel.said.value
-    assert state.paths[before] == explorer_widgets.build_folder() / "added" / "<b>.png"
+    assert state.paths[before] == explorer.build_folder() / "added" / "<b>.png"
     folder = [w for w in find(panel.widget, "Text") if "folder" in w.placeholder][0]
     folder.value = str(path.parent)
     assert len(state) == before + 2
@@ -543,10 +666,13 @@ def test_the_slider_moves_the_probabilities(state: Explorer) -> None:
     (slider,) = find(box, "SelectionSlider")
     (result,) = find(box, "HTML")
     before = result.value
+    assert slider.description == "JPEG: quality"
     slider.value = 50
     assert result.value != before
+    assert "JPEG: quality 50" in result.value
     find(box, "Dropdown")[0].value = "blur"
     assert result.value == before  # as it is again
+    assert slider.description == "blur: sigma, pixels"
     assert [value for _, value in slider.options] == [0, 0.3, 0.5, 0.7, 1.0, 1.5]
 
 
@@ -554,7 +680,7 @@ def test_the_slider_moves_the_point_on_the_map(state: Explorer) -> None:
     image = read_image(state.paths[0])
     box = explorer_widgets.degrade(state.model, image, state=state)
     (slider,), (result,) = find(box, "SelectionSlider"), find(box, "HTML")
-    background = explorer_html.map_picture(state, "PCA")
+    background = explorer_place.map_picture(state, "PCA")
     for strength in (0, 50):
         slider.value = strength
         embedding = closeup.degraded(state.model, image, "JPEG", strength or None)[1].embeddings[0]
@@ -564,7 +690,10 @@ def test_the_slider_moves_the_point_on_the_map(state: Explorer) -> None:
 def test_grad_cam_of_a_chosen_layer(state: Explorer) -> None:
     box = explorer_widgets.cam(state.model, read_image(state.paths[0]), "SNGAN")
     find(box, "IntSlider")[0].value = 3
+    (result,) = find(box, "HTML")
+    before = result.value
     find(box, "Dropdown")[0].value = "Real"
+    assert result.value != before and "Grad-CAM of layer 3 for Real" in result.value
 
 
 def test_nothing_is_displayed_where_nobody_looks(monkeypatch, capsys) -> None:

@@ -278,11 +278,13 @@ def test_known_follows_from_the_threshold(tiny_model, rng):
         assert tiny_model.attribute([image]).known.tolist() == [known]
 
 
-def test_without_training_traces_nothing_is_called_unknown(tiny_model, rng):
+def test_without_training_traces_nothing_is_called_known_or_unknown(tiny_model, rng):
     tiny_model.reference = None
     result = tiny_model.attribute([photograph(rng, 64, 64)])
     assert np.isnan(result.unknown_scores).all()
-    assert result.known.all()
+    assert result.known.tolist() == [None]
+    assert not bool(result.known[0]) and not bool((~result.known)[0])  # neither reads true
+    assert (~result.known).sum() is np.ma.masked
 
 
 def test_transfer_takes_the_backbone_and_leaves_the_classifier():

@@ -415,7 +415,7 @@ def test_report_goes_on_and_keeps_the_notes(kinds, checkpoint, tmp_path, capsys)
 
 def test_train_names_all_bad_files_before_the_first_epoch(labelled, kinds, tmp_path, capsys):
     options = ["--preset", "smoke", "--out", str(tmp_path / "run")]
-    assert main(["train", "--train", str(labelled), "--dev", str(labelled), *options]) == 1
+    assert main(["train", "--train", str(labelled), "--dev", str(labelled), *options]) == 2
     (last,) = (line for line in capsys.readouterr().err.splitlines() if "cannot be used" in line)
     assert f"{len(kinds.errors)} of " in last
     assert last.count("cannot be read as an image") == 10
@@ -434,7 +434,7 @@ def test_a_set_of_which_nothing_can_be_read(tmp_path, checkpoint, capsys) -> Non
     for name in ("Real", "ProGAN"):
         (tmp_path / "t" / name).mkdir(parents=True)
         (tmp_path / "t" / name / "a.png").write_text("no image")
-    assert main(["evaluate", "--test", str(tmp_path / "t"), "--model", str(checkpoint)]) == 1
+    assert main(["evaluate", "--test", str(tmp_path / "t"), "--model", str(checkpoint)]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert [line.rpartition(": ")[2] for line in lines[-2:]] == [
         "0 of 2 images are measured, the others not read",
@@ -644,7 +644,7 @@ def test_nothing_to_embed_writes_nothing(tmp_path, rng, checkpoint, capsys) -> N
         (folder / name).write_text("no image")
     file = tmp_path / "e.parquet"
     file.write_text("what was there")
-    assert main(["embed", str(folder), "--model", str(checkpoint), "--out", str(file)]) == 1
+    assert main(["embed", str(folder), "--model", str(checkpoint), "--out", str(file)]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert [line.rpartition("/")[2] for line in printed.err.splitlines()] == [

@@ -153,7 +153,7 @@ def test_every_reader_refuses_a_fault_and_names_file_and_line(folder, checkpoint
     good = write_list(folder, GOOD, "good.txt")
     (folder / "out").mkdir()
     for command in commands(file, good, checkpoint, folder / "out"):
-        assert main(command) == 1, command
+        assert main(command) == 2, command
         error = capsys.readouterr().err
         assert message in error, command
         assert "faulty.txt" in error, command
@@ -167,7 +167,7 @@ def test_a_label_outside_the_classes_is_named_with_its_line(folder, checkpoint, 
     file = write_list(folder, "Real/0.png\t1\nProGAN/0.png\t2\n")
     for command in (["evaluate", "--test", str(file), "--model", str(checkpoint)],
                     ["audit", "--train", str(file), "--test", str(file)]):  # fmt: skip
-        assert main([*command, *TWO]) == 1
+        assert main([*command, *TWO]) == 2
         assert "list.txt, line 2: label 2 is outside the classes 0 to 1" in capsys.readouterr().err
 
 
@@ -185,7 +185,7 @@ def test_missing_images_are_named_and_counted_before_work_begins(
         ["train", "--preset", "smoke", "--train", str(good), "--dev", str(file), *TWO,
          "--out", str(folder / "t")],
     ):  # fmt: skip
-        assert main(command) == 1
+        assert main(command) == 2
         error = capsys.readouterr().err
         assert "11 of 15 images are missing: Real/2.png" in error
         assert "and 1 more" in error
@@ -313,7 +313,7 @@ def test_a_released_checkpoint_takes_its_names_from_beside_the_list(five, capsys
 
 def test_names_that_the_checkpoint_lacks_are_refused_with_both_lists(five, checkpoint, capsys):
     command = ["evaluate", "--test", str(five), "--model", str(checkpoint), "--classes"]
-    assert main([*command, *CLASSES, "StyleGAN"]) == 1  # no image has it, but why is it there?
+    assert main([*command, *CLASSES, "StyleGAN"]) == 2  # no image has it, but why is it there?
     error = capsys.readouterr().err
     assert "the checkpoint has no class StyleGAN" in error
     assert "given: 0 Real" in error and "5 StyleGAN" in error and "the checkpoint's: 0 Re" in error
@@ -339,7 +339,7 @@ def test_names_that_cannot_be_told_apart_are_refused(folder, checkpoint, capsys,
          str(folder / "t")],
         ["audit", "--train", str(file), "--test", str(file)],
     ):  # fmt: skip
-        assert main([*command, "--classes", *names]) == 1
+        assert main([*command, "--classes", *names]) == 2
         assert message in capsys.readouterr().err
     with pytest.raises(ValueError, match="alike|twice|empty"):
         ImageSet([Path("a.png")], np.array([0]), tuple(names))
@@ -360,7 +360,7 @@ def test_a_list_without_names_anywhere_is_refused_where_no_checkpoint_has_them(f
     for command in (["train", "--preset", "smoke", "--train", str(file), "--dev", str(file),
                      "--out", str(folder / "t")],
                     ["audit", "--train", str(file), "--test", str(file)]):  # fmt: skip
-        assert main(command) == 1
+        assert main(command) == 2
         assert "classes.txt beside the list" in capsys.readouterr().err
 
 
@@ -399,9 +399,9 @@ def test_sources_come_from_folders_a_column_or_a_file(twelve, checkpoint, capsys
     assert found["rows"][0]["generators"] == 24
     write_list(twelve.parent, "".join(lines[1:]), "sources.tsv")
     command = ["evaluate", "--test", str(twelve), "--model", str(checkpoint), "--sources"]
-    assert main([*command, str(file)]) == 1
+    assert main([*command, str(file)]) == 2
     assert "sources.tsv: no source of 1 images" in capsys.readouterr().err
-    assert main([*command, "seed"]) == 1
+    assert main([*command, "seed"]) == 2
     assert "--sources seed: neither a column" in capsys.readouterr().err
 
 
@@ -465,7 +465,7 @@ def test_options_for_images_of_ones_own_are_refused_without_them(checkpoint, tmp
         (["train", *out, "--sources", "run"], "--sources is for"),
         (["evaluate", "--suite", "smoke", "--test", "list.txt"], "leave --test out"),
     ):
-        assert main(command) == 1
+        assert main(command) == 2
         assert message in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
 
@@ -646,7 +646,7 @@ def test_what_training_remarks_on(tmp_path, rng):
 def test_training_on_one_class_is_refused(folder, capsys):
     file = write_list(folder, "Real/0.png\t0\nReal/1.png\t0\n")
     command = ["train", "--preset", "smoke", "--train", str(file), "--dev", str(file)]
-    assert main([*command, "--classes", "Real", "--out", str(folder / "t")]) == 1
+    assert main([*command, "--classes", "Real", "--out", str(folder / "t")]) == 2
     assert "one class only, 'Real'" in capsys.readouterr().err
     assert not (folder / "t").exists()
 
@@ -657,7 +657,7 @@ def test_training_on_one_class_is_refused(folder, capsys):
 def test_presets_of_the_other_stage_are_refused(tmp_path, capsys):
     for command, preset, fitting in (("train", "pocket_pretrain", "pocket,"),
                                      ("pretrain", "pocket", "pocket_pretrain,")):  # fmt: skip
-        assert main([command, "--preset", preset, "--out", str(tmp_path / "o")]) == 1
+        assert main([command, "--preset", preset, "--out", str(tmp_path / "o")]) == 2
         error = capsys.readouterr().err
         assert f"preset {preset} is of stage" in error and fitting in error
         assert error.count("\n") == 1
@@ -676,7 +676,7 @@ def test_a_checkpoint_of_stage_1_names_no_architecture(folder, tmp_path, capsys)
     for command in (["attribute", images], ["embed", images, "--out", str(tmp_path / "e.parquet")],
                     ["report", images, "--out", str(tmp_path / "r.html")],
                     ["evaluate", "--test", str(folder)], ["evaluate"]):  # fmt: skip
-        assert main([*command, *use]) == 1
+        assert main([*command, *use]) == 2
         printed = capsys.readouterr()
         assert "first.safetensors: a checkpoint of stage 1" in printed.err
         assert "such as pocket" in printed.err
@@ -689,7 +689,7 @@ def test_a_checkpoint_of_stage_1_names_no_architecture(folder, tmp_path, capsys)
 
 def test_the_shipped_checkpoints_of_stage_1_are_known_for_what_they_are(capsys):
     for name in ("pocket_pretrain", "pocket_pretrain_raw"):
-        assert main(["attribute", "nothing.png", "--model", name]) == 1
+        assert main(["attribute", "nothing.png", "--model", name]) == 2
         assert f"{name}: a checkpoint of stage 1" in capsys.readouterr().err
 
 
@@ -712,5 +712,5 @@ def test_a_joined_set_keeps_every_image_with_its_source():
 @pytest.mark.skipif(os.name == "nt", reason="a path of Windows leads there")
 def test_a_windows_drive_leads_nowhere_and_is_named(folder, checkpoint, capsys):
     file = write_list(folder, "C:\\data\\a.png\t0\n")
-    assert main(["evaluate", "--test", str(file), "--model", str(checkpoint), *TWO]) == 1
+    assert main(["evaluate", "--test", str(file), "--model", str(checkpoint), *TWO]) == 2
     assert "1 of 1 images are missing: C:\\data\\a.png" in capsys.readouterr().err

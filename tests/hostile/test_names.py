@@ -96,7 +96,7 @@ def cells(markdown: str) -> list[list[str]]:
 
 
 def test_a_line_an_image(folder, checkpoint, capsys):
-    assert main(["attribute", str(folder), "--model", str(checkpoint)]) == 0
+    assert main(["attribute", "-q", str(folder), "--model", str(checkpoint)]) == 0
     printed = capsys.readouterr()
     paths = sorted(folder.iterdir())
     lines = printed.out.split("\n")[:-1]
@@ -180,14 +180,14 @@ def test_errors_are_a_line_each(folder, checkpoint, capsys):
     for path in folder.iterdir():
         path.write_bytes(b"no image")
     forged = "no\nsuch: Real 1.00\x1b[2K"
-    arguments = ["attribute", str(folder), forged, "--model", str(checkpoint)]
-    assert main(arguments) == 1
+    arguments = ["attribute", "-q", str(folder), forged, "--model", str(checkpoint)]
+    assert main(arguments) == 2
     printed = capsys.readouterr()
     lines = printed.err.split("\n")[:-1]
     assert len(lines) == len(list(folder.iterdir())) + 1
     assert all(line.startswith("dnadet: ") for line in lines)
     assert not CONTROL.search(printed.err) and printed.out == ""
-    assert main(["attribute", str(folder), "--model", "\x1b[31m\nno"]) == 1
+    assert main(["attribute", str(folder), "--model", "\x1b[31m\nno"]) == 2
     assert not CONTROL.search(capsys.readouterr().err)
 
 
@@ -208,7 +208,7 @@ def test_wrong_usage_shows_no_control_characters(arguments, capsys):
 def test_an_output_that_cannot_encode(tmp_path, checkpoint, rng, environment):
     Image.fromarray(photograph(rng, 32, 32)).save(tmp_path / "Größe😀.png")
     done = subprocess.run(
-        [sys.executable, "-m", "dnadet_lib.cli", "attribute", "Größe😀.png", "none\u2028.png",
+        [sys.executable, "-m", "dnadet_lib.cli", "attribute", "-q", "Größe😀.png", "none\u2028.png",
          "--model", str(checkpoint)],
         cwd=tmp_path, capture_output=True, check=False,
         env={**os.environ, **environment, "PYTHONPATH": str(Path(__file__).parents[2])},
@@ -255,7 +255,7 @@ def test_the_explorer_shows_every_class(odd_model, tmp_path, rng, monkeypatch):
     explorer.selection_figure(state, np.arange(len(state))).canvas.draw()
     explorer.neighbours_figure(state, [0, 1], 3).canvas.draw()
     panel = explorer_widgets.Panel(state)
-    boxes = [b for b in panel.legend.children if hasattr(b, "description") and hasattr(b, "names")]
+    boxes = panel.boxes
     assert len(boxes) == len(CLASSES)
     assert max(len(box.description) for box in boxes) <= text.FIGURE_AT_MOST
     for box in boxes[:3]:
@@ -265,6 +265,7 @@ def test_the_explorer_shows_every_class(odd_model, tmp_path, rng, monkeypatch):
     assert panel.maps[0].widget.filter.tolist() == kept.tolist()
     panel.maps[0].widget.selection = list(range(len(state)))
     assert "<img src=x" not in panel.grid.value and not CONTROL.search(panel.grid.value)
+    assert not any(CONTROL.search(f"{p['label']}{p['caption']}") for p in panel.pictures.pictures)
     page = explorer_page.write_page(state, tmp_path / "page.html").read_text(encoding="utf-8")
     assert not CONTROL.search(page) and "<img src=x" not in page
 
@@ -404,7 +405,7 @@ def test_numbers_that_the_model_has_not_are_not_labels(listed, checkpoint, tmp_p
     assert truths(out) == [None, None]
     assert set(explorer.open_table(out).table["class"]) == {"not labelled"}
     assert explorer.open_table(out).table["named rightly"].isna().all()
-    assert main([*arguments, "--classes", "a", "b"]) == 1
+    assert main([*arguments, "--classes", "a", "b"]) == 2
     assert "list.txt: label 7 is none of the classes named (0 a, 1 b)" in capsys.readouterr().err
 
 
