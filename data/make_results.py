@@ -183,7 +183,7 @@ def instances(split: str) -> ImageSet:
 def at_temperature(model: DNADet, predictions: Predictions, temperature: float) -> np.ndarray:
     """Probabilities (N, K) of a set-up at a temperature."""
     with torch.no_grad():
-        logits = model.classification_head(torch.from_numpy(predictions.embeddings))
+        logits = model.logits(torch.from_numpy(predictions.embeddings))
     return (logits / temperature).softmax(dim=1).numpy()
 
 

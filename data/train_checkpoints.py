@@ -2,8 +2,9 @@
 
     python data/train_checkpoints.py pretrain      # data/checkpoints/pocket_pretrain.safetensors
     python data/train_checkpoints.py pretrain_raw  # the same without the high-pass front end
-    python data/train_checkpoints.py train         # pocket.safetensors and whole_raw.safetensors;
-                                                   # of its stage 1 what is not shipped, first
+    python data/train_checkpoints.py train         # pocket_plain.safetensors and whole_raw...; of
+                                                   # its stage 1 what is not shipped, first
+    python data/train_checkpoints.py pocket        # pocket.safetensors, on pocket_plain's networks
     python data/train_checkpoints.py               # all of it; then data/make_cards.py
 
 Runs resume from `build/checkpoints/NAME/`. `data/tune.py` compares presets on dev generators.
@@ -20,9 +21,10 @@ import torch
 
 from dnadet_lib import stages
 from dnadet_lib.files import atomic_path, claimed_folder
-from dnadet_lib.methods import SHIPPED, networks
+from dnadet_lib.methods import PLAIN, networks
+from dnadet_lib.model import DNADet, load_model
 from dnadet_lib.paths import build_folder
-from dnadet_lib.presets import Preset, pocket_pretrain, pocket_pretrain_raw, whole_raw
+from dnadet_lib.presets import Preset, pocket, pocket_pretrain, pocket_pretrain_raw, whole_raw
 from dnadet_lib.zoo import render
 
 CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
@@ -46,18 +48,22 @@ def ship(folder: Path, name: str) -> None:
 
 
 def train() -> None:
-    """Train stage 2 and the baseline, and ship both."""
+    """Train stage 2 without changed images and the baseline, and ship both."""
+    plain, stage_1 = networks()[PLAIN]
+    train_and_ship(plain, stages.pretrained_model(stage_1, PRETRAIN_SEED))  # it trains what lacks
+    train_and_ship(whole_raw, None)
+
+
+def train_and_ship(preset: Preset, pretrained: DNADet | None) -> None:
+    """Train a preset of stage 2 on the zoo and ship it."""
     render()
-    shipped, stage_1 = networks()[SHIPPED]
-    start = stages.pretrained_model(stage_1, PRETRAIN_SEED)  # trains what is not shipped
-    for preset, pretrained in ((shipped, start), (whole_raw, None)):
-        train_set, dev = stages.training_data(jittered=preset.jittered)
-        folder = build_folder() / "checkpoints" / preset.name
-        with claimed_folder(folder):
-            stages.run_training(
-                preset, train_set, dev, pretrained=pretrained, seed=TRAIN_SEED, folder=folder
-            )
-            ship(folder, preset.name)
+    train_set, dev = stages.training_data(jittered=preset.jittered)
+    folder = build_folder() / "checkpoints" / preset.name
+    with claimed_folder(folder):
+        stages.run_training(
+            preset, train_set, dev, pretrained=pretrained, seed=TRAIN_SEED, folder=folder
+        )
+        ship(folder, preset.name)
 
 
 def main() -> None:
@@ -67,6 +73,7 @@ def main() -> None:
         "pretrain": partial(pretrain, pocket_pretrain),
         "pretrain_raw": partial(pretrain, pocket_pretrain_raw),
         "train": train,
+        "pocket": lambda: train_and_ship(pocket, load_model(PLAIN)),
     }
     parser.add_argument("steps", nargs="*", choices=[*steps, []], help="default: all in order")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")

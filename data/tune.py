@@ -28,7 +28,7 @@ from dnadet_lib.files import atomic_path, locked
 from dnadet_lib.fingerprints import DENOISERS
 from dnadet_lib.methods import ONE_STAGE_1, PRETRAINED, make_method, networks, tuned_as
 from dnadet_lib.paths import build_folder
-from dnadet_lib.presets import augmented, pocket
+from dnadet_lib.presets import augmented, pocket_plain
 from dnadet_lib.stages import training_data
 from dnadet_lib.suite import (
     Method,
@@ -66,15 +66,15 @@ SEEDS = {name: (0, 1, 2) for name in networks() if tuned_as(name) == ONE_STAGE_1
 FAST = replace(augmented, learning_rate=1e-3)  # what its variants are compared with
 SMALLER = replace(FAST, patches=4, input=replace(FAST.input, patch=32))
 ENLARGED = replace(FAST, input=replace(FAST.input, resize=128, vote="whole"))  # a quarter seen
-RAW = replace(pocket, input=replace(pocket.input, high_pass=False))
-CANDIDATES = {  # what else might have become the pocket preset, and its stage 1
+RAW = replace(pocket_plain, input=replace(pocket_plain.input, high_pass=False))
+CANDIDATES = {  # what else might have become the pocket_plain preset, and its stage 1
     "augmented, patches of 32": (SMALLER, PRETRAINED[True]),
     "augmented, enlarged 2x": (ENLARGED, PRETRAINED[True]),
     "augmented, enlarged 2x, no jittered generators": (
         replace(ENLARGED, jittered=False), PRETRAINED[True],
     ),
     "augmented, no jittered generators": (replace(FAST, jittered=False), PRETRAINED[True]),
-    "pocket, raw": (RAW, PRETRAINED[False]),
+    "pocket_plain, raw": (RAW, PRETRAINED[False]),
 }  # fmt: skip
 
 

@@ -16,20 +16,30 @@ from dnadet_lib.notes import Notes
 from dnadet_lib.progress import Progress, counting
 from dnadet_lib.text import for_csv, for_json, one_line
 
-COLUMNS = ("label", "confidence", "unknown_score", "known", "looked_at")
+COLUMNS = (
+    "label", "confidence", "unknown_score", "known", "looked_at",
+    "nearest", "cannot_tell", "history",
+)  # fmt: skip
 REASONS = 3  # named in the summary
 Errors = list[dict[str, str]]
 
 
 def describe(result: dict) -> str:
     """Say one result in a line."""
-    best = f"{one_line(result['label'])} {result['confidence']:.2f}"
+    best = f"{one_line(result['nearest'])} {result['confidence']:.2f}"
+    reason = result["cannot_tell"]
     said = best
-    if result["known"] is None:
-        said = f"{best} (not checked whether the model knows such images)"
-    elif not result["known"]:
+    if result["label"] is None:
+        said = f"cannot tell: {reason} (nearest class {best})"
+    elif result["known"] is False:
         score = f"unknown score {result['unknown_score']:.2f}"
         said = f"outside what this model knows ({score}; nearest class {best})"
+    elif result["known"] is None:
+        said = f"{best} (not checked whether the model knows such images)"
+    if reason and result["label"] is not None:
+        said += f" (forced; without --force: cannot tell, {reason})"
+    if found := result["history"]["found"]:
+        said += f" ({one_line(found)})"
     if result["looked_at"] < 1:
         said += f" ({100 * result['looked_at']:.2g}% of the image looked at)"
     return f"{one_line(result['path'])}: {said}"
@@ -116,9 +126,11 @@ class Table(Lines):
 
     def result(self, result: dict) -> None:
         """Print a row; None is an empty cell."""
-        label, *values = (result[name] for name in COLUMNS)
-        texts = for_csv(result["path"]), for_csv(label)
-        self.writer.writerow([*texts, *values, *result["probabilities"].values()])
+        cells = {**result, "history": result["history"]["found"]}
+        found = [v if isinstance(v := cells[name], bool | float) else for_csv(v or "")
+                 for name in COLUMNS]  # fmt: skip
+        row = [for_csv(result["path"]), *found, *result["probabilities"].values()]
+        self.writer.writerow(row)
         sys.stdout.flush()
 
 
@@ -130,6 +142,7 @@ class Summary:
         total: Images that were asked about.
         classes: Class -> images of it.
         refused: Images outside what the model knows.
+        untold: Images of which it cannot tell.
         unchecked: Images of which the model cannot say whether it knows such.
         errors: Inputs that were not read.
     """
@@ -137,13 +150,16 @@ class Summary:
     total: int
     classes: Counter[str] = field(default_factory=Counter)
     refused: int = 0
+    untold: int = 0
     unchecked: int = 0
     errors: Errors = field(default_factory=list)
 
     def add(self, result: dict) -> None:
         """Count a result."""
         self.unchecked += result["known"] is None
-        if result["known"] is False:
+        if result["label"] is None:
+            self.untold += 1
+        elif result["known"] is False:
             self.refused += 1
         else:
             self.classes[result["label"]] += 1
@@ -151,12 +167,14 @@ class Summary:
     @property
     def done(self) -> int:
         """Images with an answer."""
-        return self.classes.total() + self.refused
+        return self.classes.total() + self.refused + self.untold
 
     def text(self, notes: Notes) -> str:
         """Say all in one line."""
         parts = [f"{self.done:,} of {self.total:,} images attributed"]
         parts += [f"{one_line(name)} {count:,}" for name, count in self.classes.most_common()]
+        if self.untold:
+            parts.append(f"cannot tell {self.untold:,}")
         if self.refused:
             parts.append(f"outside what this model knows {self.refused:,}")
         if self.unchecked:
@@ -174,7 +192,7 @@ class Summary:
 
 def attribute_all(
     model: DNADet, paths: Sequence, writer: Lines, summary: Summary, progress: Progress,
-    complain: Callable[[object], None],
+    complain: Callable[[object], None], force: bool = False,
 ) -> None:  # fmt: skip
     """Write the result of every image that can be read as it comes; name the others on stderr.
 
@@ -185,6 +203,7 @@ def attribute_all(
         summary: Counts them; the errors it holds already are told first.
         progress: Counts, too.
         complain: Prints a line on stderr.
+        force: Name a class also where it cannot be told.
     """
     writer.begin()
     told = 0
@@ -199,7 +218,7 @@ def attribute_all(
 
     missing = len(summary.errors)
     tell()
-    for result in answers(model, paths, summary.errors):
+    for result in answers(model, paths, summary.errors, force):
         tell()
         del result["embedding"]
         summary.add(result)
@@ -211,7 +230,7 @@ def attribute_all(
 
 def run(
     model: DNADet, paths: Sequence, errors: Errors, writer: Lines, notes: Notes,
-    complain: Callable[[object], None], quiet: bool = False,
+    complain: Callable[[object], None], quiet: bool = False, force: bool = False,
 ) -> int:  # fmt: skip
     """Attribute images, and say at the end, or when interrupted, what was found.
 
@@ -223,6 +242,7 @@ def run(
         notes: What the user was told.
         complain: Prints a line on stderr.
         quiet: No progress and no summary.
+        force: Name a class also where it cannot be told.
 
     Returns:
         0: all done; 1: some inputs not read; 2: none read; 130: interrupted.
@@ -231,7 +251,7 @@ def run(
     status = 0
     try:
         with counting(len(paths), quiet=quiet) as progress:
-            attribute_all(model, paths, writer, summary, progress, complain)
+            attribute_all(model, paths, writer, summary, progress, complain, force)
     except KeyboardInterrupt:
         status = 130
     writer.end({"errors": summary.errors, **said(notes)})

@@ -213,6 +213,7 @@ def build_parser() -> argparse.ArgumentParser:
     formats = attribute.add_mutually_exclusive_group()
     formats.add_argument("--json", action="store_true", help="print one JSON object at the end")
     formats.add_argument("--csv", action="store_true", help="print CSV, a row as it is known")
+    add_force(attribute)
     attribute.add_argument(
         "--stream", action="store_true",
         help="with --json: print an object a line as it is known, the notes in the last",
@@ -283,6 +284,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     report = add(report_command, "report", "write a page with pictures on some images, and JSON")
     add_inputs(report)
+    add_force(report)
     report.add_argument(
         "-o", "--out", type=Path, default=Path("report.html"), metavar="FILE.html",
         help="the page; what it says goes as JSON to FILE.json beside it (default: report.html)",
@@ -336,6 +338,14 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
         "input, one a line",
     )
     parser.add_argument("--model", default="pocket", help="checkpoint or shipped name")
+
+
+def add_force(parser: argparse.ArgumentParser) -> None:
+    """Add --force."""
+    parser.add_argument(
+        "--force", action="store_true",
+        help="name the most probable class also where it cannot be told, and say so",
+    )  # fmt: skip
 
 
 def add_training(parser: argparse.ArgumentParser, preset: str) -> None:
@@ -489,7 +499,9 @@ def attribute_command(options: argparse.Namespace) -> int:
         writer = (printed.JsonLines if options.stream else printed.OneObject)(options.model)
     elif options.csv:
         writer = printed.Table(model.classes)
-    return printed.run(model, paths, errors, writer, options.notes, complain, options.quiet)
+    return printed.run(
+        model, paths, errors, writer, options.notes, complain, options.quiet, options.force
+    )
 
 
 def render_command(options: argparse.Namespace) -> int:
@@ -762,13 +774,14 @@ def report_command(options: argparse.Namespace) -> int:
     report.require_twin(twin)
     model = load_model(options.model)
     require_architectures(model)
-    findings, unread = report.examine(model, paths)
+    findings, unread = report.examine(model, paths, options.force)
     unread = [*(report.Unread(**failure) for failure in missing), *unread]
     for failure in unread:
         complain(failure.error)
     if not findings:
         raise ValueError(f"{options.out}: not written, since no image could be read")
     line = ["dnadet", "report", *options.paths, "--model", options.model, "--out", options.out]
+    line += ["--force"] * options.force
     command = shlex.join(map(str, line))
     found = report.Report(model, command, findings, unread, measured_of(model), options.notes)
     known: KnownImages | str

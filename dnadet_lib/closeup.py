@@ -82,7 +82,7 @@ def patch_votes(model: DNADet, image: np.ndarray, density: int = 8) -> PatchVote
     patch = min(model.input.patch, min(height, width) // 2)
     corners = np.array(grid_corners(height, width, patch, VOTES_PER_SIDE, density))
     views = [image[None, top : top + patch, left : left + patch] for top, left in corners]
-    logits = model.classification_head(model.infer(views).embeddings) / model.temperature
+    logits = model.logits(model.infer(views).embeddings) / model.temperature
     rows = len(np.unique(corners[:, 0]))
     shape = (rows, len(corners) // rows)
     return PatchVotes(image, corners, patch, logits.cpu().numpy(), shape)

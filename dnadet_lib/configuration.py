@@ -12,8 +12,21 @@ from dnadet_lib.weights import shown
 TEXT_AT_MOST = 2**20  # characters of a header
 CLASSES_AT_MOST = 10_000
 WIDTH_AT_MOST = 8192
-BACKBONES_AT_MOST = 64
+BACKBONES_AT_MOST = CHANGES_AT_MOST = 64
 NEEDED = ("classes", "width", "input", "temperature", "threshold")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How far answers on images of one change can be trusted, measured on dev images.
+
+    Attributes:
+        temperature: Divides the logits, above 0.
+        accuracy: Share that is named rightly, 0 to 1.
+    """
+
+    temperature: float
+    accuracy: float
 
 
 @dataclass(frozen=True)
@@ -27,9 +40,11 @@ class Configuration:
         blocks: Number of blocks, or None for all.
         discriminant: Whether it is one.
         backbones: How many.
+        changes: Names of the changes for which each class has a mean of its own.
         trace_blocks: Or None for the usual ones.
         temperature: Above 0.
         threshold: Infinite where there is none.
+        calibrations: One for images as they are and for each change, or none.
     """
 
     classes: tuple[str, ...]
@@ -38,9 +53,11 @@ class Configuration:
     blocks: int | None
     discriminant: bool
     backbones: int
+    changes: tuple[str, ...]
     trace_blocks: tuple[int, ...] | None
     temperature: float
     threshold: float
+    calibrations: tuple[Calibration, ...]
 
 
 def parse_configuration(text: str, most_blocks: int, input_fields: Sequence[str]) -> Configuration:
@@ -69,7 +86,7 @@ def parse_configuration(text: str, most_blocks: int, input_fields: Sequence[str]
     discriminant = fields.get("discriminant", False)
     if not isinstance(discriminant, bool):
         raise ValueError(f"discriminant {shown(discriminant)}: must be true or false")
-    threshold = fields["threshold"]
+    changes, threshold = check_changes(fields.get("changes", [])), fields["threshold"]
     return Configuration(
         classes=classes,
         width=_whole(fields, "width", WIDTH_AT_MOST),
@@ -77,9 +94,11 @@ def parse_configuration(text: str, most_blocks: int, input_fields: Sequence[str]
         blocks=blocks,
         discriminant=discriminant,
         backbones=_whole(fields, "backbones", BACKBONES_AT_MOST) if "backbones" in fields else 1,
+        changes=changes,
         trace_blocks=_trace_blocks(fields, blocks or most_blocks),
         temperature=check_temperature(fields["temperature"]),
         threshold=math.inf if threshold is None else check_threshold(threshold),
+        calibrations=check_calibrations(fields.get("calibrations"), changes),
     )
 
 
@@ -140,6 +159,44 @@ def check_temperature(value: object) -> float:
     if not is_finite(value) or value <= 0:  # type: ignore[operator]
         raise ValueError(f"temperature {shown(value)}: must be a finite number above 0")
     return float(value)  # type: ignore[arg-type]
+
+
+def check_changes(names: object) -> tuple[str, ...]:
+    """Return names of changes.
+
+    Raises:
+        ValueError: they are no list of at most 64 texts that differ; what is wrong is named.
+    """
+    if not isinstance(names, list | tuple) or len(names) > CHANGES_AT_MOST:
+        raise ValueError(f"changes {shown(names)}: must list at most {CHANGES_AT_MOST} names")
+    for name in names:
+        if not isinstance(name, str) or not name.strip() or names.count(name) > 1:
+            raise ValueError(f"changes: {shown(name)}: each must be a text, not empty, and differ")
+    return tuple(names)
+
+
+def check_calibrations(table: object, changes: Sequence[str]) -> tuple[Calibration, ...]:
+    """Return the calibrations of a header: for images as they are, then for each change.
+
+    Raises:
+        ValueError: there are some, but not as many, or a number is out of range; it is named.
+    """
+    if table is None:
+        return ()
+    wanted = 1 + len(changes)
+    if not isinstance(table, list) or len(table) != wanted:
+        found = f"{len(table)} given" if isinstance(table, list) else shown(table)
+        raise ValueError(f"calibrations: {found}: must list {wanted}, one more than changes")
+    return tuple(map(_calibration, table))
+
+
+def _calibration(value: object) -> Calibration:
+    if not isinstance(value, dict) or set(value) != {"temperature", "accuracy"}:
+        raise ValueError(f"calibrations: {shown(value)}: needs temperature and accuracy alone")
+    share = value["accuracy"]
+    if not is_finite(share) or not 0 <= share <= 1:
+        raise ValueError(f"calibrations: accuracy {shown(share)}: must be a number from 0 to 1")
+    return Calibration(check_temperature(value["temperature"]), float(share))
 
 
 def check_threshold(value: object) -> float:

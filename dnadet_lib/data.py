@@ -267,6 +267,13 @@ def _fill(images: np.ndarray, paths: Sequence[Path]) -> None:
         slot[...] = image
 
 
+def some_of_each(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
+    """Choose at most `count` images of each class at random: their positions."""
+    rng = np.random.default_rng(seed)
+    classes = [rng.permutation(np.flatnonzero(labels == k)) for k in np.unique(labels)]
+    return np.concatenate([own[:count] for own in classes])
+
+
 def balanced_batches(
     labels: np.ndarray, items: int, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:

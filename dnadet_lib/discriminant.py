@@ -9,6 +9,7 @@ then take the nearest class mean.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -16,38 +17,47 @@ import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.preprocessing import StandardScaler
 
-from dnadet_lib.data import ImageSet
+from dnadet_lib.changes import changed_copies
+from dnadet_lib.data import ImageSet, some_of_each
 from dnadet_lib.evaluation import image_features
 from dnadet_lib.model import DNADet
 
+CHANGED_AT_MOST = 1000  # images of a class, in each way
 SMALLEST = 1e-12  # variance, as a share of the largest, by which is still divided
 
 
-def fit_discriminant(model: DNADet, train: ImageSet) -> None:
+def fit_discriminant(model: DNADet, train: ImageSet, seed: int = 0) -> None:
     """Solve for whitening and classifier of a model whose blocks are pre-trained.
 
-    The covariance within classes is shrunk as Ledoit and Wolf say; all classes count alike.
+    The covariance within classes is shrunk as Ledoit and Wolf say; all classes count alike. With
+    changes, each class has a mean of its images as they are and one of the copies that are changed
+    in each way.
 
     Args:
-        model: With `discriminant`; its whitening and classifier are set.
+        model: With `discriminant`; its changes are made, its whitening and classifier set.
         train: Labelled images, of every class of the model.
+        seed: Of the changes, and of which images are changed: at most 1,000 of each class.
 
     Raises:
         ValueError: the images of the classes are too few or do not vary.
 
     Source:
-        Fisher 1936; Ledoit and Wolf 2004 (shrinkage).
+        Fisher 1936; Hastie and Tibshirani 1996 (several means); Ledoit and Wolf 2004 (shrinkage).
     """
-    upright, last = copy.copy(model), len(model.main) - 1
+    upright, last, changes = copy.copy(model), len(model.main) - 1, model.changes
     # Turned copies vote, but would blur what is learned.
     upright.input, upright.trace_blocks = replace(model.input, vote="patches"), (last,)
-    traces = image_features(upright, train.paths).traces.cpu()
-    scaler = StandardScaler()
+    some = train.take(some_of_each(train.labels, CHANGED_AT_MOST, seed)) if changes else train
+    sets: list[Iterable] = [train.paths]
+    sets += [changed_copies(some.paths, name, seed) for name in changes]
+    traces = torch.cat([image_features(upright, images).traces.cpu() for images in sets])
+    numbers = [train.labels]  # of class and change
+    numbers += [some.labels + len(model.classes) * (1 + k) for k in range(len(changes))]
+    scaler, count = StandardScaler(), len(model.classes) * len(sets)
     scaled = scaler.fit_transform(traces.double().numpy())
-    classes = len(model.classes)
     discriminant = LinearDiscriminantAnalysis(
-        solver="lsqr", shrinkage="auto", priors=np.full(classes, 1 / classes)
-    ).fit(scaled, train.labels)
+        solver="lsqr", shrinkage="auto", priors=np.full(count, 1 / count)
+    ).fit(scaled, np.concatenate(numbers))
     variances, directions = np.linalg.eigh(discriminant.covariance_)
     if not variances.min() > variances.max() * SMALLEST:
         raise ValueError(

@@ -32,6 +32,7 @@ SCORE = "unknown_score"  # the column of unknown scores
 SUFFIX = ".parquet"
 TRUTH = "truth"  # the column of what is known of the makers
 NEEDED = ("path", "embedding")
+NEAREST = "nearest"  # the column of the most probable classes
 PREFIX = "p_"  # of a class's name, for the column of its probability
 SAID = ("label", "confidence", "known")  # columns of what the model says, beside the probabilities
 
@@ -43,6 +44,7 @@ class Stored:
     Attributes:
         classes: Names, in the order of the probabilities.
         labels: (N,) the most probable class.
+        told: (N,) whether it could be named.
         confidence: float32 (N,).
         known: (N,) booleans.
         probabilities: float32 (N, K).
@@ -50,6 +52,7 @@ class Stored:
 
     classes: tuple[str, ...]
     labels: list[str]
+    told: np.ndarray
     confidence: np.ndarray
     known: np.ndarray
     probabilities: np.ndarray
@@ -57,7 +60,8 @@ class Stored:
     def take(self, rows: np.ndarray) -> Stored:
         """Keep the rows at some positions."""
         labels = [self.labels[row] for row in rows]
-        numbers = (values[rows] for values in (self.confidence, self.known, self.probabilities))
+        every = self.told, self.confidence, self.known, self.probabilities
+        numbers = (values[rows] for values in every)
         return Stored(self.classes, labels, *numbers)
 
 
@@ -108,9 +112,10 @@ def write_embeddings(
     Args:
         model: Embeds and attributes.
         paths: Image files.
-        file: Parquet file to write. Columns: path, truth, label (what the model says), confidence,
-            unknown_score, known, "p_CLASS" with the probability of every class, embedding, and
-            "METHOD x", "METHOD y" for every map. A byte of a path that is no UTF-8 is written as
+        file: Parquet file to write. Columns: path, truth, label (what the model says, null where
+            it cannot tell), nearest (the most probable class), confidence, unknown_score, known,
+            "p_CLASS" with the probability of every class, embedding, and "METHOD x", "METHOD y" for
+            every map. A byte of a path that is no UTF-8 is written as
             `\xe9`, and read again.
         name: Of the checkpoint, kept in the file beside the SHA-256 of the model's own file.
         methods: Maps: of "t-SNE", "UMAP", "PCA"; none is made of fewer than four images that
@@ -220,7 +225,8 @@ def _write_rows(
 def _schema(model: DNADet, name: str) -> pa.Schema:
     """Describe the columns, and in the metadata what made them."""
     kinds = {"path": pa.string(), TRUTH: pa.string(), "label": pa.string(),
-             "confidence": pa.float32(), SCORE: pa.float32(), "known": pa.bool_(),
+             NEAREST: pa.string(), "confidence": pa.float32(), SCORE: pa.float32(),
+             "known": pa.bool_(),
              **dict.fromkeys(probability_columns(model.classes), pa.float32()),
              "embedding": pa.list_(pa.float32(), model.embedding_size)}  # fmt: skip
     made_by = {
@@ -244,6 +250,7 @@ def _rows(
     found = model.attribution(features)
     columns = [
         *texts,
+        pa.array([None if name is None else storable(name) for name in found.verdicts]),
         [storable(label) for label in found.labels],
         found.probabilities.max(axis=1),
         pa.array(found.unknown_scores, from_pandas=True),  # NaN, where there is no score, is null
@@ -382,11 +389,13 @@ def _stored(parquet: pq.ParquetFile) -> Stored | None:
         classes = tuple(name.removeprefix(prefix) for name in columns)
     if not columns or any(name not in names for name in columns):
         return None
-    table = parquet.read([*SAID, *columns])
+    nearest = NEAREST if NEAREST in names else "label"  # an older file names every image
+    table = parquet.read([*dict.fromkeys((*SAID, nearest)), *columns])
     numbers = [table.column(name).cast(pa.float32()).to_numpy() for name in columns]
     return Stored(
         classes,
-        [str(label) for label in table.column("label").to_pylist()],
+        [str(label) for label in table.column(nearest).to_pylist()],
+        table.column("label").is_valid().to_numpy(),
         table.column("confidence").cast(pa.float32()).to_numpy(),
         table.column("known").cast(pa.bool_()).fill_null(True).to_numpy().astype(bool),
         np.stack(numbers, axis=1),

@@ -52,7 +52,7 @@ class Predictions:
         return self.predicted == self.truth
 
 
-def image_features(model: DNADet, images: Sequence[Path | np.ndarray]) -> Features:
+def image_features(model: DNADet, images: Iterable[Path | np.ndarray]) -> Features:
     """Make the features of images, in batches.
 
     Args:

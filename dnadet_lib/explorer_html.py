@@ -143,7 +143,8 @@ def thumbnails(state: Explorer, positions: Sequence[int], side: int = 64) -> lis
     for i in positions:
         row = state.table.iloc[i]
         named = one_line(row["predicted"])
-        label = f"{one_line(row['generator'])} ({one_line(row['class'])}): named {named}"
+        said = f"named {named}" if row["told"] else f"cannot tell, nearest {named}"
+        label = f"{one_line(row['generator'])} ({one_line(row['class'])}): {said}"
         label += f", confidence {row['confidence']:.2f}"
         colour = plots.colour_of(one_line(row["class"]))
         try:
@@ -188,6 +189,8 @@ def facts(state: Explorer, position: int) -> str:
         for name in ("class", "generator", "set-up", "predicted")
     ]
     lines += [f"{name}: {row[name]:.3f}" for name in ("confidence", "unknown score")]
+    if not row["told"]:
+        lines.append("cannot tell: predicted is only the nearest class")
     if not row["known"]:
         lines.append("unknown: outside what the model knows")
     written = "".join(f"<div>{for_html(line)}</div>" for line in lines)
@@ -206,14 +209,15 @@ def close_up(state: Explorer, position: int) -> str:
     """Write all about one image: pixels, probabilities, neighbours, votes, Grad-CAM, spectrum."""
     try:
         image = read_image(state.paths[position])
-        attribution = state.model.attribute([image])
+        attribution = state.model.attribute([state.paths[position]])
         figure = closeup.overview_figure(state.model, image)
     except (OSError, ValueError) as error:
         return for_html(error)
     path, (height, width) = state.paths[position], image.shape[:2]
     name = state.table["generator"].iloc[position]
     about = (
-        "the image's patch votes, Grad-CAM, residual and power spectrum; the model names "
+        "the image's patch votes, Grad-CAM, residual and power spectrum; the model "
+        f"{'names' if attribution.verdicts[0] else 'cannot tell; nearest is'} "
         f"{attribution.labels[0]}"
     )
     return (

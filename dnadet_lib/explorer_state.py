@@ -31,8 +31,8 @@ class Explorer:
     Attributes:
         maker: The model, or None where a table's checkpoint is there no more.
         paths: (N,) image files.
-        table: One row an image: class, predicted, generator, set-up, confidence, named rightly,
-            unknown score, known.
+        table: One row an image: class, predicted (the most probable class), told (whether it could
+            be named), generator, set-up, confidence, named rightly, unknown score, known.
         embeddings: (N, D).
         probabilities: (N, K) of the model's classes.
         classes: Their names.
@@ -132,16 +132,18 @@ def _describe(
     probabilities = model.probabilities(embeddings).cpu().numpy()
     scores = unknown_scores.cpu().numpy()
     labels = [storable(model.classes[k]) for k in probabilities.argmax(axis=1)]
-    _add(table, labels, probabilities.max(axis=1), scores, ~(scores > model.threshold))
+    told = model.tells(embeddings)
+    _add(table, labels, told, probabilities.max(axis=1), scores, ~(scores > model.threshold))
     return probabilities
 
 
 def _add(
-    table: pd.DataFrame, labels: list[str], confidence: np.ndarray, scores: np.ndarray,
-    known: np.ndarray,
+    table: pd.DataFrame, labels: list[str], told: np.ndarray, confidence: np.ndarray,
+    scores: np.ndarray, known: np.ndarray,
 ) -> None:  # fmt: skip
     """Add what a model says, (N,) each, to the table."""
     table["predicted"] = labels
+    table["told"] = told
     table["confidence"] = confidence
     right = (table["predicted"] == table["class"]).astype("boolean")
     table["named rightly"] = right.mask(table["class"] == NOT_LABELLED)
@@ -186,7 +188,8 @@ def open_table(file: Path | str, model: DNADet | None = None) -> Explorer:
     setup = storable(Path(file).stem)
     table = pd.DataFrame({"class": truths, "generator": folders, "set-up": setup})
     if read.said is not None:
-        _add(table, read.said.labels, read.said.confidence, read.scores, read.said.known)
+        said = read.said
+        _add(table, said.labels, said.told, said.confidence, read.scores, said.known)
         probabilities, classes = read.said.probabilities, read.said.classes
     elif maker is not None:
         device = next(maker.parameters()).device

@@ -50,7 +50,7 @@ def grad_cam(
     with torch.enable_grad():
         activations.requires_grad_(True)
         embeddings = model.pool(model.main[layer + 1 :](activations))
-        logit = model.classification_head(embeddings)[:, target].sum()
+        logit = model.logits(embeddings)[:, target].sum()
         (gradients,) = torch.autograd.grad(logit, activations)
     weights = gradients.mean(dim=(2, 3), keepdim=True)
     return (weights * activations.detach()).sum(dim=1)

@@ -33,6 +33,7 @@ RAW_SUFFIXES = frozenset(
     ".sr2 .srf .srw .x3f".split()
 )
 DRAWINGS = frozenset({"EPS", "WMF"})  # no pixels; for the first, Pillow would run Ghostscript
+LOSSY = frozenset({"JPEG", "MPO", "JPEG2000", "WEBP", "AVIF", "HEIF"})
 HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 AVIF_BRANDS = frozenset({b"avif", b"avis"})
 
@@ -44,11 +45,35 @@ def read_image(path: Path) -> np.ndarray:
         OSError: the file is missing, damaged, no image, or of a kind that cannot be brought to 8
             bits; it is named.
     """
+    return read_coded(path)[0]
+
+
+class Coding(NamedTuple):
+    """How a file codes its pixels.
+
+    Attributes:
+        format: Pillow's name of it, such as "PNG" or "JPEG"; "" for pixels that are in no file.
+        table: Of a JPEG, the 64 steps by which its luma is quantised.
+        lossless: Whether the pixels are those that were saved.
+    """
+
+    format: str = ""
+    table: tuple[int, ...] = ()
+    lossless: bool = True
+
+
+NO_FILE = Coding()
+
+
+def read_coded(path: Path) -> tuple[np.ndarray, Coding]:
+    """Decode an image file as `read_image`, and say how it codes its pixels."""
     with open_image(path) as image:
+        format, tables = image.format or "", getattr(image, "quantization", None) or {}
         pixels, remarks = convert(image)
     for remark in remarks:
         note(f"{path}: {remark}")
-    return pixels
+    lossless = format not in LOSSY or (format == "WEBP" and b"VP8L" in head_of(path)[12:])
+    return pixels, Coding(format, tuple(tables.get(0, ())), lossless)
 
 
 def as_rgb(image: Image.Image) -> np.ndarray:

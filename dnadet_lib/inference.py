@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -25,7 +25,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from dnadet_lib.model import DNADet, Features, join_features
+from dnadet_lib.history import History
+from dnadet_lib.model import LEAST_ACCURACY, DNADet, Features, join_features
 from dnadet_lib.notes import listening, note
 
 BATCH = 32  # images that a worker takes at a time
@@ -59,6 +60,7 @@ class Batch:
         numbers: (n,) positions in the input of the images that were read, in order.
         images: (n,) the images as they were given.
         looked_at: (n,) share of each image that some view shows.
+        histories: (n,) what happened to each image.
         features: Of these n images; None if there is none.
         failures: The others.
         notes: What was done to the images that a user should know.
@@ -67,6 +69,7 @@ class Batch:
     numbers: list[int] = field(default_factory=list)
     images: list[Source] = field(default_factory=list)
     looked_at: list[float] = field(default_factory=list)
+    histories: list[History] = field(default_factory=list)
     features: Features | None = None
     failures: list[Failure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -168,6 +171,7 @@ def _work(model: DNADet, window: list[Item], stop: threading.Event) -> Iterator[
         batch.numbers.append(number)
         batch.images.append(image)
         batch.looked_at.append(prepared.looked_at)
+        batch.histories.append(prepared.history)
         views.append(prepared.views)
         if sum(view.nbytes for view in views) >= VIEW_BYTES:
             yield _finished(model, batch, views)
@@ -189,27 +193,27 @@ def _finished(model: DNADet, batch: Batch, views: list[np.ndarray]) -> Batch:
     if not good.all():
         chosen = torch.from_numpy(good).to(features.embeddings.device)
         features = Features(*(part[chosen] for part in features))
-        for values in (batch.numbers, batch.images, batch.looked_at):
+        for values in (batch.numbers, batch.images, batch.looked_at, batch.histories):
             values[:] = [v for v, fine in zip(values, good, strict=True) if fine]  # type: ignore
         batch.failures.sort(key=lambda failure: failure.number)
     batch.features = features if batch.numbers else None
     return batch
 
 
-def all_features(model: DNADet, images: Sequence[Source]) -> Features:
+def all_features(model: DNADet, images: Iterable[Source]) -> Features:
     """Make the features of images that must all be readable.
 
     Raises:
         ValueError: no images, one is smaller than a patch, or its numbers are not finite.
         OSError: a file cannot be read. The first image at fault is named.
     """
-    if len(images) == 0:
-        raise ValueError("no images given: at least one is needed")
     parts = []
     for batch in stream(model, images):
         if batch.failures:
             raise batch.failures[0].error
         parts.append(batch.features)
+    if not parts:
+        raise ValueError("no images given: at least one is needed")
     return join_features([part for part in parts if part is not None])
 
 
@@ -217,7 +221,7 @@ def all_features(model: DNADet, images: Sequence[Source]) -> Features:
 
 
 def answers(
-    model: DNADet, images: Iterable[Source], errors: list[dict[str, str]]
+    model: DNADet, images: Iterable[Source], errors: list[dict[str, str]], force: bool = False
 ) -> Iterator[dict]:
     """Attribute images one after another, as they become known.
 
@@ -226,15 +230,18 @@ def answers(
         images: Paths, PIL images or uint8 arrays, of any sizes.
         errors: Gets "path" and "error" of each image that cannot be read, before the results of
             images that follow it.
+        force: Name the most probable class all the same where it cannot be told.
 
     Yields:
-        "path"; "label", the most probable class; "confidence", its probability; "probabilities",
-        class -> probability; "unknown_score" and "known", both None where the checkpoint holds no
-        distances; "looked_at", the share of the image that some patch shows; "embedding", (D,).
+        "path"; "label", the class, or None where it cannot be told, unless forced; "cannot_tell",
+        why, or None; "nearest", the most probable class; "confidence", its probability;
+        "probabilities", class -> probability; "unknown_score" and "known", both None where the
+        checkpoint holds no distances; "history", what happened to the image, as plain values;
+        "looked_at", the share of the image that some patch shows; "embedding", (D,).
     """
     for batch in stream(model, images):
         failures = deque(batch.failures)
-        for number, result in zip(batch.numbers, _results(model, batch), strict=True):
+        for number, result in zip(batch.numbers, _results(model, batch, force), strict=True):
             while failures and failures[0].number < number:
                 errors.append(_told(failures.popleft()))
             yield result
@@ -249,20 +256,34 @@ def _name(image: Source, number: int) -> str:
     return str(image) if isinstance(image, Path | str) else f"image {number}"
 
 
-def _results(model: DNADet, batch: Batch) -> Iterator[dict]:
+def _results(model: DNADet, batch: Batch, force: bool) -> Iterator[dict]:
     if batch.features is None:
         return
     found = model.attribution(batch.features)
     for place, known in enumerate(found.known.tolist()):
-        values = found.probabilities[place].tolist()
+        values, seen = found.probabilities[place].tolist(), found.changes[place]
+        history = batch.histories[place].seen_as(seen)
         score = float(found.unknown_scores[place])
+        label, nearest = found.verdicts[place], found.labels[place]
+        reason = None if label else why_not(model, seen)
         yield {
             "path": _name(batch.images[place], batch.numbers[place]),
-            "label": found.labels[place],
+            "label": nearest if force else label,
+            "cannot_tell": reason,
+            "nearest": nearest,
             "confidence": max(values),
             "probabilities": dict(zip(model.classes, values, strict=True)),
             "unknown_score": None if score != score else score,
             "known": known,
+            "history": history.as_dict(),
             "looked_at": batch.looked_at[place],
             "embedding": found.embeddings[place],
         }
+
+
+def why_not(model: DNADet, seen: str) -> str:
+    """Say why no class of an image is named that seems to be changed in some way."""
+    accuracy = model.calibrations[("", *model.changes).index(seen)].accuracy
+    if accuracy < LEAST_ACCURACY:
+        return f"of such images only {accuracy:.0%} are named rightly"
+    return "no class is probable enough"

@@ -20,14 +20,18 @@ from torch.nn import functional as F
 
 from dnadet_lib.configuration import (
     WIDTH_AT_MOST,
+    Calibration,
     Configuration,
+    check_calibrations,
+    check_changes,
     check_class_names,
     check_temperature,
     is_whole,
     parse_configuration,
 )
 from dnadet_lib.files import atomic_path
-from dnadet_lib.images import as_rgb, read_image
+from dnadet_lib.history import History, history_of
+from dnadet_lib.images import NO_FILE, Coding, as_rgb, read_coded
 from dnadet_lib.patches import FILTERS, grid_patches, grid_share, normalise, resize, turned
 from dnadet_lib.paths import data_folder
 from dnadet_lib.weights import (
@@ -45,6 +49,8 @@ BLOCKS = 8
 TRACE_BLOCKS = (0, 4)  # of `main`: chosen on dev, data/results/unknown_blocks.csv
 SMALL = 0.05  # of a channel's deviation: the log of less is of no account
 VOTES = ("whole", "patches", "turned")
+LEAST_ACCURACY = 0.6  # on changed dev images of a kind, for a class to be named at all
+LEAST_CONFIDENCE = 0.4  # with which a class is named: 3 in 1,000 unchanged dev images have less
 SIDES = (8, 8192)  # pixels: what an image may be resized to
 TURNS = 4  # copies of a view that vote where the input is "turned"
 TRANSFORMED = re.compile(r"(JPEG|Gaussian blur|median blur|resize|Gaussian noise) \d")
@@ -142,8 +148,11 @@ class Attribution:
     """What `DNADet.attribute` says of N images.
 
     Attributes:
-        probabilities: float (N, K), calibrated by the checkpoint's temperature.
-        labels: The most probable class of each image.
+        probabilities: float (N, K), calibrated for what seems to have happened to the image.
+        labels: The most probable class of each image, also where its probability is too small, or
+            what happened to the image hides too much, to name it.
+        verdicts: The class of each image, or None where it cannot be told.
+        changes: What each image seems to have undergone, one of the model's changes or "".
         embeddings: float (N, D), mean over the image's patches.
         unknown_scores: (N,) relative Mahalanobis distance to the known images, or NaN where the
             checkpoint does not know it. High means: unlike anything the model was fitted to.
@@ -154,6 +163,8 @@ class Attribution:
 
     probabilities: np.ndarray
     labels: list[str]
+    verdicts: list[str | None]
+    changes: list[str]
     embeddings: np.ndarray
     unknown_scores: np.ndarray
     known: np.ndarray
@@ -165,10 +176,12 @@ class Views(NamedTuple):
     Attributes:
         views: uint8 (V, h, w, 3), over which it votes.
         looked_at: Share of the image's area that some view shows.
+        history: What happened to the image.
     """
 
     views: np.ndarray
     looked_at: float
+    history: History = History()
 
 
 class Features(NamedTuple):
@@ -234,7 +247,9 @@ class DNADet(nn.Module):
 
     With `discriminant`, the last block's channels are described by mean and deviation in place of
     the mean, and whitened: in that space the variance within the classes is the same in every
-    direction, and the classifier takes the nearest class mean (Fisher's discriminant). With several
+    direction, and the classifier takes the nearest class mean (Fisher's discriminant). With
+    `changes`, each class has a mean of its images as they are and one of copies changed in each way
+    (mixture discriminant analysis, Hastie and Tibshirani 1996). With several
     `backbones`, that many pre-trained networks stand side by side and their channels are joined.
 
     Attributes:
@@ -242,6 +257,9 @@ class DNADet(nn.Module):
         input: How images are prepared.
         embedding_size: Length D of an embedding.
         temperature: Divides the logits before softmax, fitted on dev generators.
+        changes: Names of the ways in which copies of the training images were changed.
+        calibrations: One for images as they are and for each change, fitted on dev images; empty
+            where there are none, and then the temperature holds for all.
         threshold: Unknown score above which an image is outside what the model knows.
         reference: What the unknown score knows of training and dev images, or None.
         trace_blocks: Numbers of the blocks of `main` whose statistics are the traces.
@@ -267,11 +285,13 @@ class DNADet(nn.Module):
         blocks: int = BLOCKS,
         discriminant: bool = False,
         backbones: int = 1,
+        changes: Sequence[str] = (),
     ) -> None:
         super().__init__()
         if not 1 <= blocks <= BLOCKS:
             raise ValueError(f"{blocks} blocks: choose 1 to {BLOCKS}")
         self.width, self.discriminant, self.backbones = width, discriminant, backbones
+        self.changes = check_changes(list(changes))
         self.classes = check_class_names(list(classes or (str(k) for k in range(num_classes))))
         if len(self.classes) != num_classes:
             raise ValueError(f"{len(self.classes)} class names given for {num_classes} classes")
@@ -282,6 +302,7 @@ class DNADet(nn.Module):
                 f"input patch {self.input.patch}: {blocks} blocks need {self.smallest} or more"
             )
         self.temperature, self.threshold = 1.0, float("inf")
+        self.calibrations: tuple[Calibration, ...] = ()
         self.reference: Distances | None = None
         self.origin = "pre-trained model"  # for messages; a loaded one names its checkpoint
         self.sha256, self.named = "", False
@@ -301,7 +322,7 @@ class DNADet(nn.Module):
         self.embedding_size = pooled
         self.whitening = nn.Linear(pooled, pooled) if discriminant else nn.Identity()
         self.classification_head = nn.Sequential(
-            nn.Dropout(0.2), nn.Linear(pooled, num_classes)
+            nn.Dropout(0.2), nn.Linear(pooled, num_classes * (1 + len(self.changes)))
         )
 
     @property
@@ -329,7 +350,20 @@ class DNADet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map normalised images (B, 3, H, W) to logits (B, K)."""
-        return self.classification_head(self.embed(images))
+        return self.logits(self.embed(images))
+
+    def scores(self, embeddings: Tensor) -> Tensor:
+        """Map embeddings (N, D) to scores (N, C, K) of no change, then each, and class."""
+        parts = 1 + len(self.changes), len(self.classes)
+        return self.classification_head(embeddings).unflatten(1, parts)
+
+    def logits(self, embeddings: Tensor) -> Tensor:
+        """Map embeddings (N, D) to logits (N, K), whatever the change."""
+        return self.scores(embeddings).logsumexp(dim=1)
+
+    def change_numbers(self, embeddings: Tensor) -> Tensor:
+        """Number what images seem to have undergone, (N,): 0 nothing, then `changes` in order."""
+        return self.scores(embeddings).logsumexp(dim=2).argmax(dim=1)
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Turn one uint8 image (H, W, 3) into the views (V, h, w, 3) that the network votes over.
@@ -359,8 +393,8 @@ class DNADet(nn.Module):
     def infer(self, views: Sequence[np.ndarray], batch_pixels: int = 2**17) -> Features:
         """Make the features of N images' views, in one stream of batches.
 
-        The classifier is linear, so the mean embedding of an image's patches gives the mean of
-        their logits: the vote.
+        The scores are linear, so the mean embedding of an image's patches gives the mean of their
+        scores: the vote.
 
         Args:
             views: For each image, uint8 (V, h, w, 3); those of one h and w run together.
@@ -397,13 +431,31 @@ class DNADet(nn.Module):
 
     @torch.no_grad()
     def probabilities(self, embeddings: Tensor) -> Tensor:
-        """Map embeddings (N, D) to class probabilities (N, K), at the model's temperature."""
-        return (self.classification_head(embeddings) / self.temperature).softmax(dim=1)
+        """Map embeddings (N, D) to class probabilities (N, K), calibrated for the change seen."""
+        logits = self.logits(embeddings)
+        if not self.calibrations:
+            return (logits / self.temperature).softmax(dim=1)
+        temperatures = logits.new_tensor([found.temperature for found in self.calibrations])
+        return (logits / temperatures[self.change_numbers(embeddings), None]).softmax(dim=1)
+
+    @torch.no_grad()
+    def tells(self, embeddings: Tensor) -> np.ndarray:
+        """Whether the most probable class of N images may be named: booleans (N,).
+
+        Not where dev images changed as these seem to be are named rightly too seldom, or the class
+        is not probable enough.
+        """
+        if not self.calibrations:
+            return np.ones(len(embeddings), bool)
+        accuracies = np.array([found.accuracy for found in self.calibrations])
+        numbers = self.change_numbers(embeddings).cpu().numpy()
+        confidence = self.probabilities(embeddings).max(dim=1).values.cpu().numpy()
+        return (accuracies[numbers] >= LEAST_ACCURACY) & (confidence >= LEAST_CONFIDENCE)
 
     @torch.no_grad()
     def finite(self, found: Features) -> np.ndarray:
         """Whether all that follows from the features of N images is finite: booleans (N,)."""
-        logits = self.classification_head(found.embeddings) / self.temperature
+        logits = self.logits(found.embeddings) / self.temperature
         rows = torch.cat([found.embeddings, found.traces, logits], dim=1).isfinite().all(dim=1)
         if self.reference is not None and self.reference.means.shape[1] == found.traces.shape[1]:
             rows &= self.unknown_score(found.traces).isfinite()
@@ -442,9 +494,14 @@ class DNADet(nn.Module):
         """Say of the features of N images which classes they come from."""
         probabilities = self.probabilities(found.embeddings).cpu().numpy()
         scores = self.unknown_score(found.traces).cpu().numpy()
+        labels = [self.classes[k] for k in probabilities.argmax(axis=1)]
+        tells = self.tells(found.embeddings).tolist()
+        numbers = self.change_numbers(found.embeddings).tolist()
         return Attribution(
             probabilities,
-            [self.classes[k] for k in probabilities.argmax(axis=1)],
+            labels,
+            [name if told else None for name, told in zip(labels, tells, strict=True)],
+            [("", *self.changes)[number] for number in numbers],
             found.embeddings.cpu().numpy(),
             scores,
             self.known(scores),
@@ -468,7 +525,7 @@ class DNADet(nn.Module):
         """
         if isinstance(image, Path | str):
             try:
-                return self._views(read_image(Path(image)))
+                return self._views(*read_coded(Path(image)))
             except ValueError as error:
                 raise ValueError(f"{image}: {error}") from error
         if isinstance(image, Image.Image):
@@ -479,13 +536,13 @@ class DNADet(nn.Module):
             )
         return self._views(image)
 
-    def _views(self, image: np.ndarray) -> Views:
-        views = self.prepare(image)
+    def _views(self, image: np.ndarray, coding: Coding = NO_FILE) -> Views:
+        views, history = self.prepare(image), history_of(image, coding)
         if self.input.vote == "whole":
-            return Views(views, 1.0)
+            return Views(views, 1.0, history)
         side = self.input.resize or self.input.resize_first
         height, width = (side, side) if side is not None else image.shape[:2]
-        return Views(views, grid_share(height, width, self.input.patch))
+        return Views(views, grid_share(height, width, self.input.patch), history)
 
     def unknown_score(self, traces: Tensor) -> Tensor:
         """Relative Mahalanobis distance of traces (N, T) to those of the known images.
@@ -544,11 +601,14 @@ def save_model(model: DNADet, path: Path, **notes: object) -> None:
         "blocks": len(model.main),
         "discriminant": model.discriminant,
         "backbones": model.backbones,
+        "changes": model.changes,
         "trace_blocks": model.trace_blocks,
         "temperature": model.temperature,
         "threshold": model.threshold if np.isfinite(model.threshold) else None,
         "notes": notes,
     }
+    if model.calibrations:
+        config["calibrations"] = [asdict(found) for found in model.calibrations]
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     if model.reference is not None:
         parts = [model.reference.means, *model.reference.precisions]
@@ -556,6 +616,7 @@ def save_model(model: DNADet, path: Path, **notes: object) -> None:
         tensors |= {name: part.cpu().contiguous() for name, part in named}
     try:
         check_temperature(model.temperature)
+        check_calibrations(config.get("calibrations"), model.changes)
         header = json.dumps(config, allow_nan=False)
         for name, tensor in tensors.items():
             checked_tensor(name, tensor, tensor.dtype, "weights")
@@ -645,6 +706,7 @@ def _ours(path: Path, file: WeightFile) -> DNADet:
     load_weights(model, file.tensors, path)
     model.trace_blocks, model.reference = plan.trace_blocks, reference
     model.temperature, model.threshold = config.temperature, config.threshold
+    model.calibrations = config.calibrations
     model.named = True
     return model
 
@@ -655,6 +717,7 @@ def _configured(config: Configuration) -> DNADet:
         len(config.classes), config.width, classes=config.classes,
         input=InputSpec(**config.input), blocks=config.blocks or BLOCKS,
         discriminant=config.discriminant, backbones=config.backbones,
+        changes=config.changes,
     )  # fmt: skip
 
 

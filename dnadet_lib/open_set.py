@@ -21,7 +21,7 @@ from sklearn.covariance import ledoit_wolf
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from dnadet_lib.data import ImageSet
+from dnadet_lib.data import ImageSet, some_of_each
 from dnadet_lib.evaluation import image_features, origins
 from dnadet_lib.model import Distances, DNADet, Features, relative_distance, squared_distances
 
@@ -44,7 +44,7 @@ def energy(logits: np.ndarray) -> np.ndarray:
 def unknown_scores(model: DNADet, features: Features) -> dict[str, np.ndarray]:
     """Score the features of N images in all three ways; high means unknown. Each is (N,)."""
     model.eval()
-    logits = model.classification_head(features.embeddings).cpu().numpy()
+    logits = model.logits(features.embeddings).cpu().numpy()
     distance = model.unknown_score(features.traces).cpu().numpy()
     return dict(zip(SCORES, (maximum_logit(logits), energy(logits), distance), strict=True))
 
@@ -209,9 +209,7 @@ def block_table(
 
 def references(labels: np.ndarray, seed: int = 0) -> np.ndarray:
     """Choose at most 400 images of each class at random: their positions."""
-    rng = np.random.default_rng(seed)
-    classes = [rng.permutation(np.flatnonzero(labels == k)) for k in np.unique(labels)]
-    return np.concatenate([own[:REFERENCES_A_CLASS] for own in classes])
+    return some_of_each(labels, REFERENCES_A_CLASS, seed)
 
 
 def open_set_table(

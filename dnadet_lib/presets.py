@@ -37,6 +37,9 @@ class Preset:
             their weights.
         discriminant: Stage 2: number of pre-trained blocks on whose channels a linear discriminant
             is solved; 0 trains the whole network.
+        changes: Stage 2: ways (of `changes.CHANGES`) in which copies of the training images are
+            changed, so that the model looks past them; empty for none. A discriminant has a
+            prototype of each class for each; a network sees as many of one as of another.
         contents: Pre-training: of which photographs crops are transformed, equally many of each.
         stage: 1 for pre-training on transformations, 2 for training on architectures.
     """
@@ -63,6 +66,7 @@ class Preset:
     flips: bool = False
     jittered: bool = False
     discriminant: int = 0
+    changes: tuple[str, ...] = ()
     contents: tuple[str, ...] = ("meadow",)
     stage: int = 2
 
@@ -105,11 +109,16 @@ rung = Preset(  # what the rows of the ablation change
     epochs=2,
     select_by="last",
 )
-pocket = Preset(  # a patch of 64 is the whole of the zoo's images; larger ones get a grid of them
-    "pocket",
+pocket_plain = Preset(  # a patch of 64 is all of a zoo image; larger ones get a grid of them
+    "pocket_plain",
     width=32,
     input=replace(_NATIVE, patch=64, vote="turned"),
     discriminant=5,
+)
+pocket = replace(
+    pocket_plain,
+    name="pocket",
+    changes=("fine JPEG", "coarse JPEG", "WebP", "smaller", "larger", "tone"),
 )
 augmented = replace(
     rung,
@@ -158,7 +167,7 @@ PRESETS = {
     preset.name: preset
     for preset in (
         paper_celeba, paper_lsun, paper_wild, paper_pretrain,
-        pocket, pocket_pretrain, pocket_pretrain_raw, pocket_pretrain_both,
+        pocket, pocket_plain, pocket_pretrain, pocket_pretrain_raw, pocket_pretrain_both,
         augmented, rung, whole_raw, smoke, smoke_pretrain,
     )
 }  # fmt: skip

@@ -14,20 +14,19 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from dnadet_lib.error_rates import Measured
-from dnadet_lib.evaluation import readable_features
 from dnadet_lib.files import require_writable
+from dnadet_lib.history import History
+from dnadet_lib.inference import answers
 from dnadet_lib.model import DNADet
 from dnadet_lib.notes import Notes
 from dnadet_lib.text import for_json
 from dnadet_lib.weights import sha256_of
 
-BATCH = 64  # images that are decoded at a time
 MADE_BY = "dnadet report"  # the first value of the JSON twin, by which it is known
-OUTSIDE, UNREAD = "outside", "unread"  # kinds of verdicts beside the classes
+NAMED, UNTOLD, OUTSIDE, UNREAD = "named", "untold", "outside", "unread"  # kinds of verdicts
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,9 @@ class Finding:
         probabilities: Class -> probability, calibrated.
         score: Unknown score, or None where the checkpoint has none.
         known: Whether the score is under the threshold; None where there is none.
+        told: Whether the model can tell, or was forced to.
+        cannot_tell: Why it cannot, or None.
+        history: What happened to the image, as plain values.
     """
 
     path: str
@@ -49,6 +51,9 @@ class Finding:
     probabilities: dict[str, float]
     score: float | None
     known: bool | None
+    told: bool = True
+    cannot_tell: str | None = None
+    history: dict[str, Any] = field(default_factory=History().as_dict)
 
     @property
     def confidence(self) -> float:
@@ -56,18 +61,30 @@ class Finding:
         return self.probabilities[self.label]
 
     @property
+    def kind(self) -> str:
+        """Which kind of verdict it is."""
+        if not self.told:
+            return UNTOLD
+        return OUTSIDE if self.known is False else NAMED
+
+    @property
     def verdict(self) -> str:
         """The answer in words."""
+        if not self.told:
+            return f"cannot tell: {self.cannot_tell}; nearest class {self.label}"
         if self.known is False:
             return f"outside what this model knows; nearest class {self.label}"
-        return f"{self.label}, {as_share(self.confidence)}"
+        forced = f" (forced: {self.cannot_tell})" if self.cannot_tell else ""
+        return f"{self.label}, {as_share(self.confidence)}{forced}"
 
     def as_dict(self) -> dict[str, Any]:
         """Give what JSON holds, as `dnadet attribute --json` does, with verdict and hash."""
         return {
-            "path": self.path, "sha256": self.sha256, "verdict": self.verdict, "label": self.label,
-            "confidence": self.confidence, "probabilities": self.probabilities,
-            "unknown_score": self.score, "known": self.known,
+            "path": self.path, "sha256": self.sha256, "verdict": self.verdict,
+            "label": self.label if self.told else None, "cannot_tell": self.cannot_tell,
+            "nearest": self.label, "confidence": self.confidence,
+            "probabilities": self.probabilities, "unknown_score": self.score, "known": self.known,
+            "history": self.history,
         }  # fmt: skip
 
 
@@ -126,10 +143,12 @@ class Report:
     @property
     def counts(self) -> dict[str, int]:
         """Images by class that they were named as, then those outside, not read and left out."""
-        named = Counter(f.label for f in self.findings if f.known is not False)
+        kinds = Counter(f.kind for f in self.findings)
+        named = Counter(f.label for f in self.findings if f.kind == NAMED)
         return {
             **{name: named[name] for name in self.model.classes},
-            "outside what this model knows": sum(f.known is False for f in self.findings),
+            "cannot tell": kinds[UNTOLD],
+            "outside what this model knows": kinds[OUTSIDE],
             "not read": len(self.unread),
             "left out": len(self.notes.left_out),
         }
@@ -170,50 +189,35 @@ def package_version() -> str:
 # Looking at the images ---------------------------------------------------------------------------
 
 
-def examine(model: DNADet, paths: Sequence[Path]) -> tuple[list[Finding], list[Unread]]:
+def examine(
+    model: DNADet, paths: Sequence[Path], force: bool = False
+) -> tuple[list[Finding], list[Unread]]:
     """Attribute images in batches, with a progress bar where stderr is a terminal.
 
     Args:
         model: Attributes.
         paths: (N,) image files.
+        force: Name the most probable class also where it cannot be told.
 
     Returns:
         What it says of those that can be read, the worst first: unlike all it knows, by how much;
-        then the least confident. And those that cannot be read, in their order.
+        then those that it cannot tell; then the least confident. And those that cannot be read, in
+        their order.
     """
-    findings: list[Finding] = []
-    unread: list[Unread] = []
-    with tqdm(total=len(paths), unit=" images", desc="attributing", disable=None) as progress:
-        for start in range(0, len(paths), BATCH):
-            part = paths[start : start + BATCH]
-            errors: list[str] = []
-            kept: set[int] = set()
-            for positions, features in readable_features(model, part, errors):
-                probabilities = model.probabilities(features.embeddings).cpu().numpy()
-                scores = model.unknown_score(features.traces).cpu().numpy()
-                kept.update(positions)
-                findings += [
-                    _finding(model, part[i], own, float(score))
-                    for i, own, score in zip(positions, probabilities, scores, strict=True)
-                ]
-            lost = [path for i, path in enumerate(part) if i not in kept]
-            unread += [_unread(path, errors) for path in lost]
-            progress.update(len(part))
+    errors: list[dict[str, str]] = []
+    found = answers(model, paths, errors, force)
+    shown = tqdm(found, total=len(paths), unit=" images", desc="attributing", disable=None)
+    findings = [_finding(answer) for answer in shown]
+    unread = [Unread(**error, sha256=_sha256(Path(error["path"]))) for error in errors]
     return sorted(findings, key=_badness), unread
 
 
-def _finding(model: DNADet, path: Path, probabilities: np.ndarray, score: float) -> Finding:
-    has_score = model.reference is not None
+def _finding(answer: dict[str, Any]) -> Finding:
     return Finding(
-        str(path), _sha256(path), model.classes[int(probabilities.argmax())],
-        dict(zip(model.classes, probabilities.tolist(), strict=True)),
-        score if has_score else None, score <= model.threshold if has_score else None,
+        answer["path"], _sha256(Path(answer["path"])), answer["nearest"], answer["probabilities"],
+        answer["unknown_score"], answer["known"], answer["label"] is not None,
+        answer["cannot_tell"], answer["history"],
     )  # fmt: skip
-
-
-def _unread(path: Path, errors: Sequence[str]) -> Unread:
-    own = next((line for line in errors if line.startswith(f"{path}: ")), f"{path}: not read")
-    return Unread(str(path), own, _sha256(path))
 
 
 def _sha256(path: Path) -> str | None:
@@ -222,9 +226,10 @@ def _sha256(path: Path) -> str | None:
     return None
 
 
-def _badness(finding: Finding) -> tuple[bool, float, str]:
-    outside = finding.known is False
-    return not outside, -(finding.score or 0) if outside else finding.confidence, finding.path
+def _badness(finding: Finding) -> tuple[int, float, str]:
+    rank = [OUTSIDE, UNTOLD, NAMED].index(finding.kind)
+    worst = -(finding.score or 0) if finding.kind == OUTSIDE else finding.confidence
+    return rank, worst, finding.path
 
 
 # The JSON twin -----------------------------------------------------------------------------------

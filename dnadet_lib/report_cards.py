@@ -14,7 +14,7 @@ from PIL import Image
 
 from dnadet_lib.known_images import KnownImages
 from dnadet_lib.model import DNADet
-from dnadet_lib.report import Finding, as_share
+from dnadet_lib.report import OUTSIDE, UNTOLD, Finding, as_share
 from dnadet_lib.report_text import kind_of
 from dnadet_lib.report_views import View, Votes, look_at
 from dnadet_lib.text import for_html, shortened
@@ -42,7 +42,7 @@ class Cards:
     def card(self, number: int, finding: Finding, name: str) -> str:
         """Write all about an image; of one that has gone meanwhile, that it has."""
         kind = kind_of(finding, self.model.classes)
-        colour = self.colour(finding.label) if kind[0] == "c" else "var(--outside)"
+        colour = self.colour(finding.label) if kind[0] == "c" else f"var(--{kind})"
         try:
             parts = self.parts(finding, look_at(self.model, Path(finding.path)))
         except (OSError, ValueError) as error:
@@ -50,7 +50,8 @@ class Cards:
         return (
             f'<article class="card" id="image-{number}" data-kind="{kind}" '
             f'data-name="{for_html(name)}" style="--colour: {colour}">'
-            f'<h3>{for_html(finding.verdict)}</h3><p class="name" '
+            f"<h3>{for_html(finding.verdict)}</h3>{past(finding)}"
+            f'<p class="name" '
             f'title="{for_html(finding.path)}">{for_html(shortened(name, 90))}</p>'
             f'<div class="parts">{parts}</div></article>\n'
         )
@@ -80,7 +81,9 @@ class Cards:
         score = "" if finding.score is None else f"unknown score {finding.score:.2f}"
         line = f"{score}; above {self.model.threshold:.2f} is outside" if score else ""
         what = "calibrated probabilities"
-        if finding.known is False:
+        if finding.kind == UNTOLD:
+            what = "probabilities, by which it cannot be told"
+        if finding.kind == OUTSIDE:
             what = "probabilities if it were one of these, which it does not seem to be"
         return (
             f'<figure class="bars"><table aria-label="Probabilities">{lines}</table>'
@@ -192,6 +195,12 @@ class Cards:
             for name, values in means.items()
         )
         return f'<div class="row">{figures}</div>'
+
+
+def past(finding: Finding) -> str:
+    """Write what happened to an image, if anything was found."""
+    found = finding.history["found"]
+    return f'<p class="past">{for_html(found)}</p>' if found else ""
 
 
 # Pictures ----------------------------------------------------------------------------------------

@@ -99,5 +99,5 @@ def _intro(report: Report, shown: int, known: KnownImages | str) -> str:
         if isinstance(known, KnownImages)
         else f"No nearest known images are shown: {for_html(known)}."
     )
-    order = "" if count == 1 else ": first those outside what the model knows, then the least sure"
+    order = "" if count == 1 else ": first those outside what the model knows, then the doubtful"
     return f"<p>{which}{order}. {beside}</p>"

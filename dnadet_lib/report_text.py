@@ -11,8 +11,10 @@ from dnadet_lib.image_folders import counted
 from dnadet_lib.model import DNADet
 from dnadet_lib.plots import CLASS_COLOURS
 from dnadet_lib.report import (
+    NAMED,
     OUTSIDE,
     UNREAD,
+    UNTOLD,
     Finding,
     Report,
     Unread,
@@ -56,7 +58,7 @@ def kind_of(entry: Finding | Unread, classes: Sequence[str]) -> str:
     """Name the kind of a verdict, for filters: `c0`, `c1`, ... for a class that was named."""
     if isinstance(entry, Unread):
         return UNREAD
-    return OUTSIDE if entry.known is False else f"c{list(classes).index(entry.label)}"
+    return f"c{list(classes).index(entry.label)}" if entry.kind == NAMED else entry.kind
 
 
 def heading(report: Report) -> str:
@@ -69,12 +71,14 @@ def count_parts(report: Report) -> str:
     """Write how many images there are of each verdict: a sentence, a bar, buttons that filter."""
     counts = report.counts
     read = len(report.findings)
-    outside = sum(f.known is False for f in report.findings)
-    text = f"{counted(report.findings, 'image')} read: {read - outside} named"
+    outside, untold = counts["outside what this model knows"], counts["cannot tell"]
+    text = f"{counted(report.findings, 'image')} read: {read - outside - untold} named"
+    text += f", {untold} of which it cannot tell" if untold else ""
     text += f", {outside} outside what the model knows" if report.model.reference else ""
     text += f". {counted(report.unread, 'file')} could not be read" if report.unread else ""
     text += f". {counts['left out']} left out" if counts["left out"] else ""
-    kinds = [f"c{k}" for k in range(len(report.model.classes))] + [OUTSIDE, UNREAD]
+    kinds = [f"c{k}" for k in range(len(report.model.classes))]
+    kinds += [UNTOLD, OUTSIDE, UNREAD]
     bar, buttons = [], []
     for (name, count), kind in zip(counts.items(), kinds, strict=False):
         if count:

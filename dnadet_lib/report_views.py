@@ -80,7 +80,7 @@ def look_at(model: DNADet, path: Path) -> View:
     image = read_image(path)
     views = model.prepare(image)
     embeddings = model.infer([view[None] for view in views]).embeddings
-    logits = (model.classification_head(embeddings) / model.temperature).cpu()
+    logits = (model.logits(embeddings) / model.temperature).cpu()
     copies = logits.reshape(TURNS if model.input.vote == "turned" else 1, -1, len(model.classes))
     sure, winners = copies.mean(dim=0).softmax(dim=1).max(dim=1)
     height, width = prepared_image(model, image).shape[:2]

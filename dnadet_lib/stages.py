@@ -13,8 +13,13 @@ import pandas as pd
 import torch
 from sklearn.metrics import accuracy_score, f1_score
 from torch import Tensor
-from torch.nn import functional as F
 
+from dnadet_lib.changed_images import (
+    best_temperature,
+    changed_traces,
+    dev_copies,
+    fit_calibrations,
+)
 from dnadet_lib.data import ImageSet, load_images
 from dnadet_lib.discriminant import fit_discriminant
 from dnadet_lib.evaluation import image_features, predict
@@ -78,6 +83,7 @@ def build_model(
         len(classes), preset.width, classes=classes, input=preset.input,
         blocks=preset.discriminant or BLOCKS, discriminant=preset.discriminant > 0,
         backbones=backbones,
+        changes=preset.changes if preset.discriminant else (),
     )  # fmt: skip
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -270,7 +276,7 @@ def run_training(
     if run is not None and run.is_finished():
         return run.finished()
     if images is None:
-        history = solve(model, train, dev, seed, run)
+        history = solve(model, preset, train, dev, seed, run)
     else:
         batches = PatchBatches(images, train.labels, preset)
         history = fit(model, batches, dev_validation(dev), preset, seed=seed, run_folder=run)
@@ -281,10 +287,10 @@ def run_training(
 
 
 def solve(
-    model: DNADet, train: ImageSet, dev: ImageSet, seed: int, run: RunFolder | None
+    model: DNADet, preset: Preset, train: ImageSet, dev: ImageSet, seed: int, run: RunFolder | None
 ) -> list[dict[str, float]]:
     """Solve and calibrate a discriminant; return a history of one row."""
-    fit_discriminant(model, train)
+    fit_discriminant(model, train, seed)
     history = [{"epoch": 1, **dev_figures(*calibrate(model, train, dev, seed))}]
     if run is not None:
         write_history(history, run.history)
@@ -295,10 +301,11 @@ def solve(
 def calibrate(
     model: DNADet, train: ImageSet, dev: ImageSet, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Fit what `attribute` needs beyond weights: temperature, distances of traces, threshold.
+    """Fit what `attribute` needs beyond weights: temperatures, distances of traces, threshold.
 
-    The temperature minimises the log loss on dev after the vote over patches. The threshold lets
-    95% of dev images pass as known, each scored as if its generator were not known.
+    A temperature minimises the log loss on dev after the vote over patches. The threshold lets 95%
+    of dev images pass as known, each scored as if its generator were not known. What a model with
+    changes knows includes changed copies, and there is a temperature for each change.
 
     Returns:
         True and predicted class numbers of the dev images, (N,) each.
@@ -306,25 +313,25 @@ def calibrate(
     learned, dev = reference_traces(model, train, seed), dev.with_classes(model.classes)
     features = image_features(model, dev.paths)
     model.temperature = fit_temperature(model, features.embeddings, dev.labels)
-    instances = LabelledTraces(features.traces, dev.labels)
-    squares = held_out_distances(learned, instances, np.array(dev.makers), model.trace_sizes)
+    instances, makers = LabelledTraces(features.traces, dev.labels), np.array(dev.makers)
+    if model.changes:
+        copies = dev_copies(model, dev, seed)
+        model.calibrations = fit_calibrations(model, features.embeddings, dev.labels, copies)
+        model.temperature = model.calibrations[0].temperature
+        learned = learned.joined(changed_traces(model, train, seed))
+        own = LabelledTraces(copies.features.traces, copies.labels).take(copies.seen)
+        instances = instances.joined(own)
+        makers = np.concatenate([makers, copies.makers[copies.seen]])
+    squares = held_out_distances(learned, instances, makers, model.trace_sizes)[:, : len(dev)]
     model.threshold = float(np.quantile(relative_distance(squares).numpy(), KNOWN_SHARE))
     model.reference = trace_distances(learned.joined(instances), model.trace_sizes)
     return dev.labels, model.probabilities(features.embeddings).argmax(dim=1).cpu().numpy()
 
 
 def fit_temperature(model: DNADet, embeddings: Tensor, truth: np.ndarray) -> float:
-    """Return the temperature that minimises the log loss of embeddings (N, D) of classes (N,).
-
-    Source:
-        Guo et al. 2017, section 4.2.
-    """
+    """Return the temperature that minimises the log loss of embeddings (N, D) of classes (N,)."""
     with torch.no_grad():
-        logits = model.classification_head(embeddings).cpu()
-    candidates = np.geomspace(0.25, 64, 161)
-    labels = torch.from_numpy(truth).long()
-    losses = [float(F.cross_entropy(logits / t, labels)) for t in candidates]
-    return float(candidates[int(np.argmin(losses))])
+        return best_temperature(model.logits(embeddings).cpu(), truth)
 
 
 def training_data(

@@ -16,6 +16,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from dnadet_lib.changes import change_named
 from dnadet_lib.data import balanced_batches
 from dnadet_lib.files import atomic_path
 from dnadet_lib.losses import AutomaticWeightedLoss, SupConLoss, classification_loss
@@ -59,8 +60,19 @@ class PatchBatches:
             for index in balanced_batches(self.labels, self.preset.items, rng):
                 if done == self.steps:
                     return
-                yield cut_views(self.images[index], self.preset, rng), self.labels[index]
+                images = changed_at_random(self.images[index], self.preset, rng)
+                yield cut_views(images, self.preset, rng), self.labels[index]
                 done += 1
+
+
+def changed_at_random(
+    images: np.ndarray, preset: Preset, rng: np.random.Generator
+) -> np.ndarray:
+    """Change each image (B, H, W, 3) in one of the preset's ways, or leave it as it is."""
+    if not preset.changes:
+        return images
+    ways = [lambda image, rng: image, *map(change_named, preset.changes)]
+    return np.stack([ways[rng.integers(len(ways))](image, rng) for image in images])
 
 
 class TransformationBatches:

@@ -98,8 +98,8 @@ def test_lines_come_before_the_end(pictures, attribute, monkeypatch, capsys):
     seen = []
     original = attribute_command.answers
 
-    def watched(model, paths, errors):
-        for result in original(model, paths, errors):
+    def watched(model, paths, errors, force):
+        for result in original(model, paths, errors, force):
             seen.append(len(capsys.readouterr().out.splitlines()))
             yield result
 

@@ -20,7 +20,7 @@ from dnadet_lib.model import DNADet, channel_statistics, join_backbones, load_mo
 from dnadet_lib.presets import get_preset
 
 CLASSES = ("plain", "paired", "tripled")
-PRESET = replace(get_preset("pocket"), width=8, discriminant=2)
+PRESET = replace(get_preset("pocket_plain"), width=8, discriminant=2)
 
 
 def labelled(folder: Path, rng: np.random.Generator, each: int) -> ImageSet:
@@ -109,5 +109,5 @@ def test_embeddings_are_white_within_the_classes(sets):
 
 
 def test_a_discriminant_asks_for_a_pretrained_model(sets):
-    with pytest.raises(ValueError, match="preset pocket solves .*: give one .*pocket_pretrain"):
+    with pytest.raises(ValueError, match="pocket_plain solves .*: give one .*pocket_pretrain"):
         stages.run_training(PRESET, *sets)

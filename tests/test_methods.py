@@ -5,6 +5,7 @@ import pytest
 from dnadet_lib import methods
 from dnadet_lib.methods import (
     JITTERED_RIVAL,
+    PLAIN,
     SHIPPED,
     all_methods,
     best_settings,
@@ -12,7 +13,7 @@ from dnadet_lib.methods import (
     make_method,
     networks,
 )
-from dnadet_lib.presets import pocket, rung
+from dnadet_lib.presets import pocket, pocket_plain, rung
 
 
 def flat(preset):
@@ -97,9 +98,10 @@ def test_a_row_is_the_pocket_preset_and_its_variants_differ_as_they_say():
     preset, pretrained = rows[SHIPPED]
     assert preset == pocket
     assert pretrained == ("pocket_pretrain", "pocket_pretrain_both")
-    assert changed(rows["pocket, no turned votes"], rows[SHIPPED]) == {"vote"}
-    contents = "pocket, stage 1 on meadow", "pocket, stage 1 on both contents"
-    assert tuple(rows[name] for name in contents) == tuple((pocket, (own,)) for own in pretrained)
+    assert rows[PLAIN] == (pocket_plain, pretrained)
+    assert changed(rows["pocket_plain, no turned votes"], rows[PLAIN]) == {"vote"}
+    contents = (f"pocket_plain, stage 1 on {content}" for content in ("meadow", "both contents"))
+    assert [rows[name] for name in contents] == [(pocket_plain, (own,)) for own in pretrained]
 
 
 def test_a_rival_gets_the_images_of_jittered_generators_too():

@@ -22,7 +22,7 @@ from dnadet_lib.quality import below_the_line
 from dnadet_lib.transforms import image_transformations
 
 DATA = Path(__file__).parents[1] / "data"
-CHECKPOINTS = ("pocket_pretrain", "pocket_pretrain_raw", "pocket", "whole_raw")
+CHECKPOINTS = ("pocket_pretrain", "pocket_pretrain_raw", "pocket_plain", "pocket", "whole_raw")
 
 
 @pytest.fixture(autouse=True)

@@ -256,7 +256,7 @@ def test_a_discriminants_seed_is_that_of_stage_1(world, tmp_path, checkpoint, mo
         return load_model(checkpoint)
 
     monkeypatch.setattr(suite, "pretrained_model", stage_1)
-    solved = replace(get_preset("pocket"), width=8)
+    solved = replace(get_preset("pocket_plain"), width=8)
     trained = replace(get_preset("smoke"), epochs=1, steps_per_epoch=1)
     for preset in (solved, trained):
         method = suite.network(preset.name, preset, [str(checkpoint)])

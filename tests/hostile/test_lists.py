@@ -655,7 +655,7 @@ def test_training_on_one_class_is_refused(folder, capsys):
 
 
 def test_presets_of_the_other_stage_are_refused(tmp_path, capsys):
-    for command, preset, fitting in (("train", "pocket_pretrain", "pocket,"),
+    for command, preset, fitting in (("train", "pocket_pretrain", "pocket, pocket_plain,"),
                                      ("pretrain", "pocket", "pocket_pretrain,")):  # fmt: skip
         assert main([command, "--preset", preset, "--out", str(tmp_path / "o")]) == 2
         error = capsys.readouterr().err

@@ -23,7 +23,7 @@ from dnadet_lib.stages import run_pretraining, run_training
 CLASSES = ("plain", "paired")
 FEW = replace(get_preset("smoke"), epochs=1, steps_per_epoch=1, items=2)
 TWO = replace(FEW, epochs=2)
-SOLVED = replace(get_preset("pocket"), width=8, discriminant=2)
+SOLVED = replace(get_preset("pocket_plain"), width=8, discriminant=2)
 
 
 def labelled(folder: Path, count: int, seed: int) -> ImageSet:

@@ -1,0 +1,108 @@
+"""How far a model can be trusted on images that were changed, measured on changed dev images."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dnadet_lib.changes import CHANGES, changed_copies
+from dnadet_lib.configuration import Calibration
+from dnadet_lib.data import ImageSet, some_of_each
+from dnadet_lib.evaluation import image_features, origins
+from dnadet_lib.model import DNADet, Features, join_features
+from dnadet_lib.open_set import LabelledTraces
+
+EACH_SOURCE = 60  # images of a dev generator, or of a content's photographs, in each way
+EACH_CLASS = 80  # training images, in each way, for the unknown score
+FEWEST = 30  # images by which a change is calibrated by itself
+
+
+class Copies(NamedTuple):
+    """Changed copies of labelled images.
+
+    Attributes:
+        features: Of N copies.
+        labels: (N,) class numbers.
+        makers: (N,) generator or photograph.
+        seen: Whether the model has learned from copies that were changed in that way, (N,).
+    """
+
+    features: Features
+    labels: np.ndarray
+    makers: np.ndarray
+    seen: np.ndarray
+
+
+def dev_copies(model: DNADet, dev: ImageSet, seed: int = 0) -> Copies:
+    """Change some images of each dev generator in every way, also in those not learned from."""
+    sources = np.unique(origins(np.array(dev.makers)), return_inverse=True)[1]
+    some = dev.take(some_of_each(sources, EACH_SOURCE, seed))
+    parts = [image_features(model, changed_copies(some.paths, name, seed)) for name in CHANGES]
+    learned = np.isin(list(CHANGES), model.changes)
+    return Copies(
+        join_features(parts), np.tile(some.labels, len(parts)),
+        np.tile(np.array(some.makers), len(parts)), np.repeat(learned, len(some)),
+    )  # fmt: skip
+
+
+def changed_traces(model: DNADet, train: ImageSet, seed: int = 0) -> LabelledTraces:
+    """Make the traces of changed copies of some training images, in the ways of the model."""
+    some = train.take(some_of_each(train.labels, EACH_CLASS, seed))
+    parts = [image_features(model, changed_copies(some.paths, n, seed)) for n in model.changes]
+    return LabelledTraces(join_features(parts).traces, np.tile(some.labels, len(parts)))
+
+
+def fit_calibrations(
+    model: DNADet, embeddings: Tensor, labels: np.ndarray, copies: Copies
+) -> tuple[Calibration, ...]:
+    """Fit a temperature, and measure the accuracy, on the dev images that look changed in each way.
+
+    Images as they are count as much as all changed copies together.
+
+    Args:
+        model: Says how an image looks.
+        embeddings: (N, D) of dev images as they are.
+        labels: (N,) their class numbers.
+        copies: Of some of them.
+
+    Returns:
+        For images that look as they were, then for each of the model's changes.
+    """
+    every = torch.cat([embeddings, copies.features.embeddings])
+    truth = np.concatenate([labels, copies.labels])
+    share = len(copies.labels) / len(labels)
+    weights = np.concatenate([np.full(len(labels), share), np.ones(len(copies.labels))])
+    with torch.no_grad():
+        logits, looks = model.logits(every).cpu(), model.change_numbers(every).cpu().numpy()
+    right = logits.argmax(dim=1).numpy() == truth
+    found = []
+    for number in range(1 + len(model.changes)):
+        own = looks == number
+        if own.sum() < FEWEST:
+            own = np.ones(len(truth), bool)
+        temperature = best_temperature(logits[own], truth[own], weights[own])
+        found.append(Calibration(temperature, float(np.average(right[own], weights=weights[own]))))
+    return tuple(found)
+
+
+def best_temperature(
+    logits: Tensor, truth: np.ndarray, weights: np.ndarray | None = None
+) -> float:
+    """Return the temperature that minimises the weighted log loss of logits (N, K).
+
+    Source:
+        Guo et al. 2017, section 4.2.
+    """
+    labels = torch.from_numpy(truth).long()
+    shares = torch.ones(len(truth)) if weights is None else torch.from_numpy(weights).float()
+    shares = shares / shares.sum()
+    candidates = np.geomspace(0.25, 64, 161)
+    losses = [
+        float((F.cross_entropy(logits / t, labels, reduction="none") * shares).sum())
+        for t in candidates
+    ]
+    return float(candidates[int(np.argmin(losses))])
