@@ -44,21 +44,21 @@ class Stored:
         classes: Names, in the order of the probabilities.
         labels: (N,) the most probable class.
         confidence: float32 (N,).
-        known: (N,) booleans.
+        known: N booleans, None where the checkpoint could not say.
         probabilities: float32 (N, K).
     """
 
     classes: tuple[str, ...]
     labels: list[str]
     confidence: np.ndarray
-    known: np.ndarray
+    known: list[bool | None]
     probabilities: np.ndarray
 
     def take(self, rows: np.ndarray) -> Stored:
         """Keep the rows at some positions."""
-        labels = [self.labels[row] for row in rows]
-        numbers = (values[rows] for values in (self.confidence, self.known, self.probabilities))
-        return Stored(self.classes, labels, *numbers)
+        labels, known = ([values[row] for row in rows] for values in (self.labels, self.known))
+        confidence, probabilities = self.confidence[rows], self.probabilities[rows]
+        return Stored(self.classes, labels, confidence, known, probabilities)
 
 
 @dataclass(frozen=True)
@@ -388,7 +388,7 @@ def _stored(parquet: pq.ParquetFile) -> Stored | None:
         classes,
         [str(label) for label in table.column("label").to_pylist()],
         table.column("confidence").cast(pa.float32()).to_numpy(),
-        table.column("known").cast(pa.bool_()).fill_null(True).to_numpy().astype(bool),
+        table.column("known").cast(pa.bool_()).to_pylist(),
         np.stack(numbers, axis=1),
     )
 

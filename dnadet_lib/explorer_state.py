@@ -132,21 +132,21 @@ def _describe(
     probabilities = model.probabilities(embeddings).cpu().numpy()
     scores = unknown_scores.cpu().numpy()
     labels = [storable(model.classes[k]) for k in probabilities.argmax(axis=1)]
-    _add(table, labels, probabilities.max(axis=1), scores, ~(scores > model.threshold))
+    _add(table, labels, probabilities.max(axis=1), scores, model.known(scores).tolist())
     return probabilities
 
 
 def _add(
     table: pd.DataFrame, labels: list[str], confidence: np.ndarray, scores: np.ndarray,
-    known: np.ndarray,
+    known: Sequence[bool | None],
 ) -> None:  # fmt: skip
-    """Add what a model says, (N,) each, to the table."""
+    """Add what a model says, N values each, to the table."""
     table["predicted"] = labels
     table["confidence"] = confidence
     right = (table["predicted"] == table["class"]).astype("boolean")
     table["named rightly"] = right.mask(table["class"] == NOT_LABELLED)
     table["unknown score"] = scores
-    table["known"] = known
+    table["known"] = pd.array(known, dtype="boolean")
 
 
 def open_table(file: Path | str, model: DNADet | None = None) -> Explorer:
