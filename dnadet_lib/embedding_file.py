@@ -46,7 +46,7 @@ class Stored:
         labels: (N,) the most probable class.
         told: (N,) whether it could be named.
         confidence: float32 (N,).
-        known: (N,) booleans.
+        known: N booleans, None where the checkpoint could not say.
         probabilities: float32 (N, K).
     """
 
@@ -54,15 +54,14 @@ class Stored:
     labels: list[str]
     told: np.ndarray
     confidence: np.ndarray
-    known: np.ndarray
+    known: list[bool | None]
     probabilities: np.ndarray
 
     def take(self, rows: np.ndarray) -> Stored:
         """Keep the rows at some positions."""
-        labels = [self.labels[row] for row in rows]
-        every = self.told, self.confidence, self.known, self.probabilities
-        numbers = (values[rows] for values in every)
-        return Stored(self.classes, labels, *numbers)
+        labels, known = ([values[row] for row in rows] for values in (self.labels, self.known))
+        numbers = self.confidence[rows], self.probabilities[rows]
+        return Stored(self.classes, labels, self.told[rows], numbers[0], known, numbers[1])
 
 
 @dataclass(frozen=True)
@@ -397,7 +396,7 @@ def _stored(parquet: pq.ParquetFile) -> Stored | None:
         [str(label) for label in table.column(nearest).to_pylist()],
         table.column("label").is_valid().to_numpy(),
         table.column("confidence").cast(pa.float32()).to_numpy(),
-        table.column("known").cast(pa.bool_()).fill_null(True).to_numpy().astype(bool),
+        table.column("known").cast(pa.bool_()).to_pylist(),
         np.stack(numbers, axis=1),
     )
 

@@ -140,7 +140,7 @@ def counts(state: Explorer, selected: np.ndarray) -> pd.DataFrame:
     table = pd.DataFrame({"images": groups.size()})
     table["share"] = table["images"] / everything.reindex(table.index)
     table["named rightly"] = groups["named rightly"].mean().astype(float)
-    table["refused"] = 1 - groups["known"].mean()
+    table["refused"] = (1 - groups["known"].mean()).astype(float)  # NaN where it was not checked
     return table.sort_values("images", ascending=False)
 
 

@@ -22,15 +22,16 @@ if TYPE_CHECKING:
 
 CATEGORIES = ("class", "predicted", "generator", "set-up", "named rightly", "known")
 NUMBERS = ("confidence", "unknown score")
+EMPTY = {"known": "not checked"}  # what an empty place of a column says; else "not labelled"
 COLOURS = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D", "#999933",
 )  # fmt: skip
 
 
 def as_text(state: Explorer, column: str) -> pd.Series:
-    """Return a column as text (N,), a line each; what is not known is "not labelled"."""
+    """Return a column as text (N,), a line each; empty places say that nobody looked."""
     values = state.table[column].astype(object)
-    return values.where(values.notna(), NOT_LABELLED).map(one_line)
+    return values.where(values.notna(), EMPTY.get(column, NOT_LABELLED)).map(one_line)
 
 
 def colours(state: Explorer, colour_by: str) -> tuple[np.ndarray, dict[str, str]]:

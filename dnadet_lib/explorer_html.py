@@ -191,7 +191,9 @@ def facts(state: Explorer, position: int) -> str:
     lines += [f"{name}: {row[name]:.3f}" for name in ("confidence", "unknown score")]
     if not row["told"]:
         lines.append("cannot tell: predicted is only the nearest class")
-    if not row["known"]:
+    if pd.isna(row["known"]):
+        lines.append("not checked whether the model knows such images")
+    elif not row["known"]:
         lines.append("unknown: outside what the model knows")
     written = "".join(f"<div>{for_html(line)}</div>" for line in lines)
     return f'<div class="explorer-facts">{written}</div>'

@@ -132,23 +132,23 @@ def _describe(
     probabilities = model.probabilities(embeddings).cpu().numpy()
     scores = unknown_scores.cpu().numpy()
     labels = [storable(model.classes[k]) for k in probabilities.argmax(axis=1)]
-    told = model.tells(embeddings)
-    _add(table, labels, told, probabilities.max(axis=1), scores, ~(scores > model.threshold))
+    told, known = model.tells(embeddings), model.known(scores).tolist()
+    _add(table, labels, told, probabilities.max(axis=1), scores, known)
     return probabilities
 
 
 def _add(
     table: pd.DataFrame, labels: list[str], told: np.ndarray, confidence: np.ndarray,
-    scores: np.ndarray, known: np.ndarray,
+    scores: np.ndarray, known: Sequence[bool | None],
 ) -> None:  # fmt: skip
-    """Add what a model says, (N,) each, to the table."""
+    """Add what a model says, N values each, to the table."""
     table["predicted"] = labels
     table["told"] = told
     table["confidence"] = confidence
     right = (table["predicted"] == table["class"]).astype("boolean")
     table["named rightly"] = right.mask(table["class"] == NOT_LABELLED)
     table["unknown score"] = scores
-    table["known"] = known
+    table["known"] = pd.array(known, dtype="boolean")
 
 
 def open_table(file: Path | str, model: DNADet | None = None) -> Explorer:

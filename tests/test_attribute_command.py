@@ -329,6 +329,7 @@ def test_what_is_done_is_used_only_if_nothing_has_changed(
     change, pictures, checkpoint, tiny_model, tmp_path, rng, monkeypatch, capsys
 ):
     monkeypatch.setattr(embedding_file, "PART", 3)
+    monkeypatch.setattr("dnadet_lib.inference._workers", lambda model: 1)  # parts end at 3 and 7
     (pictures / "1.png").write_bytes(b"")
     paths, out = sorted(pictures.iterdir()), tmp_path / "e.parquet"
     options = {"name": "tiny", "methods": ()}

@@ -181,7 +181,7 @@ def test_results_are_json_and_markdown(tmp_path):
 def test_predict_goes_over_the_batches_in_order(world, tiny_model, monkeypatch):
     images = load_setup("closed", "test", world.images)
     chosen = images.take(np.arange(0, len(images), 5))
-    monkeypatch.setattr("dnadet_lib.evaluation.BATCH", 4)
+    monkeypatch.setattr("dnadet_lib.inference.BATCH", 4)
     predictions = predict(tiny_model, chosen)
     alone = tiny_model.attribute(chosen.paths)
     np.testing.assert_allclose(predictions.probabilities, alone.probabilities, atol=1e-5)

@@ -82,6 +82,21 @@ def test_classes_need_not_be_the_models(tiny_model: DNADet, tmp_path: Path, rng)
     assert not state.table["named rightly"].any()
 
 
+def test_a_model_without_distances_calls_nothing_known(world, tiny_model, tmp_path, rng) -> None:
+    tiny_model.reference = None
+    images = ImageSet(write_images(tmp_path / "k", 5, rng), np.zeros(5, int), zoo.CLASSES)
+    state = explorer.open_images(tiny_model, {"mine": images})
+    save_model(tiny_model, tmp_path / "plain.safetensors", preset="none", seed=0)
+    model = load_model(tmp_path / "plain.safetensors")
+    write_embeddings(model, images.paths, tmp_path / "k.parquet", name=model.origin)
+    for opened in (state, explorer.open_table(tmp_path / "k.parquet")):
+        assert opened.table["known"].isna().all()
+        assert list(explorer.colours(opened, "known")[1]) == ["not checked"]
+        assert "outside what" not in explorer_html.facts(opened, 0)
+        assert "not checked" in explorer_html.facts(opened, 0)
+        assert explorer.counts(opened, np.arange(5))["refused"].isna().all()
+
+
 def test_maps_are_read_again(state: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = project(state.embeddings, "PCA", seed=0)
     assert np.array_equal(state.maps["PCA"], wanted)

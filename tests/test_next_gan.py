@@ -14,6 +14,7 @@ import next_gan
 import next_losses
 import numpy as np
 import pytest
+import texture
 import torch
 from filelock import FileLock
 from next_losses import RECIPES
@@ -121,7 +122,7 @@ def test_critic_generator_and_average_all_learn(runs, loss):
     run.warm = 0
     before = weights(run.critic), weights(run.generator), weights(run.average)
     losses = run.train_step()
-    assert set(losses) == {"pyramid", "critic", "generator"}
+    assert set(losses) == {"pyramid", "patches", "spectrum", "critic", "generator"}
     assert all(math.isfinite(value) for value in losses.values())
     after = weights(run.critic), weights(run.generator), weights(run.average)
     for old, new in zip(before, after, strict=True):
@@ -147,9 +148,26 @@ def test_warm_up_learns_to_draw_photographs_before_the_critic_is_heard(runs):
     run = next_gan.Trainer(replace(DCGAN, steps=500), runs)
     assert run.warm == int(next_gan.WARM * 500) > 20
     losses = [run.train_step() for _ in range(run.warm)]
-    assert all(set(each) == {"pyramid", "critic"} for each in losses)
+    assert all("generator" not in each for each in losses)
     assert losses[-1]["pyramid"] < 0.7 * losses[0]["pyramid"]
     assert "generator" in run.train_step()
+
+
+def test_texture_distances_see_blur_noise_and_grids():
+    torch.manual_seed(0)
+    smooth = torch.rand(16, 3, 16, 16).repeat_interleave(4, 2).repeat_interleave(4, 3)
+    photographs = smooth + 0.1 * torch.randn(16, 3, 64, 64)
+    others = smooth.flip(0) + 0.1 * torch.randn(16, 3, 64, 64)
+    grid = smooth.clone()
+    grid[..., ::2, ::2] += 0.3
+    target = texture.power(photographs)
+    for distance, real in (
+        (texture.patch_distance, photographs), (texture.spectrum_distance, target),
+    ):  # fmt: skip
+        near = distance(others, real)
+        assert near < 0.5 * distance(grid, real)
+        assert near < 0.5 * distance(nn.functional.avg_pool2d(others, 3, 1, 1), real)
+        assert near < 0.5 * distance(others + 0.2 * torch.randn_like(others), real)
 
 
 @pytest.mark.parametrize("loss", ("mmd", "cramer"))

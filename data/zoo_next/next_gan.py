@@ -3,11 +3,11 @@
     python data/zoo_next/next_gan.py --name SNGAN_horizons_s0   # one entry of plan.csv
     python data/zoo_next/next_gan.py                            # all that have no manifest row yet
 
-All generators of a content draw around the same layouts (`dnadet_lib/layouts.py`). A generator
-first learns to draw photographs around their own thumbnails, as near as it can in a Laplacian
-pyramid, and a critic learns meanwhile to tell them apart. Then the generator hears of it, by the
-loss of the entry, and half of the layouts are blends, as they are when it is sampled later. Critics
-see every batch shifted at random.
+All generators of a content draw around the same layouts (`dnadet_lib/layouts.py`). Half
+of a batch are copies of photographs around their own thumbnails, half are blends, as all are when
+the generator is sampled later. Three things teach the detail: the copies' differences from their
+photographs, two statistics of the batch (`texture.py`), and, after the first steps, a critic, by
+the loss of the entry. Critics see every batch shifted at random.
 
 A fine-tuned entry starts from the weights of the one it names, and draws new photographs.
 
@@ -35,6 +35,7 @@ from filelock import FileLock, Timeout
 from next_losses import RECIPES, Recipe
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from texture import patch_distance, power, spectrum_distance
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -62,8 +63,12 @@ WARM_RATE = 1.5e-3  # of Adam meanwhile, at least
 DECAY = 0.4  # the last part of the steps, in which the learning rates fall to zero
 DETAIL_GAIN = 4.0  # of what critics see beside the images
 PYRAMID_WEIGHT = 4.0  # of the differences in a Laplacian pyramid
+PATCH_WEIGHT = 10.0  # of the distance between patches
+SPECTRUM_WEIGHT = 1.0  # of the distance between spectra
+CRITIC_WEIGHT = 0.3  # of the entry's loss
+SPECTRUM_CROPS = 2000  # photographs that the spectrum is measured on
 SAVE_EVERY = 180  # seconds
-REPORT_EVERY = 400
+REPORT_EVERY = 200
 QUICK_LOOK = 300  # photographs that the figures on the way are measured against
 COLUMNS = (
     "name architecture loss content seed finetuned_from role steps file sha256 "
@@ -133,6 +138,7 @@ class Trainer:
         self.warm = 0 if entry.finetuned_from else int(WARM * entry.steps)
         torch.manual_seed(entry.seed * 1000 + sum(map(ord, entry.architecture + entry.content)))
         self.crops = crops_of(entry.content, entry.group, entry.seed, runs)
+        self.spectrum = power(as_images(self.crops[:SPECTRUM_CROPS]))
         layouts = shipped_layouts(entry, runs)
         self.generator = self._place(starting_generator(entry, layouts))
         normalised = any(isinstance(m, nn.BatchNorm2d) for m in self.generator.modules())
@@ -159,19 +165,22 @@ class Trainer:
     def train_step(self) -> dict[str, float]:
         """One step of the critic, one of the generator, one of the average."""
         real = self._real()
-        warm = self.step < self.warm
-        copied = len(real) if warm else len(real) // 2
+        copied = len(real) // 2
         latents = torch.randn(len(real) - copied, LATENT)
         layouts = [thumbnails(real[:copied]), self.generator.layouts.draw(latents)]
         fake = self.generator.around(torch.cat(layouts))
-        losses = {"pyramid": PYRAMID_WEIGHT * pyramid_distance(fake[:copied], real[:copied])}
+        losses = {
+            "pyramid": PYRAMID_WEIGHT * pyramid_distance(fake[:copied], real[:copied]),
+            "patches": PATCH_WEIGHT * patch_distance(fake, self._real()),
+            "spectrum": SPECTRUM_WEIGHT * spectrum_distance(fake, self.spectrum),
+        }
         critic_loss = self.recipe.critic_loss(
             self.critic, self._seen(real), self._seen(fake.detach())
         )
         self._descend("critic", critic_loss)
-        if not warm:
+        if self.step >= self.warm:
             self.critic.requires_grad_(False)
-            losses["generator"] = self.recipe.generator_loss(
+            losses["generator"] = CRITIC_WEIGHT * self.recipe.generator_loss(
                 self.critic, self._seen(real), self._seen(fake)
             )
             self.critic.requires_grad_(True)

@@ -151,7 +151,7 @@ class Recipe:
     critic: Callable[..., nn.Module]
     critic_loss: ObjectiveFunction
     generator_loss: ObjectiveFunction
-    critic_rate: float = 4e-4
+    critic_rate: float = 2e-4
     generator_rate: float = 4e-4
     scaled_rate: float = 3e-3  # of generator weights that are scaled at run time
     betas: tuple[float, float] = (0.5, 0.99)
