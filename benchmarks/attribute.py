@@ -26,9 +26,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from dnadet_lib.embedding_file import write_embeddings
+from dnadet_lib.attribution import attribution, infer, views_of
+from dnadet_lib.checkpoints.models import load_model
+from dnadet_lib.explorer.embedding_writing import write_embeddings
 from dnadet_lib.inference import answers
-from dnadet_lib.model import DNADet, load_model
+from dnadet_lib.model import DNADet
 
 BATCH = 32
 
@@ -45,14 +47,14 @@ def write_images(folder: Path, count: int, side: int = 64) -> list[Path]:
 
 def network_alone(model: DNADet, paths: list[Path]) -> Callable[[], object]:
     """Make a pass of the network over views that are there already, one thread a core."""
-    views = [model.views_of(path) for path in paths]
+    views = [views_of(model, path) for path in paths]
     groups = [views[i : i + BATCH] for i in range(0, len(views), BATCH)]
 
     def run() -> None:
         threads = torch.get_num_threads()
         start = {"initializer": torch.set_num_threads, "initargs": (1,)}
         with ThreadPoolExecutor(threads, **start) as pool:  # type: ignore[arg-type]
-            list(pool.map(model.infer, groups))
+            list(pool.map(lambda group: infer(model, group), groups))
         torch.set_num_threads(threads)
 
     return run
@@ -92,7 +94,7 @@ def compare(folder: Path, count: int, turns: int) -> None:
             "network alone, four votes": network_alone(model, paths),
             "attribute": lambda: sum(1 for _ in answers(model, paths, [])),
             "image by image, as before": lambda: [
-                model.attribution(model.infer([model.views_of(path)])) for path in paths
+                attribution(model, infer(model, [views_of(model, path)])) for path in paths
             ],
             "embed, without maps": lambda: write_embeddings(
                 model, paths, out, name="pocket", methods=()

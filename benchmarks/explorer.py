@@ -23,9 +23,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from dnadet_lib.explorer import open_table
-from dnadet_lib.explorer_widgets import Panel, degrade
-from dnadet_lib.model import load_model
+from dnadet_lib.checkpoints.models import load_model
+from dnadet_lib.explorer.explorer import open_table
+from dnadet_lib.explorer.widgets import Panel, degrade
 
 FILES = 50
 LASSO = 500  # images inside

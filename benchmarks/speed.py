@@ -21,7 +21,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from dnadet_lib.data import load_images, read_image
+from dnadet_lib.data import load_images
+from dnadet_lib.images.reading import read_image
 from dnadet_lib.model import DNADet
 from dnadet_lib.patches import normalise
 from dnadet_lib.training import fast_bf16

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from dnadet_lib.gan_layers import EqualizedConv2d
+from dnadet_lib.zoo.layers import EqualizedConv2d
 
 
 class MinibatchStd(nn.Module):

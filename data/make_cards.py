@@ -17,37 +17,34 @@ import pandas as pd
 from sklearn.metrics import pairwise_distances_argmin
 from train_gan import TRAINING_CROPS, write_sheet
 
-from dnadet_lib import audit, plots, stages
-from dnadet_lib.embedding import project
-from dnadet_lib.evaluation import (
+from dnadet_lib.bench.methods import SHIPPED, networks
+from dnadet_lib.checkpoints.models import load_model
+from dnadet_lib.data import origins
+from dnadet_lib.evaluation.audit import Audit, audit, image_facts
+from dnadet_lib.evaluation.audit_text import audit_markdown
+from dnadet_lib.evaluation.predictions import predict
+from dnadet_lib.evaluation.results import (
     Row,
     markdown_table,
-    origins,
-    predict,
     results_table,
     summarise,
     write_results,
 )
-from dnadet_lib.files import atomic_path
-from dnadet_lib.gans import sample_images
-from dnadet_lib.image_kinds import kinds_table
-from dnadet_lib.methods import SHIPPED, networks
-from dnadet_lib.model import DNADet, load_model
-from dnadet_lib.photos import CONTENTS, GROUPS, PHOTO_CONTENTS, cut_crops, load_photographs
+from dnadet_lib.evaluation.thumbnails import thumbnail_leak, train_judges
+from dnadet_lib.explorer.projection import project
+from dnadet_lib.figures.axes import scatter_map
+from dnadet_lib.figures.style import class_legend, plt, use_style
+from dnadet_lib.images.kinds import kinds_table
+from dnadet_lib.model import DNADet
+from dnadet_lib.plumbing.files import atomic_path
 from dnadet_lib.presets import get_preset
-from dnadet_lib.quality import below_the_line, mean_pairwise_distance, sliced_wasserstein
-from dnadet_lib.thumbnails import thumbnail_leak, train_judges
-from dnadet_lib.zoo import (
-    CLASSES,
-    Generator,
-    available_setups,
-    draw_latents,
-    load_setup,
-    present_setups,
-    read_manifest,
-    render,
-    setup_of,
-)
+from dnadet_lib.runs.stage_1 import predict_transformations, pretraining_scores, transformation_set
+from dnadet_lib.zoo.generators import sample_images
+from dnadet_lib.zoo.manifest import CLASSES, Generator, read_manifest
+from dnadet_lib.zoo.photographs import CONTENTS, GROUPS, PHOTO_CONTENTS, cut_crops, load_photographs
+from dnadet_lib.zoo.quality import below_the_line, mean_pairwise_distance, sliced_wasserstein
+from dnadet_lib.zoo.rendering import draw_latents, render
+from dnadet_lib.zoo.setups import available_setups, load_setup, present_setups, setup_of
 
 DATA = Path(__file__).resolve().parent
 SHEETS = DATA / "zoo" / "sheets"
@@ -158,16 +155,16 @@ def data_card() -> None:
 
 
 @cache
-def audits() -> dict[str, audit.Audit]:
+def audits() -> dict[str, Audit]:
     """Audit the closed set's train list against every set-up."""
     train_list = load_setup("closed", "train")
-    train, _ = audit.image_facts(train_list)
+    train, _ = image_facts(train_list)
     judges = train_judges(train_list)
     reports = {}
     for setup in present_setups():
         images = load_setup(setup)
-        test, _ = audit.image_facts(images)
-        reports[setup] = audit.audit(train, test, thumbnail_leak(judges, images))
+        test, _ = image_facts(images)
+        reports[setup] = audit(train, test, thumbnail_leak(judges, images))
     return reports
 
 
@@ -175,7 +172,7 @@ def audit_summary() -> str:
     """Write `data/audit.md` and return a table with a row a set-up."""
     origin = "Written by `python data/make_cards.py`; train list: closed set."
     heading = f"# Audit of the pocket zoo\n\n{origin}\n\n"
-    sections = [audit.audit_markdown(setup, report) for setup, report in audits().items()]
+    sections = [audit_markdown(setup, report) for setup, report in audits().items()]
     write(DATA / "audit.md", heading + "\n".join(sections))
     rows = []
     for setup, report in audits().items():
@@ -205,8 +202,8 @@ def trivial_rows() -> list[Row]:
 def stage_1_card(name: str, step: str, front: str) -> None:
     """Write the card of a pre-trained checkpoint, measured on test photographs."""
     model = load_model(name)
-    data = stages.transformation_set("test", 64, each=20)
-    figures = stages.pretraining_scores(data, stages.predict_transformations(model, data))
+    data = transformation_set("test", 64, each=20)
+    figures = pretraining_scores(data, predict_transformations(model, data))
     lines = "\n".join(f"| {name} | {value:.3f} |" for name, value in figures.items())
     write(
         DATA / "checkpoints" / f"{name}.md",
@@ -290,7 +287,7 @@ threshold, and can be wrong about that, too.
 
 def readme_figure(each: int = 150) -> None:
     """Draw the README's picture: t-SNE of both models, seen generators beside new seeds."""
-    plots.use_style()
+    use_style()
     rng = np.random.default_rng(0)
     sets = {"seen": load_setup("closed"), "new seed": load_setup("seed")}
     for name, images in sets.items():
@@ -299,7 +296,7 @@ def readme_figure(each: int = 150) -> None:
         sets[name] = images.take(np.concatenate(parts))
     labels = np.concatenate([images.labels for images in sets.values()])
     seen = np.arange(len(labels)) < len(sets["seen"])
-    figure, axes = plots.plt.subplots(2, 2, figsize=(8, 8), sharex="row", sharey="row")
+    figure, axes = plt.subplots(2, 2, figsize=(8, 8), sharex="row", sharey="row")
     names = {"whole_raw": "whole raw images", "pocket": "DNA-Det"}
     for row, name in zip(axes, names, strict=True):
         model = load_model(name)
@@ -307,8 +304,8 @@ def readme_figure(each: int = 150) -> None:
         points = project(vectors, "t-SNE", seed=0)
         for axis, part, which in zip(row, (seen, ~seen), sets, strict=True):
             title = f"{names[name]}, {which}"
-            plots.scatter_map(axis, points[part], labels[part], CLASSES, title)
-    plots.class_legend(figure, CLASSES)
+            scatter_map(axis, points[part], labels[part], CLASSES, title)
+    class_legend(figure, CLASSES)
     with atomic_path(DATA / "figures" / "embedding.png") as temporary:
         figure.savefig(temporary, dpi=110)
 

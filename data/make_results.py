@@ -24,49 +24,51 @@ import numpy as np
 import pandas as pd
 import torch
 
-from dnadet_lib import plots
-from dnadet_lib.calibration import (
+from dnadet_lib.attribution import probabilities_of
+from dnadet_lib.bench.methods import SHIPPED, all_methods, make_method
+from dnadet_lib.bench.position import INNER, compare_labels, generated, mean_maps, study_table
+from dnadet_lib.bench.suite import run_suite
+from dnadet_lib.bench.tables import (
+    differences,
+    generator_table,
+    image_counts,
+    mean_rows,
+    with_repeated_seed,
+    write_suite,
+)
+from dnadet_lib.checkpoints.models import load_model
+from dnadet_lib.data import ImageSet, load_images, origins
+from dnadet_lib.evaluation.calibration import (
     brier_score,
     calibration_interval,
     expected_calibration_error,
     reliability,
 )
-from dnadet_lib.data import ImageSet, load_images
-from dnadet_lib.evaluation import (
-    Predictions,
-    drawn_together,
-    embed_images,
-    image_features,
-    markdown_table,
-    origins,
-    predict,
-    results_table,
-)
-from dnadet_lib.files import atomic_path, claimed_folder
-from dnadet_lib.intervals import mean_interval, mean_of_setups
-from dnadet_lib.methods import SHIPPED, all_methods, make_method
-from dnadet_lib.model import DNADet, load_model, relative_distance
-from dnadet_lib.open_set import (
-    LabelledTraces,
+from dnadet_lib.evaluation.intervals import drawn_together, mean_interval, mean_of_setups
+from dnadet_lib.evaluation.open_set import (
     block_table,
-    held_out_distances,
     open_set_table,
     reference_traces,
     unknown_scores,
 )
-from dnadet_lib.paths import build_folder
-from dnadet_lib.position import INNER, compare_labels, generated, mean_maps, study_table
-from dnadet_lib.robustness import DEGRADATIONS, accuracy_curves
-from dnadet_lib.suite import (
-    differences,
-    generator_table,
-    image_counts,
-    mean_rows,
-    run_suite,
-    with_repeated_seed,
-    write_suite,
+from dnadet_lib.evaluation.predictions import Predictions, predict
+from dnadet_lib.evaluation.results import markdown_table, results_table
+from dnadet_lib.evaluation.robustness import DEGRADATIONS, accuracy_curves
+from dnadet_lib.figures.results import (
+    degradation_curves,
+    position_maps,
+    reliability_curve,
+    suite_dots,
 )
-from dnadet_lib.zoo import CLASSES, image_root, load_setup, read_manifest, render
+from dnadet_lib.figures.style import save, use_style
+from dnadet_lib.inference import embed_images, image_features
+from dnadet_lib.model import DNADet
+from dnadet_lib.plumbing.files import atomic_path, claimed_folder
+from dnadet_lib.plumbing.paths import build_folder
+from dnadet_lib.unknown import LabelledTraces, held_out_distances, relative_distance
+from dnadet_lib.zoo.manifest import CLASSES, read_manifest
+from dnadet_lib.zoo.rendering import image_root, render
+from dnadet_lib.zoo.setups import load_setup
 
 DATA = Path(__file__).resolve().parent
 RESULTS = DATA / "results"
@@ -95,7 +97,7 @@ def suite(only_there: bool = False) -> None:
     methods = [make_method(name) for name in all_methods()]
     predictions = run_suite(methods, image_root(), work, only_there=only_there, workers=WORKERS)
     rows = write_suite(predictions, SHIPPED, RESULTS)
-    plots.save(plots.suite_dots(rows), RESULTS / "results.png")
+    save(suite_dots(rows), RESULTS / "results.png")
     save_table(confusions(predictions), "confusions")
     every, counts = generator_table(predictions), image_counts(predictions)
     leads = mean_rows(differences(every, WITH_PATCHES), "lead", counts)
@@ -135,7 +137,7 @@ def position() -> None:
     studies = compare_labels(images, POSITION_IMAGES["train"], len(SEEDS), learned=learned)
     save_table(study_table(studies), "position")
     maps = {f"label: {label}": accuracy for label, accuracy in mean_maps(studies).items()}
-    plots.save(plots.position_maps(maps, CENTRE), RESULTS / "position.png")
+    save(position_maps(maps, CENTRE), RESULTS / "position.png")
 
 
 def unknown() -> None:
@@ -149,7 +151,7 @@ def unknown() -> None:
     for split in ("dev", "test"):
         known, images = instances(split), load_setup("unknown", split)
         features = image_features(model, known.paths)
-        correct = model.probabilities(features.embeddings).argmax(dim=1).numpy() == known.labels
+        correct = probabilities_of(model, features.embeddings).argmax(dim=1).numpy() == known.labels
         scores = unknown_scores(model, features)
         if split == "dev":
             traces = LabelledTraces(features.traces, known.labels)
@@ -208,8 +210,8 @@ def calibration() -> None:
     save_table(pd.DataFrame(rows), "calibration")
     figure, axes = plt.subplots(1, len(tables), figsize=(3.6 * len(tables), 4))
     for axis, (setup, table) in zip(axes, tables.items(), strict=True):
-        plots.reliability_curve(axis, table, setup)
-    plots.save(figure, RESULTS / "calibration.png")
+        reliability_curve(axis, table, setup)
+    save(figure, RESULTS / "calibration.png")
     work = build_folder() / "suite" / "pocket"
     scores = run_suite([make_method(SHIPPED)], image_root(), work, only_there=True)
     save_table(calibration_by_seed(scores), "calibration_seeds")
@@ -246,7 +248,7 @@ def robustness() -> None:
 
     def classify(images: np.ndarray) -> np.ndarray:
         features = torch.from_numpy(embed_images(model, images))
-        return model.probabilities(features).argmax(dim=1).numpy()
+        return probabilities_of(model, features).argmax(dim=1).numpy()
 
     curves = pd.concat(
         accuracy_curves(
@@ -255,8 +257,8 @@ def robustness() -> None:
         for setup, images in sets.items()
     )
     save_table(curves, "robustness")
-    figure = plots.degradation_curves(robustness_means(curves), PANELS)
-    plots.save(figure, RESULTS / "robustness.png")
+    figure = degradation_curves(robustness_means(curves), PANELS)
+    save(figure, RESULTS / "robustness.png")
 
 
 def robustness_means(curves: pd.DataFrame) -> pd.DataFrame:
@@ -373,7 +375,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("steps", nargs="*", choices=[*STEPS, []], help="default: all in order")
     options = parser.parse_args()
-    plots.use_style()
+    use_style()
     with claimed_folder(RESULTS):
         render()
         for name in options.steps or (step for step in STEPS if step != "table"):

@@ -37,8 +37,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from dnadet_lib.files import atomic_path, inside, plain_name
-from dnadet_lib.photos import PHOTO_CONTENTS
+from dnadet_lib.plumbing.files import atomic_path, inside, plain_name
+from dnadet_lib.zoo.photographs import PHOTO_CONTENTS
 
 DEBIAN_RELEASE = '12 "bookworm"'
 PACKAGES = {

@@ -19,13 +19,15 @@ from pathlib import Path
 
 import torch
 
-from dnadet_lib import stages
-from dnadet_lib.files import atomic_path, claimed_folder
-from dnadet_lib.methods import PLAIN, networks
-from dnadet_lib.model import DNADet, load_model
-from dnadet_lib.paths import build_folder
+from dnadet_lib.bench.methods import PLAIN, networks
+from dnadet_lib.checkpoints.models import load_model
+from dnadet_lib.model import DNADet
+from dnadet_lib.plumbing.files import atomic_path, claimed_folder
+from dnadet_lib.plumbing.paths import build_folder
 from dnadet_lib.presets import Preset, pocket, pocket_pretrain, pocket_pretrain_raw, whole_raw
-from dnadet_lib.zoo import render
+from dnadet_lib.runs.stage_1 import pretrained_model, run_pretraining
+from dnadet_lib.runs.stage_2 import run_training, training_data
+from dnadet_lib.zoo.rendering import render
 
 CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
 PRETRAIN_SEED, TRAIN_SEED = 0, 0
@@ -35,7 +37,7 @@ def pretrain(preset: Preset) -> None:
     """Train stage 1 and ship it."""
     folder = build_folder() / "checkpoints" / preset.name
     with claimed_folder(folder):
-        stages.run_pretraining(preset, seed=PRETRAIN_SEED, folder=folder)
+        run_pretraining(preset, seed=PRETRAIN_SEED, folder=folder)
         ship(folder, preset.name)
 
 
@@ -50,17 +52,17 @@ def ship(folder: Path, name: str) -> None:
 def train() -> None:
     """Train stage 2 without changed images and the baseline, and ship both."""
     plain, stage_1 = networks()[PLAIN]
-    train_and_ship(plain, stages.pretrained_model(stage_1, PRETRAIN_SEED))  # it trains what lacks
+    train_and_ship(plain, pretrained_model(stage_1, PRETRAIN_SEED))  # it trains what lacks
     train_and_ship(whole_raw, None)
 
 
 def train_and_ship(preset: Preset, pretrained: DNADet | None) -> None:
     """Train a preset of stage 2 on the zoo and ship it."""
     render()
-    train_set, dev = stages.training_data(jittered=preset.jittered)
+    train_set, dev = training_data(jittered=preset.jittered)
     folder = build_folder() / "checkpoints" / preset.name
     with claimed_folder(folder):
-        stages.run_training(
+        run_training(
             preset, train_set, dev, pretrained=pretrained, seed=TRAIN_SEED, folder=folder
         )
         ship(folder, preset.name)

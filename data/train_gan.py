@@ -31,14 +31,14 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dnadet_lib.files import atomic_path, locked
-from dnadet_lib.gan_layers import LATENT, EqualizedConv2d, ModulatedConv2d
-from dnadet_lib.gans import build_generator, renew_batch_norm, sample_images
-from dnadet_lib.paths import build_folder
-from dnadet_lib.photos import cut_crops, load_photographs
-from dnadet_lib.quality import mean_pairwise_distance, sliced_wasserstein
-from dnadet_lib.weights import checked_tensor
-from dnadet_lib.zoo import read_manifest
+from dnadet_lib.checkpoints.weights import checked_tensor
+from dnadet_lib.plumbing.files import atomic_path, locked
+from dnadet_lib.plumbing.paths import build_folder
+from dnadet_lib.zoo.generators import build_generator, renew_batch_norm, sample_images
+from dnadet_lib.zoo.layers import LATENT, EqualizedConv2d, ModulatedConv2d
+from dnadet_lib.zoo.manifest import read_manifest
+from dnadet_lib.zoo.photographs import cut_crops, load_photographs
+from dnadet_lib.zoo.quality import mean_pairwise_distance, sliced_wasserstein
 
 ZOO = Path(__file__).resolve().parent / "zoo"
 TRAINING_CROPS = 8000

@@ -7,8 +7,8 @@ Delete the rows of a method whose code has changed: only images are compared. Th
 
 One training seed a setting; three where stage 1 is all that is trained, whose seed moves the result
 by points. What is trained lies where `dnadet evaluate --suite pocket` looks for it.
-`dnadet_lib/methods.py` takes of every method the settings that did best; the pre-trained rungs
-share those of the top one, and the variants of the shipped model those of one of them.
+`dnadet_lib/bench/methods.py` takes of every method the settings that did best; the pre-trained
+rungs share those of the top one, and the variants of the shipped model those of one of them.
 """
 
 from __future__ import annotations
@@ -23,22 +23,16 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from dnadet_lib.bench.methods import ONE_STAGE_1, PRETRAINED, make_method, networks, tuned_as
+from dnadet_lib.bench.suite import Method, images_digest, network, rows_digest, score_table
+from dnadet_lib.bench.tables import generator_table
 from dnadet_lib.data import ImageSet
-from dnadet_lib.files import atomic_path, locked
-from dnadet_lib.fingerprints import DENOISERS
-from dnadet_lib.methods import ONE_STAGE_1, PRETRAINED, make_method, networks, tuned_as
-from dnadet_lib.paths import build_folder
+from dnadet_lib.fingerprints.residual import DENOISERS
+from dnadet_lib.plumbing.files import atomic_path, locked
+from dnadet_lib.plumbing.paths import build_folder
 from dnadet_lib.presets import augmented, pocket_plain
-from dnadet_lib.stages import training_data
-from dnadet_lib.suite import (
-    Method,
-    generator_table,
-    images_digest,
-    network,
-    rows_digest,
-    score_table,
-)
-from dnadet_lib.zoo import image_root, render
+from dnadet_lib.runs.stage_2 import training_data
+from dnadet_lib.zoo.rendering import image_root, render
 
 TUNING = Path(__file__).resolve().parent / "results" / "tuning.csv"
 RATES = (3e-4, 1e-3)

@@ -24,18 +24,19 @@ import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.preprocessing import StandardScaler
 
-from dnadet_lib.changes import CHANGES, changed_copies, webp
-from dnadet_lib.code_key import code_digest
-from dnadet_lib.data import ImageSet, load_images, some_of_each
-from dnadet_lib.evaluation import image_features, origins
-from dnadet_lib.files import atomic_path
-from dnadet_lib.history import COLOUR_AT, GRID_AT, LUMA, colour_phase, grid_share
-from dnadet_lib.methods import PLAIN
-from dnadet_lib.model import DNADet, load_model
-from dnadet_lib.paths import build_folder
-from dnadet_lib.robustness import add_noise, blur, compress, resize_back
-from dnadet_lib.stages import training_data
-from dnadet_lib.zoo import image_root, render
+from dnadet_lib.bench.methods import PLAIN
+from dnadet_lib.checkpoints.models import load_model
+from dnadet_lib.data import ImageSet, load_images, origins, some_of_each
+from dnadet_lib.evaluation.robustness import add_noise, blur, compress, resize_back
+from dnadet_lib.images.changes import CHANGES, changed_copies, webp
+from dnadet_lib.images.history import COLOUR_AT, GRID_AT, LUMA, colour_phase, grid_share
+from dnadet_lib.inference import image_features
+from dnadet_lib.model import DNADet
+from dnadet_lib.plumbing.code_key import code_digest
+from dnadet_lib.plumbing.files import atomic_path
+from dnadet_lib.plumbing.paths import build_folder
+from dnadet_lib.runs.stage_2 import training_data
+from dnadet_lib.zoo.rendering import image_root, render
 
 RESULTS = Path(__file__).resolve().parent / "results"
 TRAIN_IMAGES, DEV_IMAGES, HISTORY_IMAGES = 400, 30, 100  # of a class; of a dev generator

@@ -1,19 +1,15 @@
 """dnadet: which generator architecture made this image?"""
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-from typing import TYPE_CHECKING, Any
+from dnadet_lib.plumbing.lazy import names_of
 
 if TYPE_CHECKING:
-    from dnadet_lib.model import Attribution, DNADet, load_model
+    from dnadet_lib.checkpoints.models import load_model as load_model
+    from dnadet_lib.model import Attribution as Attribution
+    from dnadet_lib.model import DNADet as DNADet
 
-__all__ = ["Attribution", "DNADet", "load_model"]
-
-
-def __getattr__(name: str) -> Any:
-    """Import torch only when a name that needs it is used."""
-    if name in __all__:
-        from dnadet_lib import model
-
-        return getattr(model, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# torch is imported when a name that needs it is used.
+__getattr__, __dir__, __all__ = names_of(
+    __name__, model=("Attribution", "DNADet"), checkpoints=("load_model",)
+)

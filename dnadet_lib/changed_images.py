@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dnadet_lib.changes import CHANGES, changed_copies
-from dnadet_lib.configuration import Calibration
-from dnadet_lib.data import ImageSet, some_of_each
-from dnadet_lib.evaluation import image_features, origins
-from dnadet_lib.model import DNADet, Features, join_features
-from dnadet_lib.open_set import LabelledTraces
+from dnadet_lib.attribution import Features, join_features
+from dnadet_lib.data import ImageSet, origins, some_of_each
+from dnadet_lib.images.changes import CHANGES, changed_copies
+from dnadet_lib.inference import image_features
+from dnadet_lib.model import Calibration, DNADet
+from dnadet_lib.unknown import LabelledTraces
 
 EACH_SOURCE = 60  # images of a dev generator, or of a content's photographs, in each way
 EACH_CLASS = 80  # training images, in each way, for the unknown score

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from dnadet_lib.code_key import code_digest
-from dnadet_lib.files import atomic_path, reserve
-from dnadet_lib.image_folders import by_suffix, counted, images_in, images_matching
-from dnadet_lib.images import read_image
-from dnadet_lib.lists import (
-    ImageList,
-    folder_sources,
-    is_list,
-    names_beside,
-    read_annotation,
-    read_list,
-    require_class_names,
-)
-from dnadet_lib.notes import note
-from dnadet_lib.text import storable
+from dnadet_lib.images.folders import by_suffix, counted, images_in, images_matching
+from dnadet_lib.images.lists import ImageList, folder_sources, is_list, read_annotation, read_list
+from dnadet_lib.images.names import names_beside, require_class_names
+from dnadet_lib.images.reading import read_image
+from dnadet_lib.plumbing.code_key import code_digest
+from dnadet_lib.plumbing.files import atomic_path, reserve
+from dnadet_lib.plumbing.notes import note
+from dnadet_lib.plumbing.text import storable
 
 NAMED = 10  # faulty files in a message
 MEMORY_LIMIT = 512 * 2**20  # bytes of decoded images above which they live in a file on disk
@@ -34,7 +27,7 @@ def list_images(source: Path | str) -> list[Path]:
     """List the images that a folder (searched through), a glob, an annotation file or a file names.
 
     Of a folder, whatever Pillow opens is listed, linked folders included; what is left out is
-    noted (`image_folders.images_in`).
+    noted (`folders.images_in`).
 
     Returns:
         Paths in sorted order; those of an annotation file in its own order.
@@ -274,20 +267,7 @@ def some_of_each(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     return np.concatenate([own[:count] for own in classes])
 
 
-def balanced_batches(
-    labels: np.ndarray, items: int, rng: np.random.Generator
-) -> Iterator[np.ndarray]:
-    """Yield index batches with `items` images of every class.
-
-    One pass uses each image of the largest class once; smaller classes are shuffled again and
-    start over. The last batch, which would be incomplete, is left out unless it is the only one.
-    """
-    members = [np.flatnonzero(labels == k) for k in np.unique(labels)]
-    longest = max(len(m) for m in members)
-    batches = max(1, longest // items)
-    columns = []
-    for member in members:
-        rounds = -(-batches * items // len(member))
-        columns.append(np.concatenate([rng.permutation(member) for _ in range(rounds)]))
-    for start in range(0, batches * items, items):
-        yield np.concatenate([column[start : start + items] for column in columns])
+def origins(sources: np.ndarray) -> np.ndarray:
+    """Name what each image counts under: its generator, or `real/CONTENT` for a crop."""
+    names = sources.astype(str).tolist()
+    return np.array(["/".join(n.split("/")[:2]) if n.startswith("real/") else n for n in names])

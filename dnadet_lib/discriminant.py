@@ -17,9 +17,9 @@ import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.preprocessing import StandardScaler
 
-from dnadet_lib.changes import changed_copies
 from dnadet_lib.data import ImageSet, some_of_each
-from dnadet_lib.evaluation import image_features
+from dnadet_lib.images.changes import changed_copies
+from dnadet_lib.inference import image_features
 from dnadet_lib.model import DNADet
 
 CHANGED_AT_MOST = 1000  # images of a class, in each way

@@ -14,20 +14,33 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from PIL import Image
 
-from dnadet_lib.history import History
-from dnadet_lib.model import LEAST_ACCURACY, DNADet, Features, join_features
-from dnadet_lib.notes import listening, note
+from dnadet_lib.attribution import (
+    LEAST_ACCURACY,
+    Features,
+    are_finite,
+    attribution,
+    infer,
+    join_features,
+    overflow,
+    views_and_share,
+)
+from dnadet_lib.plumbing.notes import listening, note
+
+if TYPE_CHECKING:
+    from dnadet_lib.images.history import History
+    from dnadet_lib.model import DNADet
 
 BATCH = 32  # images that a worker takes at a time
 VIEW_BYTES = 2**22  # of views that a worker holds before the network sees them
@@ -164,7 +177,7 @@ def _work(model: DNADet, window: list[Item], stop: threading.Event) -> Iterator[
             return
         try:
             with listening(batch.notes.append):  # notes are told in the caller's thread, in order
-                prepared = model.views_and_share(image)
+                prepared = views_and_share(model, image)
         except (OSError, ValueError) as error:
             batch.failures.append(Failure(number, image, error))
             continue
@@ -184,11 +197,11 @@ def _finished(model: DNADet, batch: Batch, views: list[np.ndarray]) -> Batch:
     """Add the features; images whose numbers are not finite become failures."""
     if not views:
         return batch
-    features = model.infer(views)
-    good = model.finite(features)
+    features = infer(model, views)
+    good = are_finite(model, features)
     for place in np.flatnonzero(~good):
         number, image = batch.numbers[place], batch.images[place]
-        failure = Failure(number, image, ValueError(model.overflow(image, number)))
+        failure = Failure(number, image, ValueError(overflow(model, image, number)))
         batch.failures.append(failure)
     if not good.all():
         chosen = torch.from_numpy(good).to(features.embeddings.device)
@@ -200,7 +213,7 @@ def _finished(model: DNADet, batch: Batch, views: list[np.ndarray]) -> Batch:
     return batch
 
 
-def all_features(model: DNADet, images: Iterable[Source]) -> Features:
+def image_features(model: DNADet, images: Iterable[Source]) -> Features:
     """Make the features of images that must all be readable.
 
     Raises:
@@ -259,7 +272,7 @@ def _name(image: Source, number: int) -> str:
 def _results(model: DNADet, batch: Batch, force: bool) -> Iterator[dict]:
     if batch.features is None:
         return
-    found = model.attribution(batch.features)
+    found = attribution(model, batch.features)
     for place, known in enumerate(found.known.tolist()):
         values, seen = found.probabilities[place].tolist(), found.changes[place]
         history = batch.histories[place].seen_as(seen)
@@ -287,3 +300,25 @@ def why_not(model: DNADet, seen: str) -> str:
     if accuracy < LEAST_ACCURACY:
         return f"of such images only {accuracy:.0%} are named rightly"
     return "no class is probable enough"
+
+
+def readable_features(
+    model: DNADet, paths: Sequence[Path], errors: list[str]
+) -> Iterator[tuple[list[int], Features]]:
+    """Make the features of the images that can be read: positions and features, batch by batch.
+
+    Args:
+        model: Makes them.
+        paths: Image files.
+        errors: Gets a line for each file that cannot be read or is smaller than a patch, or for
+            which the model's numbers are not finite.
+    """
+    for batch in stream(model, paths):
+        errors += [str(failure.error) for failure in batch.failures]
+        if batch.features is not None:
+            yield batch.numbers, batch.features
+
+
+def embed_images(model: DNADet, images: Sequence[Path | np.ndarray]) -> np.ndarray:
+    """Embed images, in batches: (N, D). Errors are those of `image_features`."""
+    return image_features(model, images).embeddings.cpu().numpy()

@@ -16,15 +16,12 @@ from sklearn.metrics import accuracy_score, f1_score
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from dnadet_lib.changes import change_named
-from dnadet_lib.data import balanced_batches
-from dnadet_lib.files import atomic_path
 from dnadet_lib.losses import AutomaticWeightedLoss, SupConLoss, classification_loss
 from dnadet_lib.model import DNADet, ProjectionHead
-from dnadet_lib.patches import normalise, random_patches, random_turns, resize
+from dnadet_lib.patches import normalise
+from dnadet_lib.plumbing.files import atomic_path
 from dnadet_lib.presets import Preset
-from dnadet_lib.runs import RunFolder
-from dnadet_lib.transforms import Transformation, image_transformations
+from dnadet_lib.runs.folder import RunFolder
 
 Validation = Callable[[DNADet], tuple[np.ndarray, np.ndarray]]
 
@@ -36,90 +33,6 @@ class Batches(Protocol):
 
     def epoch(self, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield uint8 patches (B, V, h, w, 3) and labels (B,)."""
-
-
-class PatchBatches:
-    """Stage 2: one image per class and item, `patches` random patches from each.
-
-    Args:
-        images: uint8 (N, H, W, 3).
-        labels: (N,) class numbers.
-        preset: Its resizes, patch side, patches and items are used.
-    """
-
-    def __init__(self, images: np.ndarray, labels: np.ndarray, preset: Preset) -> None:
-        self.images, self.labels, self.preset = images, np.asarray(labels), preset
-        counts = np.bincount(self.labels)
-        passes = max(1, int(counts.max()) // preset.items)
-        self.steps = preset.steps_per_epoch or passes
-
-    def epoch(self, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield uint8 patches (B, V, h, w, 3) and labels (B,)."""
-        done = 0
-        while done < self.steps:
-            for index in balanced_batches(self.labels, self.preset.items, rng):
-                if done == self.steps:
-                    return
-                images = changed_at_random(self.images[index], self.preset, rng)
-                yield cut_views(images, self.preset, rng), self.labels[index]
-                done += 1
-
-
-def changed_at_random(
-    images: np.ndarray, preset: Preset, rng: np.random.Generator
-) -> np.ndarray:
-    """Change each image (B, H, W, 3) in one of the preset's ways, or leave it as it is."""
-    if not preset.changes:
-        return images
-    ways = [lambda image, rng: image, *map(change_named, preset.changes)]
-    return np.stack([ways[rng.integers(len(ways))](image, rng) for image in images])
-
-
-class TransformationBatches:
-    """Stage 1: random crops of photographs, each put through one of the 170 transformations.
-
-    Args:
-        images: uint8 (N, H, W, 3) photographs, at least `preset.transform_size` a side.
-        preset: Its transform size, patch side, patches and items are used.
-    """
-
-    def __init__(self, images: np.ndarray, preset: Preset) -> None:
-        self.images, self.preset = images, preset
-        self.transformations = image_transformations(preset.transform_size)
-        self.steps = preset.steps_per_epoch or max(1, len(images) // preset.items)
-
-    def epoch(self, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield uint8 patches (B, V, h, w, 3) and transformation numbers (B,)."""
-        for _ in range(self.steps):
-            index = rng.integers(0, len(self.images), self.preset.items)
-            labels = rng.integers(0, len(self.transformations), self.preset.items)
-            crops = random_patches(self.images[index], self.preset.transform_size, 1, rng)[:, 0]
-            changed = apply_transformations(crops, labels, self.transformations, rng)
-            yield cut_views(changed, self.preset, rng), labels
-
-
-def apply_transformations(
-    images: np.ndarray,
-    labels: np.ndarray,
-    transformations: list[Transformation],
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """Put each uint8 image of (B, H, W, 3) through the transformation that its label names."""
-    pairs = zip(images, labels, strict=True)
-    return np.stack([transformations[k].apply(np.ascontiguousarray(i), rng) for i, k in pairs])
-
-
-def cut_views(images: np.ndarray, preset: Preset, rng: np.random.Generator) -> np.ndarray:
-    """Resize images (B, H, W, 3) as the preset says and cut its patches: (B, V, h, w, 3)."""
-    spec = preset.input
-    if preset.flips:
-        images = random_turns(images, rng)
-    for side in (spec.resize_first, spec.resize):
-        if side is not None:
-            images = np.stack([resize(image, side, spec.resize_filter) for image in images])
-    if preset.patches == 0:
-        return images[:, None]
-    return random_patches(images, spec.patch, preset.patches, rng)
 
 
 @dataclass

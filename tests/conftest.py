@@ -13,8 +13,9 @@ import torch
 from filelock import FileLock
 
 from dnadet_lib import zoo
-from dnadet_lib.model import DNADet, InputSpec, save_model
-from dnadet_lib.open_set import LabelledTraces, trace_distances
+from dnadet_lib.checkpoints.models import save_model
+from dnadet_lib.model import DNADet, InputSpec
+from dnadet_lib.unknown import LabelledTraces, trace_distances
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one thread each is quickest when two tests run at once
     torch.set_num_threads(1)

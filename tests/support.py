@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dnadet_lib.gans import ARCHITECTURES, build_generator
+from dnadet_lib.zoo.generators import ARCHITECTURES, build_generator
 
 LOSSES = {"ProGAN": "hinge", "MMDGAN": "mmd", "SNGAN": "hinge", "InfoMaxGAN": "infomax"}
 MANIFEST = (

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from dnadet_lib.architecture_bench import (
+from dnadet_lib.fingerprints.architecture_bench import (
     CONTRAST,
     NORMALISATIONS,
     STRUCTURES,
@@ -12,8 +12,8 @@ from dnadet_lib.architecture_bench import (
     bench_spectra,
     look_alikes,
 )
-from dnadet_lib.gan_layers import LATENT
-from dnadet_lib.spectra import period_level
+from dnadet_lib.fingerprints.spectra import period_level
+from dnadet_lib.zoo.layers import LATENT
 
 
 def latents(count=6, seed=0):

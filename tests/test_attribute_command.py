@@ -16,11 +16,15 @@ import pandas as pd
 import pytest
 from support import photograph, write_images
 
-from dnadet_lib import attribute_command, cli, embedding_file, progress
+from dnadet_lib import cli
+from dnadet_lib.checkpoints.models import load_model, save_model
 from dnadet_lib.cli import main
-from dnadet_lib.embedding_file import read_embeddings, write_embeddings
-from dnadet_lib.embedding_parts import parts_folder
-from dnadet_lib.model import load_model, save_model
+from dnadet_lib.commands import printing as attribute_command
+from dnadet_lib.commands.arguments import EXAMPLES
+from dnadet_lib.explorer.embedding_file import read_embeddings
+from dnadet_lib.explorer.embedding_parts import parts_folder
+from dnadet_lib.explorer.embedding_writing import write_embeddings
+from dnadet_lib.plumbing import progress
 
 ROOT = Path(__file__).parents[1]
 
@@ -166,13 +170,13 @@ def test_json_and_csv_exclude_each_other(attribute, capsys):
     assert "--stream is for --json" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", cli.EXAMPLES)
+@pytest.mark.parametrize("command", EXAMPLES)
 def test_help_has_examples_and_exit_statuses(command, capsys):
     with pytest.raises(SystemExit) as stopped:
         main([command, "--help"])
     assert stopped.value.code == 0
     text = capsys.readouterr().out
-    for example in cli.EXAMPLES[command]:
+    for example in EXAMPLES[command]:
         assert f"  dnadet {command}{example}\n" in text
     for status in (0, 1, 2, 130, 141, 143):
         assert f"\n  {status:<3}  " in text
@@ -181,8 +185,8 @@ def test_help_has_examples_and_exit_statuses(command, capsys):
 def test_every_command_has_an_example_that_its_parser_takes():
     parser = cli.build_parser()
     (commands,) = (a for a in parser._actions if isinstance(a.choices, dict))
-    assert commands.choices.keys() == cli.EXAMPLES.keys()
-    for name, examples in cli.EXAMPLES.items():
+    assert commands.choices.keys() == EXAMPLES.keys()
+    for name, examples in EXAMPLES.items():
         for example in examples:
             words = example.replace("'", "").split(" | ")[0].split(" < ")[0].split()
             assert parser.parse_args([name, *words]).command
@@ -328,7 +332,7 @@ def die_after(count: int):
 def test_what_is_done_is_used_only_if_nothing_has_changed(
     change, pictures, checkpoint, tiny_model, tmp_path, rng, monkeypatch, capsys
 ):
-    monkeypatch.setattr(embedding_file, "PART", 3)
+    monkeypatch.setattr("dnadet_lib.explorer.embedding_writing.PART", 3)
     monkeypatch.setattr("dnadet_lib.inference._workers", lambda model: 1)  # parts end at 3 and 7
     (pictures / "1.png").write_bytes(b"")
     paths, out = sorted(pictures.iterdir()), tmp_path / "e.parquet"

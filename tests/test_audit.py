@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 from support import photograph, write_images
 
-from dnadet_lib import audit, cli
+from dnadet_lib import cli
 from dnadet_lib.data import ImageSet
+from dnadet_lib.evaluation import audit
+from dnadet_lib.evaluation.audit_text import findings
 
 
 def image_set(folder: Path, classes: tuple[str, ...] = ("Real", "Fake")) -> ImageSet:
@@ -37,7 +39,7 @@ def run(lists: tuple[Path, Path]) -> audit.Audit:
 def test_nothing_is_found_where_nothing_is(lists):
     report = run(lists)
     assert (report.exact, report.near, report.repeated) == ([], [], [])
-    assert audit.findings(report) == ["Nothing found."]
+    assert findings(report) == ["Nothing found."]
     assert list(report.trivial) == ["file", "colour", "sharpness", "traces", "all"]
     assert all(figure.low <= 0.5 <= figure.high for figure in report.trivial.values())
 
@@ -54,7 +56,7 @@ def test_duplicates_are_found(lists):
     assert report.exact == [str(test / "Real" / "copy.bmp")]
     assert report.near == [str(test / "Fake" / "near.png")]
     assert report.repeated == [str(test / "Fake" / f"twin{k}.png") for k in (1, 2)]
-    first, second, third, *_ = audit.findings(report)
+    first, second, third, *_ = findings(report)
     assert first.startswith("1 test images also stand in the train list") and "copy.bmp" in first
     assert second.startswith("1 test images differ from a train image in at most")
     assert third.startswith("2 test images stand more than once in the test list")
@@ -67,7 +69,7 @@ def test_a_format_that_gives_the_class_away(lists):
                 image.save(path.with_suffix(".jpg"), quality=70)
             path.unlink()
     report = run(lists)
-    text = " ".join(audit.findings(report))
+    text = " ".join(findings(report))
     assert "File formats or sizes differ between classes: Fake: JPEG RGB 64x64; Real: PNG" in text
     assert report.trivial["file"].value == 1
     assert "on file statistics alone reaches 1.000" in text
@@ -117,7 +119,7 @@ def test_small_and_flat_images_have_figures():
 
 
 def test_near_duplicates_of_many_hashes_are_those_of_a_plain_search(rng, monkeypatch):
-    monkeypatch.setattr(audit, "PAIRS_AT_ONCE", 50)
+    monkeypatch.setattr("dnadet_lib.evaluation.audit.PAIRS_AT_ONCE", 50)
     train = rng.integers(0, 2**63, 30, dtype=np.uint64) * np.uint64(2)
     flips = [0, 1, 4, 5, 20]
     test = np.array([train[k] ^ np.uint64(2**n - 1) for k, n in enumerate(flips)], np.uint64)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dnadet_lib import plots
-from dnadet_lib.base_rates import Alarms, error_section, posterior, upper_bound
+from dnadet_lib import figures as plots
+from dnadet_lib.evaluation.base_rates import Alarms, error_section, posterior, upper_bound
 
 
 def test_posterior_is_the_share_of_alarms_that_are_right(rng: np.random.Generator) -> None:

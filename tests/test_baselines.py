@@ -6,8 +6,9 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
 from support import photograph
 
-from dnadet_lib.baselines import DCTCNN, AttNet, DCTRegression, ResidualCorrelation, attnet, log_dct
-from dnadet_lib.gan_layers import EqualizedConv2d
+from dnadet_lib.bench.baselines import DCTRegression, ResidualCorrelation, log_dct
+from dnadet_lib.bench.networks import DCTCNN, AttNet, attnet
+from dnadet_lib.zoo.layers import EqualizedConv2d
 
 SIDE = 32
 BASELINES = {

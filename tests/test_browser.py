@@ -24,8 +24,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dnadet_lib import explorer, explorer_page, zoo
 from dnadet_lib.data import ImageSet
+from dnadet_lib.explorer import explorer
+from dnadet_lib.explorer import page as explorer_page
+from dnadet_lib.zoo.generators import UNKNOWN_ARCHITECTURES
 
 ROOT = Path(__file__).parents[1]
 SHOTS = ROOT / "build" / "browser"
@@ -397,7 +399,7 @@ def page(browser, tiny_model, tmp_path: Path, rng, monkeypatch) -> Iterator:
         paths[-1].parent.mkdir(exist_ok=True)
         size = (64, 64 if k % 3 else 160, 3)
         Image.fromarray(rng.integers(0, 256, size, np.uint8)).save(paths[-1])
-    names = ("Real", *zoo.UNKNOWN_ARCHITECTURES)
+    names = ("Real", *UNKNOWN_ARCHITECTURES)
     labels = np.arange(60) % len(names)
     sources = [f"a_generator_of_a_very_long_name_{k}" * 2 for k in labels]
     state = explorer.open_images(tiny_model, {"new": ImageSet(paths, labels, names, sources)})
@@ -470,4 +472,4 @@ def test_a_new_selection_on_a_page_lets_the_image_before_go(page) -> None:
     assert card.locator("canvas").count() == 0
     assert in_window(page.locator("#grid figure").first)
     colours = page.locator("#legend .dot").evaluate_all("all => all.map(e => e.style.background)")
-    assert len(set(colours)) == 1 + len(zoo.UNKNOWN_ARCHITECTURES)
+    assert len(set(colours)) == 1 + len(UNKNOWN_ARCHITECTURES)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dnadet_lib.calibration import (
+from dnadet_lib.evaluation.calibration import (
     brier_score,
     calibration_interval,
     expected_calibration_error,

@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 from support import photograph, write_images
 
-from dnadet_lib.changes import CHANGES, change_named, changed_copies
 from dnadet_lib.data import ImageSet
+from dnadet_lib.images.changes import CHANGES, change_named, changed_copies
 from dnadet_lib.presets import get_preset
-from dnadet_lib.trainable import training_key
-from dnadet_lib.training import changed_at_random
+from dnadet_lib.runs.batches import changed_at_random
+from dnadet_lib.runs.trainable import training_key
 
 
 @pytest.mark.parametrize("name", CHANGES)

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 from support import write_images
 
+from dnadet_lib.checkpoints.models import load_model
 from dnadet_lib.cli import main
-from dnadet_lib.embedding import METHODS
-from dnadet_lib.model import load_model
-from dnadet_lib.zoo import CLASSES
+from dnadet_lib.explorer.projection import METHODS
+from dnadet_lib.zoo.manifest import CLASSES
 
 
 def strict(text: str) -> dict:
@@ -109,7 +109,7 @@ def test_attribute_csv(pictures, checkpoint, capsys):
 def test_attribute_says_when_an_image_is_outside_what_the_model_knows(
     pictures, tiny_model, tmp_path, capsys, threshold, outside
 ):
-    from dnadet_lib.model import save_model
+    from dnadet_lib.checkpoints.models import save_model
 
     tiny_model.threshold = threshold
     save_model(tiny_model, tmp_path / "m.safetensors")

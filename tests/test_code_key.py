@@ -10,11 +10,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dnadet_lib import code_key
-from dnadet_lib.baselines import AttNet, DCTRegression, ResidualCorrelation
-from dnadet_lib.code_key import code_digest
+from dnadet_lib.bench.baselines import DCTRegression, ResidualCorrelation
+from dnadet_lib.bench.networks import AttNet
+from dnadet_lib.bench.suite import baseline, network
+from dnadet_lib.plumbing import code_key
+from dnadet_lib.plumbing.code_key import code_digest
 from dnadet_lib.presets import get_preset
-from dnadet_lib.suite import baseline, network
 
 CODE = '''
 from math import sqrt
@@ -96,9 +97,11 @@ def test_comments_docstrings_layout_and_other_code_do_not(old, new):
 
 
 def test_it_is_the_same_in_every_process():
-    program = f"import types\nCODE = {CODE!r}\nfrom dnadet_lib.code_key import code_digest\n" + (
+    program = f"import types\nCODE = {CODE!r}\n" + (
+        "from dnadet_lib.plumbing.code_key import code_digest\n"
         "module = types.ModuleType('own_methods')\nexec(CODE, vars(module))\n"
-        "from dnadet_lib.suite import baseline\nfrom dnadet_lib.baselines import AttNet\n"
+        "from dnadet_lib.bench.suite import baseline\n"
+        "from dnadet_lib.bench.networks import AttNet\n"
         "print(code_digest(module.run), code_digest(baseline('', AttNet()).fit))"
     )
     found = {
@@ -133,9 +136,9 @@ def test_an_estimator_counts_by_its_class_and_all_parameters():
 def test_a_networks_row_follows_the_library_it_goes_through(monkeypatch):
     method = network("a", get_preset("smoke"))
     before, rival = code_digest(method.fit), code_digest(baseline("b", DCTRegression()).fit)
-    from dnadet_lib import losses, training
+    from dnadet_lib import losses
 
-    monkeypatch.setattr(training, "fast_bf16", lambda device: False)
+    monkeypatch.setattr("dnadet_lib.training.fast_bf16", lambda device: False)
     monkeypatch.setattr(losses.SupConLoss, "forward", lambda self, features, labels: 0)
     assert code_digest(method.fit) != before
     assert code_digest(baseline("b", DCTRegression()).fit) == rival

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from dnadet_lib import controls
+from dnadet_lib.course import controls
 
 
 def test_a_menu_an_argument_and_a_run_a_change(monkeypatch):

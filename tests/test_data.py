@@ -8,8 +8,10 @@ import pytest
 from PIL import Image
 from support import photograph, write_images
 
-from dnadet_lib import data
-from dnadet_lib.data import ImageSet, balanced_batches, list_images, load_images, read_annotation
+from dnadet_lib.data import ImageSet, list_images, load_images
+from dnadet_lib.images.lists import read_annotation
+from dnadet_lib.images.reading import read_image
+from dnadet_lib.runs.batches import balanced_batches
 
 
 def test_reading_gives_rgb_bytes_whatever_the_file(tmp_path, rng):
@@ -26,9 +28,9 @@ def test_reading_gives_rgb_bytes_whatever_the_file(tmp_path, rng):
         "web.webp": image,
     }.items():
         made.save(tmp_path / name)
-        read = data.read_image(tmp_path / name)
+        read = read_image(tmp_path / name)
         assert (read.shape, read.dtype) == ((20, 30, 3), np.uint8), name
-    assert np.array_equal(data.read_image(tmp_path / "rgb.png"), pixels)
+    assert np.array_equal(read_image(tmp_path / "rgb.png"), pixels)
 
 
 def test_a_folder_is_searched_through_and_sorted(tmp_path, rng):
@@ -103,7 +105,7 @@ def test_memory_mapped_cache_equals_memory(tmp_path, rng, monkeypatch):
     assert not isinstance(in_memory, np.memmap)
     assert not (tmp_path / "cache").exists()
 
-    monkeypatch.setattr(data, "MEMORY_LIMIT", 0)
+    monkeypatch.setattr("dnadet_lib.data.MEMORY_LIMIT", 0)
     mapped = load_images(paths, tmp_path / "cache")
     assert isinstance(mapped, np.memmap)
     assert np.array_equal(mapped, in_memory)
@@ -111,7 +113,7 @@ def test_memory_mapped_cache_equals_memory(tmp_path, rng, monkeypatch):
 
 
 def test_cache_is_read_again_and_made_anew_when_an_image_changes(tmp_path, rng, monkeypatch):
-    monkeypatch.setattr(data, "MEMORY_LIMIT", 0)
+    monkeypatch.setattr("dnadet_lib.data.MEMORY_LIMIT", 0)
     paths = write_images(tmp_path / "images", 3, rng)
     load_images(paths, tmp_path / "cache")
     (file,) = (tmp_path / "cache").iterdir()
@@ -128,7 +130,7 @@ def test_cache_is_read_again_and_made_anew_when_an_image_changes(tmp_path, rng, 
 def test_cache_is_made_anew_when_a_file_is_replaced_by_one_of_its_size_and_time(
     tmp_path, rng, monkeypatch
 ):
-    monkeypatch.setattr(data, "MEMORY_LIMIT", 0)
+    monkeypatch.setattr("dnadet_lib.data.MEMORY_LIMIT", 0)
     paths = [tmp_path / "0.bmp", tmp_path / "1.bmp"]
     for path in paths:
         Image.fromarray(photograph(rng, 64, 64)).save(path)

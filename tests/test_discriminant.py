@@ -12,11 +12,14 @@ from PIL import Image
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from support import photograph
 
-from dnadet_lib import stages
+from dnadet_lib import runs as stages
+from dnadet_lib.checkpoints.joining import join_backbones
+from dnadet_lib.checkpoints.models import load_model
 from dnadet_lib.data import ImageSet
 from dnadet_lib.discriminant import fit_discriminant
-from dnadet_lib.evaluation import image_features, predict
-from dnadet_lib.model import DNADet, channel_statistics, join_backbones, load_model
+from dnadet_lib.evaluation.predictions import predict
+from dnadet_lib.inference import image_features
+from dnadet_lib.model import DNADet, channel_statistics
 from dnadet_lib.presets import get_preset
 
 CLASSES = ("plain", "paired", "tripled")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dnadet_lib.embedding import METHODS, map_quality, project
+from dnadet_lib.explorer.projection import METHODS, map_quality, project
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from support import write_images
 
-from dnadet_lib import embedding_file
-from dnadet_lib.embedding import project
-from dnadet_lib.embedding_file import read_embeddings, write_embeddings
+from dnadet_lib.explorer.embedding_file import read_embeddings
+from dnadet_lib.explorer.embedding_writing import write_embeddings
+from dnadet_lib.explorer.projection import project
 
 
 @pytest.fixture
@@ -40,9 +40,10 @@ def test_what_is_written_is_read(paths, tiny_model, tmp_path) -> None:
 def test_batches_and_sample_change_no_row(paths, tiny_model, tmp_path, monkeypatch) -> None:
     whole, parts = tmp_path / "whole.parquet", tmp_path / "parts.parquet"
     write_embeddings(tiny_model, paths, whole, name="", methods=())
-    monkeypatch.setattr(embedding_file, "PART", 5)
-    monkeypatch.setattr(embedding_file, "ROWS", 4)
-    monkeypatch.setattr(embedding_file, "FIT_AT_MOST", 7)
+    monkeypatch.setattr("dnadet_lib.explorer.embedding_writing.PART", 5)
+    monkeypatch.setattr("dnadet_lib.explorer.embedding_writing.ROWS", 4)
+    monkeypatch.setattr("dnadet_lib.explorer.embedding_file.ROWS", 4)
+    monkeypatch.setattr("dnadet_lib.explorer.embedding_writing.FIT_AT_MOST", 7)
     write_embeddings(tiny_model, paths, parts, name="", methods=("PCA",), seed=1)
     first, second = read_embeddings(whole), read_embeddings(parts)
     assert second.paths == first.paths

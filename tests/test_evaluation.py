@@ -11,20 +11,17 @@ from scipy import stats
 from sklearn.metrics import f1_score
 
 from dnadet_lib.data import ImageSet
-from dnadet_lib.evaluation import (
-    Interval,
-    Predictions,
-    bootstrap_accuracy,
+from dnadet_lib.evaluation.intervals import Interval, bootstrap_accuracy
+from dnadet_lib.evaluation.predictions import Predictions, predict, write_predictions
+from dnadet_lib.evaluation.results import (
     confusion,
     generator_accuracies,
-    predict,
     results_table,
     setup_accuracy,
     summarise,
-    write_predictions,
     write_results,
 )
-from dnadet_lib.zoo import load_setup
+from dnadet_lib.zoo.setups import load_setup
 
 CLASSES = ("Real", "ProGAN", "SNGAN")
 

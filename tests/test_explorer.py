@@ -19,19 +19,18 @@ import torch
 from PIL import Image
 from support import write_images
 
-from dnadet_lib import (
-    closeup,
-    explorer,
-    explorer_html,
-    explorer_place,
-    explorer_widgets,
-    zoo,
-)
-from dnadet_lib.data import ImageSet, read_image
-from dnadet_lib.embedding import place, project
-from dnadet_lib.embedding_file import write_embeddings
-from dnadet_lib.explorer import Explorer
-from dnadet_lib.model import DNADet, InputSpec, load_model, save_model
+from dnadet_lib import zoo
+from dnadet_lib.checkpoints.models import load_model, save_model
+from dnadet_lib.data import ImageSet
+from dnadet_lib.explorer import closeup, explorer
+from dnadet_lib.explorer import html as explorer_html
+from dnadet_lib.explorer import place as explorer_place
+from dnadet_lib.explorer import widgets as explorer_widgets
+from dnadet_lib.explorer.embedding_writing import write_embeddings
+from dnadet_lib.explorer.explorer import Explorer
+from dnadet_lib.explorer.projection import place, project
+from dnadet_lib.images.reading import read_image
+from dnadet_lib.model import DNADet, InputSpec
 
 
 @pytest.fixture(autouse=True)

@@ -17,11 +17,16 @@ import pytest
 from PIL import Image
 from support import photograph, write_images
 
-from dnadet_lib import explorer, explorer_page, sheets, site, zoo
-from dnadet_lib.data import ImageSet, read_image
-from dnadet_lib.explorer import Explorer
-from dnadet_lib.lessons import lesson_files
-from dnadet_lib.model import DNADet, save_model
+from dnadet_lib import zoo
+from dnadet_lib.checkpoints.models import save_model
+from dnadet_lib.course import site
+from dnadet_lib.course.running import lesson_files
+from dnadet_lib.data import ImageSet
+from dnadet_lib.explorer import explorer, sheets
+from dnadet_lib.explorer import page as explorer_page
+from dnadet_lib.explorer.explorer import Explorer
+from dnadet_lib.images.reading import read_image
+from dnadet_lib.model import DNADet
 
 NASTY = "</script><img src=x onerror=alert(1)>&amp;"
 
@@ -190,7 +195,7 @@ def test_what_cannot_be_shown_is_refused(state: Explorer, tmp_path: Path, monkey
 def test_the_template_is_installed_with_the_package() -> None:
     project = Path(__file__).parents[1] / "pyproject.toml"
     tools = tomllib.loads(project.read_text(encoding="utf-8"))["tool"]["setuptools"]
-    patterns = tools["package-data"]["dnadet_lib"]
+    patterns = tools["package-data"]["*"]
     assert any(explorer_page.TEMPLATE.match(pattern) for pattern in patterns)
     assert explorer_page.TEMPLATE.is_file()
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from dnadet_lib import files
+from dnadet_lib.plumbing import files
 
 HOLD = """
 import sys
 from pathlib import Path
-from dnadet_lib.files import claimed_file, claimed_folder
+from dnadet_lib.plumbing.files import claimed_file, claimed_folder
 with {"file": claimed_file, "folder": claimed_folder}[sys.argv[1]](Path(sys.argv[2])):
     print("held", flush=True)
     sys.stdin.readline()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from support import photograph
 
-from dnadet_lib.fingerprints import DENOISERS, residuals, wavelet_denoise
+from dnadet_lib.fingerprints.residual import DENOISERS, residuals, wavelet_denoise
 
 
 @pytest.fixture(scope="module")

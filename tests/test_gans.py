@@ -4,20 +4,20 @@ import pytest
 import torch
 from torch import nn
 
-from dnadet_lib.gan_layers import (
+from dnadet_lib.zoo.generators import (
+    ARCHITECTURES,
+    UNKNOWN_ARCHITECTURES,
+    build_generator,
+    jittered_copy,
+    sample_images,
+)
+from dnadet_lib.zoo.layers import (
     LATENT,
     EqualizedConv2d,
     InverseHaar,
     ModulatedConv2d,
     PixelNorm,
     blur,
-)
-from dnadet_lib.gans import (
-    ARCHITECTURES,
-    UNKNOWN_ARCHITECTURES,
-    build_generator,
-    jittered_copy,
-    sample_images,
 )
 
 EVERY = [*ARCHITECTURES, *UNKNOWN_ARCHITECTURES]

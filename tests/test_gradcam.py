@@ -9,7 +9,7 @@ import pytest
 import torch
 from captum.attr import LayerGradCam
 
-from dnadet_lib.gradcam import grad_cam, image_cam
+from dnadet_lib.explorer.gradcam import grad_cam, image_cam
 from dnadet_lib.model import DNADet, InputSpec
 
 

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from support import photograph
 
-from dnadet_lib.history import History, history_of
-from dnadet_lib.images import read_coded
+from dnadet_lib.images.history import History, history_of
+from dnadet_lib.images.reading import read_coded
 
 
 @pytest.fixture

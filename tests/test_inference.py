@@ -15,12 +15,12 @@ from PIL import Image
 from support import photograph, write_images
 
 from dnadet_lib import inference
-from dnadet_lib.evaluation import readable_features
-from dnadet_lib.images import own_warnings
-from dnadet_lib.inference import all_features, answers, stream
+from dnadet_lib.attribution import infer
+from dnadet_lib.images.reading import own_warnings
+from dnadet_lib.inference import answers, image_features, readable_features, stream
 from dnadet_lib.model import DNADet, InputSpec
-from dnadet_lib.notes import listening
 from dnadet_lib.patches import grid_corners, grid_share
+from dnadet_lib.plumbing.notes import listening
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def test_order_is_kept_whoever_finishes_first(tiny_model, rng):
     images = [photograph(rng, side, side) for side in sizes]
     assert numbers_of(tiny_model, images, batch=3) == list(range(len(images)))
     alone = np.stack([tiny_model.attribute([image]).embeddings[0] for image in images])
-    np.testing.assert_allclose(all_features(tiny_model, images).embeddings, alone, atol=1e-5)
+    np.testing.assert_allclose(image_features(tiny_model, images).embeddings, alone, atol=1e-5)
 
 
 @pytest.mark.parametrize("vote", ["whole", "patches", "turned"])
@@ -60,10 +60,10 @@ def test_views_of_one_size_run_together(rng, monkeypatch):
     features = model.features
     monkeypatch.setattr(model, "features", lambda x: sizes.append(x.shape[2:]) or features(x))
     views = [rng.integers(0, 256, (1, side, 40, 3), dtype=np.uint8) for side in (40, 64) * 5]
-    found = model.infer(views)
+    found = infer(model, views)
     assert sizes == [(40, 40), (64, 40)]
     for view, embedding in zip(views, found.embeddings, strict=True):
-        torch.testing.assert_close(model.infer([view]).embeddings[0], embedding)
+        torch.testing.assert_close(infer(model, [view]).embeddings[0], embedding)
 
 
 def test_errors_are_collected_by_file_in_order(tiny_model, tmp_path, rng):
@@ -84,7 +84,7 @@ def test_errors_are_collected_by_file_in_order(tiny_model, tmp_path, rng):
     assert kept == [i for i in range(40) if i not in bad]
     assert lines == [error["error"] for error in errors]
     with pytest.raises(OSError, match=r"3\.png: cannot be read .*the file is empty"):
-        all_features(tiny_model, paths)
+        image_features(tiny_model, paths)
 
 
 def test_every_input_bad_gives_errors_alone(tiny_model, tmp_path):
@@ -130,8 +130,8 @@ def test_memory_does_not_grow_with_the_number_of_images(tiny_model, rng):
 def test_views_wait_for_the_network_only_up_to_a_limit(tiny_model, rng, monkeypatch):
     monkeypatch.setattr(inference, "VIEW_BYTES", 3 * 32 * 32 * 20)
     most = []
-    infer = tiny_model.infer
-    monkeypatch.setattr(tiny_model, "infer", lambda v: most.append(sum(map(len, v))) or infer(v))
+    watched = lambda model, v: most.append(sum(map(len, v))) or infer(model, v)  # noqa: E731
+    monkeypatch.setattr(inference, "infer", watched)
     images = [photograph(rng, 64, 64) for _ in range(30)]  # nine views each
     assert numbers_of(tiny_model, images) == list(range(30))
     assert max(most) == 27
@@ -156,10 +156,10 @@ def test_the_number_of_threads_is_the_callers_again(tiny_model, rng):
 
 
 def test_other_faults_reach_the_caller(tiny_model, rng, monkeypatch):
-    def fail(views):
+    def fail(model, views):
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(tiny_model, "infer", fail)
+    monkeypatch.setattr(inference, "infer", fail)
     with pytest.raises(RuntimeError, match="out of memory"):
         list(stream(tiny_model, [photograph(rng, 64, 64)] * 9))
 

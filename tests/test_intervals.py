@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dnadet_lib.intervals import mean_interval, mean_of_setups
+from dnadet_lib.evaluation.intervals import mean_interval, mean_of_setups
 
 
 def column(*values):

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dnadet_lib import ladder, plots
-from dnadet_lib.evaluation import Row
-from dnadet_lib.intervals import mean_of_setups
-from dnadet_lib.suite import CROSS, MEAN
+from dnadet_lib import figures as plots
+from dnadet_lib.bench import ladder
+from dnadet_lib.bench.tables import CROSS, MEAN
+from dnadet_lib.evaluation.intervals import mean_of_setups
+from dnadet_lib.evaluation.results import Row
 
 NAMES = ["raw, base", "raw, + pre-training", "raw, + patches"]
 

@@ -8,15 +8,15 @@ import torch
 from support import photograph
 from torch import nn
 
-from dnadet_lib import layouts
-from dnadet_lib.gan_layers import LATENT
-from dnadet_lib.gans import (
+from dnadet_lib.zoo import layouts
+from dnadet_lib.zoo.generators import (
     ARCHITECTURES,
     PLANNED_ARCHITECTURES,
     UNKNOWN_ARCHITECTURES,
     build_around,
 )
-from dnadet_lib.layouts import CODE, CONSTANT, Layouts, thumbnails
+from dnadet_lib.zoo.layers import LATENT
+from dnadet_lib.zoo.layouts import CODE, CONSTANT, Layouts, thumbnails
 
 
 @pytest.fixture(scope="module")

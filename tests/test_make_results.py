@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from dnadet_lib.data import ImageSet
-from dnadet_lib.zoo import CLASSES, load_setup
+from dnadet_lib.zoo.manifest import CLASSES
+from dnadet_lib.zoo.setups import load_setup
 
 COMMITTED = make_results.DATA
 

@@ -2,8 +2,8 @@ from dataclasses import asdict
 
 import pytest
 
-from dnadet_lib import methods
-from dnadet_lib.methods import (
+from dnadet_lib.bench import methods
+from dnadet_lib.bench.methods import (
     JITTERED_RIVAL,
     PLAIN,
     SHIPPED,

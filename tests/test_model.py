@@ -11,18 +11,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dnadet_lib import DNADet, load_model
-from dnadet_lib.model import (
-    Distances,
-    HighPass,
-    InputSpec,
-    ProjectionHead,
-    join_backbones,
-    save_model,
-    squared_distances,
-    transfer_backbone,
-)
-from dnadet_lib.open_set import LabelledTraces, trace_distances
+from dnadet_lib.attribution import infer, prepare, unknown_score
+from dnadet_lib.checkpoints.joining import join_backbones, transfer_backbone
+from dnadet_lib.checkpoints.models import save_model
+from dnadet_lib.model import HighPass, InputSpec, ProjectionHead
 from dnadet_lib.patches import grid_patches, normalise
+from dnadet_lib.unknown import Distances, LabelledTraces, squared_distances, trace_distances
 
 
 def plain_forward(state: dict[str, Tensor], x: Tensor) -> Tensor:
@@ -199,7 +193,7 @@ def test_unknown_score_is_the_relative_mahalanobis_distance(tiny_model):
     tiny_model.reference = Distances(means, [torch.stack([within, overall])])
     probes = torch.tensor([[1.5, 2.0], [1.5, 40.0], [0.0, 0.0]])
     first = (0.5**2 * 4 + 2**2 * 0.25) - (1.5**2 * 0.8 + 2**2 * 0.25)
-    scores = tiny_model.unknown_score(probes)
+    scores = unknown_score(tiny_model, probes)
     assert scores[0].item() == pytest.approx(first / 2, rel=1e-5)
     assert scores[1].item() == pytest.approx(scores[0].item(), rel=1e-3)  # far from all alike
     assert scores[2].item() == pytest.approx(4 / 2)  # between the classes, where no image was
@@ -210,7 +204,7 @@ def test_unknown_score_is_the_relative_mahalanobis_distance(tiny_model):
     tiny_model.reference = Distances(wider, [torch.stack([within, overall]), other])
     squares = squared_distances(torch.tensor([[0.0, 0.0, 3.0]]), tiny_model.reference)
     torch.testing.assert_close(squares[:, 0], torch.tensor([[2.0, 2.0, 0.0], [72.0, 0.0, 9.0]]))
-    score = tiny_model.unknown_score(torch.tensor([[0.0, 0.0, 3.0]]))
+    score = unknown_score(tiny_model, torch.tensor([[0.0, 0.0, 3.0]]))
     assert score.item() == pytest.approx((2 + 0) / 2 - (0 + 9) / 2)  # nearest in both together
 
 
@@ -249,7 +243,7 @@ def test_a_discriminant_has_its_own_pooling_and_travels(tmp_path, rng):
 
 def test_features_are_those_of_the_trace_blocks_and_of_the_last(tiny_model, rng):
     views = [rng.integers(0, 256, (v, 32, 32, 3), dtype=np.uint8) for v in (1, 3)]
-    found = tiny_model.infer(views)
+    found = infer(tiny_model, views)
     with torch.no_grad():
         pixels = [normalise(torch.from_numpy(v)) for v in views]
         embeddings = torch.stack([tiny_model.embed(p).mean(dim=0) for p in pixels])
@@ -265,7 +259,7 @@ def test_features_are_those_of_the_trace_blocks_and_of_the_last(tiny_model, rng)
 def test_images_of_several_sizes_run_together(rng):
     model = DNADet(3, 8, input=InputSpec(resize=None, vote="whole")).eval()
     images = [rng.integers(0, 256, (side, 40, 3), dtype=np.uint8) for side in (40, 64, 40)]
-    found = model.infer([model.prepare(image) for image in images])
+    found = infer(model, [prepare(model, image) for image in images])
     expected = model.attribute(images).embeddings
     np.testing.assert_allclose(found.embeddings, expected, atol=1e-5)
 

@@ -21,9 +21,11 @@ from next_losses import RECIPES
 from safetensors.torch import load_file
 from torch import nn
 
-from dnadet_lib import gans, zoo
-from dnadet_lib.gan_layers import LATENT
-from dnadet_lib.layouts import thumbnails
+from dnadet_lib import zoo
+from dnadet_lib.zoo import generators as gans
+from dnadet_lib.zoo.generators import ARCHITECTURES, UNKNOWN_ARCHITECTURES
+from dnadet_lib.zoo.layers import LATENT
+from dnadet_lib.zoo.layouts import thumbnails
 
 PLANNED = next_gan.ZOO
 STEPS = 4
@@ -270,15 +272,17 @@ def test_shift_lets_gradients_through():
 
 
 def test_plan_is_a_controlled_experiment(plan, monkeypatch):
-    monkeypatch.setattr(zoo, "UNKNOWN_ARCHITECTURES",
-                        zoo.UNKNOWN_ARCHITECTURES | gans.PLANNED_ARCHITECTURES)  # fmt: skip
+    monkeypatch.setattr("dnadet_lib.zoo.manifest.UNKNOWN_ARCHITECTURES",
+                        UNKNOWN_ARCHITECTURES | gans.PLANNED_ARCHITECTURES)
+    monkeypatch.setattr("dnadet_lib.zoo.setups.UNKNOWN_ARCHITECTURES",
+                        UNKNOWN_ARCHITECTURES | gans.PLANNED_ARCHITECTURES)  # fmt: skip
     generators = [
         zoo.Generator(**{**vars(e), "file": Path("x"), "sha256": "0"}) for e in plan.values()
     ]
     counts = Counter(zoo.setup_of(g, generators) for g in generators)
     assert counts == {"closed": 4, "dev": 9, "seed": 24, "loss": 7, "finetune": 4, "dataset": 12,
                       "unknown": 8}  # fmt: skip
-    roles = Counter(e.role for e in plan.values() if e.architecture not in zoo.ARCHITECTURES)
+    roles = Counter(e.role for e in plan.values() if e.architecture not in ARCHITECTURES)
     assert roles == {"dev": 4, "test": 4}
     for entry in plan.values():
         if entry.finetuned_from:

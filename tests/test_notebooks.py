@@ -17,7 +17,9 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from dnadet_lib import exercises, lessons, zoo
+from dnadet_lib import course as lessons
+from dnadet_lib import zoo
+from dnadet_lib.course import exercises
 
 NOTEBOOKS = lessons.CLONE / "notebooks"
 FILES = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
@@ -238,7 +240,8 @@ def test_a_failed_lesson_is_reported_and_the_rest_still_run(
             metadata={"kernelspec": {"name": "python3", "display_name": "", "language": "python"}},
         )
         nbformat.write(notebook, tmp_path / "notebooks" / f"{name}.ipynb")
-    monkeypatch.setattr(lessons, "CLONE", tmp_path)
+    monkeypatch.setattr("dnadet_lib.course.lessons.CLONE", tmp_path)
+    monkeypatch.setattr("dnadet_lib.course.running.CLONE", tmp_path)
     assert lessons.run_lessons("smoke") == 1
     told = capsys.readouterr().out
     assert re.search(r"FAILED in cell \[\d\]: ValueError: the reason", told)

@@ -4,20 +4,25 @@ import torch
 from PIL import Image
 from support import write_images
 
-from dnadet_lib.data import ImageSet, read_image
-from dnadet_lib.model import TRACE_BLOCKS, Features, relative_distance
-from dnadet_lib.open_set import (
+from dnadet_lib.attribution import Features, unknown_score
+from dnadet_lib.data import ImageSet
+from dnadet_lib.evaluation.open_set import (
     SCORES,
-    LabelledTraces,
     block_table,
     energy,
-    held_out_distances,
     maximum_logit,
     open_set_figures,
     open_set_table,
     references,
-    trace_distances,
     unknown_scores,
+)
+from dnadet_lib.images.reading import read_image
+from dnadet_lib.model import TRACE_BLOCKS
+from dnadet_lib.unknown import (
+    LabelledTraces,
+    held_out_distances,
+    relative_distance,
+    trace_distances,
 )
 
 
@@ -38,7 +43,7 @@ def test_a_model_scores_embeddings_in_three_ways(tiny_model):
     assert tuple(scores) == SCORES
     with torch.no_grad():
         logits = tiny_model.classification_head(embeddings)
-        near = tiny_model.unknown_score(traces)
+        near = unknown_score(tiny_model, traces)
     np.testing.assert_allclose(scores["maximum logit"], -logits.max(dim=1).values)
     np.testing.assert_allclose(scores["relative distance"], near)
 
@@ -93,7 +98,7 @@ def test_what_lies_between_the_classes_is_less_known_than_what_is_odd_in_all(tin
         points = torch.from_numpy((0.2 * noise + labels[:, None] * shift) * scale)
         tiny_model.reference = known_distances(tiny_model, LabelledTraces(points, labels))
         probes = torch.from_numpy(np.stack([shift, shift / 2, shift + 0.2 * odd]) * scale)
-        scores.append(tiny_model.unknown_score(probes.float()))
+        scores.append(unknown_score(tiny_model, probes.float()))
     at_mean, between, aside = scores[0].tolist()
     assert between > at_mean + 10 * abs(aside - at_mean)
     torch.testing.assert_close(*scores, atol=0.01, rtol=0.01)
@@ -115,9 +120,9 @@ def test_what_varies_between_instances_of_a_class_is_less_strange(tiny_model, rn
     dev = LabelledTraces(train.values + reach * way, train.labels)
     between = way[:1] / 2
     tiny_model.reference = known_distances(tiny_model, train)
-    alone = tiny_model.unknown_score(between)
+    alone = unknown_score(tiny_model, between)
     tiny_model.reference = known_distances(tiny_model, train.joined(dev))
-    assert tiny_model.unknown_score(between) < 0.5 * alone
+    assert unknown_score(tiny_model, between) < 0.5 * alone
 
 
 def test_each_generator_is_scored_as_if_it_were_not_known(tiny_model, rng):
@@ -129,10 +134,10 @@ def test_each_generator_is_scored_as_if_it_were_not_known(tiny_model, rng):
         squares = held_out_distances(train, dev, sources, tiny_model.trace_sizes)
         scores = relative_distance(squares).numpy()
         tiny_model.reference = known_distances(tiny_model, train.joined(dev.take(~odd)))
-        expected = tiny_model.unknown_score(dev.take(odd).values)
+        expected = unknown_score(tiny_model, dev.take(odd).values)
         np.testing.assert_allclose(scores[odd], expected, rtol=1e-4)
         tiny_model.reference = known_distances(tiny_model, train.joined(dev))
-        assert scores[odd].mean() > 1.5 * tiny_model.unknown_score(dev.take(odd).values).mean()
+        assert scores[odd].mean() > 1.5 * unknown_score(tiny_model, dev.take(odd).values).mean()
 
 
 def test_at_most_400_references_of_each_class():

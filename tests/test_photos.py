@@ -8,8 +8,8 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 from support import photograph
 
-from dnadet_lib.fingerprints import residuals
-from dnadet_lib.photos import (
+from dnadet_lib.fingerprints.residual import residuals
+from dnadet_lib.zoo.photographs import (
     CONTENTS,
     CUTS,
     GROUPS,

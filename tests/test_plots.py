@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from dnadet_lib import plots
-from dnadet_lib.gans import ARCHITECTURES, UNKNOWN_ARCHITECTURES
+from dnadet_lib import figures as plots
+from dnadet_lib.zoo.generators import ARCHITECTURES, UNKNOWN_ARCHITECTURES
 
 NAMES = ("Real", *ARCHITECTURES, *UNKNOWN_ARCHITECTURES)
 SEEN_BY = {  # linear RGB as seen by most people, and without one kind of cone (Machado et al. 2009)

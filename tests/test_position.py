@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dnadet_lib.position import (
+from dnadet_lib.bench.position import (
     CELLS,
     INNER,
     PositionStudy,
@@ -12,7 +12,7 @@ from dnadet_lib.position import (
     position_study,
     study_table,
 )
-from dnadet_lib.zoo import read_manifest
+from dnadet_lib.zoo.manifest import read_manifest
 
 
 def traced(count, seed, local):
@@ -89,7 +89,7 @@ def test_labels_are_compared_on_sets_of_the_same_generators():
 
 def test_generators_give_the_images_that_are_rendered(world):
     from dnadet_lib.data import load_images
-    from dnadet_lib.zoo import load_setup
+    from dnadet_lib.zoo.setups import load_setup
 
     chosen = [g for g in read_manifest() if g.role == "train"][:2]
     images, names = generated(chosen, 12, "test")

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dnadet_lib.attribution import prepare
 from dnadet_lib.model import DNADet
 from dnadet_lib.presets import PRESETS, Preset, get_preset
 
@@ -62,8 +63,8 @@ def test_pocket_sees_whole_images_of_the_zoo_and_a_grid_of_larger_ones():
     spec = get_preset("pocket").input
     model = DNADet(5, 8, input=spec)
     small, large = (np.zeros((side, side, 3), np.uint8) for side in (64, 128))
-    assert model.prepare(small).shape == (4, 64, 64, 3)  # in four turned copies
-    assert model.prepare(large).shape == (4 * 9, 64, 64, 3)
+    assert prepare(model, small).shape == (4, 64, 64, 3)  # in four turned copies
+    assert prepare(model, large).shape == (4 * 9, 64, 64, 3)
 
 
 def test_presets_are_frozen_and_found_by_name():

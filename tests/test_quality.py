@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from support import photograph
 
-from dnadet_lib.quality import (
+from dnadet_lib.zoo.quality import (
     below_the_line,
     laplacian_pyramid,
     mean_pairwise_distance,

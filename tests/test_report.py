@@ -13,14 +13,20 @@ import pytest
 from PIL import Image
 from support import photograph, write_images
 
-from dnadet_lib import error_rates, known_images, report, report_page, report_views, zoo
-from dnadet_lib.base_rates import posterior, upper_bound
+from dnadet_lib import zoo
+from dnadet_lib.checkpoints.models import load_model, save_model
 from dnadet_lib.cli import main
-from dnadet_lib.images import read_image
-from dnadet_lib.model import DNADet, InputSpec, load_model, save_model
-from dnadet_lib.notes import Notes
-from dnadet_lib.paths import data_folder
-from dnadet_lib.report import Finding, Report, Unread
+from dnadet_lib.evaluation import error_rates
+from dnadet_lib.evaluation.base_rates import posterior, upper_bound
+from dnadet_lib.images.reading import read_image
+from dnadet_lib.model import DNADet, InputSpec
+from dnadet_lib.plumbing.notes import Notes
+from dnadet_lib.plumbing.paths import data_folder
+from dnadet_lib.report import findings as report
+from dnadet_lib.report import known_images
+from dnadet_lib.report import page as report_page
+from dnadet_lib.report import views as report_views
+from dnadet_lib.report.findings import Finding, Report, Unread
 
 NASTY = "</script><img src=x onerror=alert(1)>&amp;'\""
 

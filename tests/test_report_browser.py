@@ -15,9 +15,11 @@ from PIL import Image
 from support import photograph, write_images
 from test_browser import CHROMIUM, FLAGS, SHOTS, lacking
 
-from dnadet_lib import known_images, zoo
+from dnadet_lib import zoo
+from dnadet_lib.checkpoints.models import save_model
 from dnadet_lib.cli import main
-from dnadet_lib.model import DNADet, InputSpec, save_model
+from dnadet_lib.model import DNADet, InputSpec
+from dnadet_lib.report import known_images
 
 MANY = 130  # more than the table shows at a time
 

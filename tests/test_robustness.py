@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from support import photograph
 
-from dnadet_lib.robustness import DEGRADATIONS, accuracy_curves, degrade
+from dnadet_lib.evaluation.robustness import DEGRADATIONS, accuracy_curves, degrade
 
 each = pytest.mark.parametrize("degradation", DEGRADATIONS, ids=lambda d: d.name)
 NAMED = {d.name: d for d in DEGRADATIONS}

@@ -17,9 +17,10 @@ from train_gan import LONGER_ON_GPU
 
 from dnadet_lib import load_model, zoo
 from dnadet_lib.cli import main
-from dnadet_lib.photos import CONTENTS, GROUPS, PHOTO_CONTENTS, load_photographs
-from dnadet_lib.quality import below_the_line
 from dnadet_lib.transforms import image_transformations
+from dnadet_lib.zoo.generators import UNKNOWN_ARCHITECTURES, sample_images
+from dnadet_lib.zoo.photographs import CONTENTS, GROUPS, PHOTO_CONTENTS, load_photographs
+from dnadet_lib.zoo.quality import below_the_line
 
 DATA = Path(__file__).parents[1] / "data"
 CHECKPOINTS = ("pocket_pretrain", "pocket_pretrain_raw", "pocket_plain", "pocket", "whole_raw")
@@ -60,7 +61,7 @@ def test_every_setup_has_every_class(generators):
         setups.setdefault(zoo.setup_of(g, generators), []).append(g.architecture)
     for setup in ("closed", "dev", "seed", "loss", "finetune", "dataset"):
         assert set(setups[setup]) == set(zoo.CLASSES[1:]), setup
-    assert set(setups["unknown"]) == set(zoo.UNKNOWN_ARCHITECTURES)
+    assert set(setups["unknown"]) == set(UNKNOWN_ARCHITECTURES)
     assert len(setups["closed"]) == 4
     assert len(setups["seed"]) == 12
 
@@ -110,7 +111,7 @@ def test_no_weights_lie_there_without_a_row(generators):
 
 def test_generators_give_images_that_differ_and_are_no_noise(generators):
     for g in generators:
-        images = zoo.sample_images(g.load(), zoo.draw_latents(zoo.LATENT_SEEDS["test"], 20), 20)
+        images = sample_images(g.load(), zoo.draw_latents(zoo.LATENT_SEEDS["test"], 20), 20)
         flat = images.float().flatten(1)
         spread = (flat[:10] - flat[10:]).square().mean(dim=1).sqrt()
         assert spread.min() > 5, f"{g.name}: two images are nearly the same"
@@ -182,7 +183,7 @@ def test_shipped_model_knows_the_generators_it_was_trained_on(generators):
     right = []
     for g in trained:
         latents = zoo.draw_latents(zoo.LATENT_SEEDS["test"], 40)
-        images = zoo.sample_images(g.load(), latents, 40).numpy()
+        images = sample_images(g.load(), latents, 40).numpy()
         right.append(np.mean([label == g.architecture for label in model.attribute(images).labels]))
     assert np.mean(right) > 0.95
 
@@ -194,7 +195,7 @@ def test_own_images_are_learned_on_the_shipped_stage_1(generators, tmp_path):
             latents = zoo.draw_latents(zoo.LATENT_SEEDS[split], count)
             folder = tmp_path / split / g.architecture
             folder.mkdir(parents=True)
-            for number, image in enumerate(zoo.sample_images(g.load(), latents, count).numpy()):
+            for number, image in enumerate(sample_images(g.load(), latents, count).numpy()):
                 Image.fromarray(image).save(folder / f"{number}.png")
     sources = ["--train", str(tmp_path / "train"), "--dev", str(tmp_path / "dev")]
     assert main(["train", *sources, "--out", str(tmp_path / "mine")]) == 0

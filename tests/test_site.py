@@ -12,8 +12,9 @@ import nbformat
 import pytest
 from PIL import Image
 
-from dnadet_lib import site
-from dnadet_lib.lessons import lesson_files
+from dnadet_lib.course import site
+from dnadet_lib.course.pages import draw_formulas, embed_images
+from dnadet_lib.course.running import lesson_files
 
 HEAD = """# {number} · {title}
 
@@ -139,8 +140,8 @@ def test_formulas_are_drawn_and_code_is_left_alone(pages) -> None:
 
 
 def test_a_formula_that_cannot_be_drawn_is_shown_as_written() -> None:
-    assert site.draw_formulas(r"$\nosuchcommand{x}$") == r"<code>\nosuchcommand{x}</code>"
-    assert site.draw_formulas("costs 5$") == "costs 5$"
+    assert draw_formulas(r"$\nosuchcommand{x}$") == r"<code>\nosuchcommand{x}</code>"
+    assert draw_formulas("costs 5$") == "costs 5$"
 
 
 def test_pages_of_an_earlier_run_do_not_stay(course) -> None:
@@ -153,7 +154,7 @@ def test_pages_of_an_earlier_run_do_not_stay(course) -> None:
 
 def test_images_of_a_results_page_are_put_inside(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "dots.png")
-    text = site.embed_images("![Dots](dots.png) ![Gone](gone.png)", tmp_path)
+    text = embed_images("![Dots](dots.png) ![Gone](gone.png)", tmp_path)
     assert text.startswith("![Dots](data:image/png;base64,")
     assert text.endswith(" Gone")
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dnadet_lib.spectra import (
+from dnadet_lib.fingerprints.spectra import (
     angular_profile,
     autocorrelation,
     decibels,

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from dnadet_lib import stages
-from dnadet_lib.model import DNADet, load_model
+from dnadet_lib import runs as stages
+from dnadet_lib.checkpoints.models import load_model
+from dnadet_lib.model import DNADet
 from dnadet_lib.presets import PRESETS, get_preset
-from dnadet_lib.zoo import CLASSES
+from dnadet_lib.zoo.manifest import CLASSES
 
 ONE_EPOCH = {"epochs": 1, "steps_per_epoch": 2}
 
@@ -120,8 +121,8 @@ def test_stage_1_takes_photographs_of_both_contents_and_is_trained_once(
         get_preset("smoke_pretrain"), name="both", contents=("meadow", "stamps"), **ONE_EPOCH
     )
     monkeypatch.setitem(PRESETS, "both", both)
-    monkeypatch.setattr(stages, "PRETRAINING_CROPS", {"pocket": 20})
-    monkeypatch.setattr(stages, "IMAGES_A_TRANSFORMATION", {"pocket": 1})
+    monkeypatch.setattr("dnadet_lib.runs.stage_1.PRETRAINING_CROPS", {"pocket": 20})
+    monkeypatch.setattr("dnadet_lib.runs.stage_1.IMAGES_A_TRANSFORMATION", {"pocket": 1})
     first = stages.pretrained_model(["both"], seed=3)
     file = tmp_path / "checkpoints" / "both_seed_3" / "model.safetensors"
     before = file.stat().st_mtime_ns

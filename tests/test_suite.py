@@ -9,13 +9,27 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dnadet_lib import suite
-from dnadet_lib.baselines import DCTCNN, AttNet, DCTRegression, ResidualCorrelation
-from dnadet_lib.data import load_images, read_image
-from dnadet_lib.intervals import mean_of_setups
-from dnadet_lib.model import load_model
-from dnadet_lib.presets import get_preset
-from dnadet_lib.zoo import CLASSES, load_setup
+from dnadet_lib.bench import suite
+from dnadet_lib.bench.baselines import DCTRegression, ResidualCorrelation
+from dnadet_lib.bench.networks import DCTCNN, AttNet
+from dnadet_lib.bench.tables import (
+    MEAN,
+    SETUPS,
+    accuracy_rows,
+    differences,
+    generator_table,
+    mean_rows,
+    with_repeated_seed,
+    write_suite,
+)
+from dnadet_lib.checkpoints.models import load_model
+from dnadet_lib.data import load_images
+from dnadet_lib.evaluation.intervals import mean_of_setups
+from dnadet_lib.images.reading import read_image
+from dnadet_lib.presets import PRESETS, get_preset
+from dnadet_lib.runs.stage_2 import training_data
+from dnadet_lib.zoo.manifest import CLASSES
+from dnadet_lib.zoo.setups import load_setup
 
 
 class Calls(list):
@@ -48,7 +62,7 @@ def test_every_image_of_every_setup_is_scored(world, tmp_path, counted):
     assert len(rows) == len(closed)
     assert rows["truth"].tolist() == [closed.classes[k] for k in closed.labels]
     assert set(rows["predicted"]) == {"Real"}
-    accuracy = suite.generator_table(found)[0]
+    accuracy = generator_table(found)[0]
     assert accuracy["always Real", "closed", "real/meadow"] == 1
     assert accuracy["always Real", "seed", "SNGAN_meadow_s2"] == 0
 
@@ -95,7 +109,7 @@ def test_two_at_the_same_row_train_it_once(world, tmp_path, counted):
 def test_jittered_images_are_trained_on_where_a_row_wants_them(world, tmp_path, monkeypatch):
     train, seen = load_setup("closed", "train", root=world.images), Calls()
     jittered = load_setup("seed", root=world.images).with_classes(train.classes)
-    monkeypatch.setattr(suite, "load_jittered", lambda root: jittered)
+    monkeypatch.setattr("dnadet_lib.bench.suite.load_jittered", lambda root: jittered)
 
     def fit(own, dev, seed, folder):
         seen.append(own.paths)
@@ -176,16 +190,18 @@ def test_other_dev_images_jittered_images_and_labels_are_another_row(
     world, tmp_path, counted, monkeypatch
 ):
     method, calls = counted
-    train, dev = suite.training_data(world.images)
+    train, dev = training_data(world.images)
     found = [(train, dev), (train, dev.take(np.arange(len(dev) - 1)))]
     found.append((replace(train, labels=train.labels[::-1].copy()), dev))
     for sets in found:
-        monkeypatch.setattr(suite, "training_data", lambda root, sets=sets: sets)
+        monkeypatch.setattr("dnadet_lib.bench.suite.training_data", lambda root, sets=sets: sets)
         suite.run_suite([method], world.images, tmp_path, seeds=[0], setups=["loss"])
     assert calls == [0, 0, 0]
     for number in (2, 3):
         copies = train.take(np.arange(number))
-        monkeypatch.setattr(suite, "load_jittered", lambda root, copies=copies: copies)
+        monkeypatch.setattr(
+            "dnadet_lib.bench.suite.load_jittered", lambda root, copies=copies: copies
+        )
         row = replace(method, jittered=True)
         suite.run_suite([row], world.images, tmp_path, seeds=[0], setups=["loss"])
     assert calls == 5 * [0]
@@ -198,7 +214,7 @@ def test_the_preset_of_a_shipped_stage_1_counts(checkpoint, tmp_path, monkeypatc
     shutil.copy(checkpoint, tmp_path / "data" / "checkpoints" / "smoke_pretrain.safetensors")
     monkeypatch.setenv("DNADET_DATA", str(tmp_path / "data"))
     first = suite.stage_one_digest("smoke_pretrain")
-    monkeypatch.setitem(suite.PRESETS, "smoke_pretrain", replace(preset, epochs=3))
+    monkeypatch.setitem(PRESETS, "smoke_pretrain", replace(preset, epochs=3))
     assert suite.stage_one_digest("smoke_pretrain") != first
 
 
@@ -255,7 +271,7 @@ def test_a_discriminants_seed_is_that_of_stage_1(world, tmp_path, checkpoint, mo
         asked.append((*names, seed))
         return load_model(checkpoint)
 
-    monkeypatch.setattr(suite, "pretrained_model", stage_1)
+    monkeypatch.setattr("dnadet_lib.bench.suite.pretrained_model", stage_1)
     solved = replace(get_preset("pocket_plain"), width=8)
     trained = replace(get_preset("smoke"), epochs=1, steps_per_epoch=1)
     for preset in (solved, trained):
@@ -296,14 +312,14 @@ def test_what_no_seed_changes_is_trained_once(world, tmp_path, counted):
 
 def test_means_are_over_setups_generators_and_seeds():
     values = {
-        ("ours", setup, f"{setup}{k}"): 0.6 + 0.1 * k for setup in suite.SETUPS for k in range(3)
+        ("ours", setup, f"{setup}{k}"): 0.6 + 0.1 * k for setup in SETUPS for k in range(3)
     }
     table = table_of(values, seeds=2)
     table[1] += 0.02  # the second seed: they differ less than generators do
-    images = pd.Series(10, suite.SETUPS)
-    rows = {r.setup: r for r in suite.mean_rows(table, "accuracy", images)}
-    assert list(rows) == [*suite.SETUPS, suite.MEAN]
-    seed, four = rows["seed"], rows[suite.MEAN]
+    images = pd.Series(10, SETUPS)
+    rows = {r.setup: r for r in mean_rows(table, "accuracy", images)}
+    assert list(rows) == [*SETUPS, MEAN]
+    seed, four = rows["seed"], rows[MEAN]
     expected = mean_of_setups([table.loc["ours", "seed"].to_numpy()])
     assert (seed.value, seed.low, seed.high) == pytest.approx(
         (0.71, expected[1], min(1, expected[2]))
@@ -318,7 +334,7 @@ def test_a_generators_interval_is_over_its_images(world, tmp_path, counted):
     found = suite.run_suite([method], world.images, tmp_path, seeds=[0], setups=["loss", "closed"])
     half = found["truth"] == "MMDGAN"
     found.loc[half, "predicted"] = np.where(np.arange(half.sum()) % 2, "MMDGAN", "Real")
-    rows = {(r.setup, r.metric): r for r in suite.accuracy_rows(found)}
+    rows = {(r.setup, r.metric): r for r in accuracy_rows(found)}
     one = rows["loss", "accuracy MMDGAN_meadow_cramer"]
     assert one.value == 0.5
     assert 0 < one.low < 0.5 < one.high < 1
@@ -334,13 +350,13 @@ def test_differences_are_paired_by_generator():
         {("ours", "seed", n): v for n, v in zip(names, hard, strict=True)}
         | {("rival", "seed", n): v - 0.1 for n, v in zip(names[::-1], hard[::-1], strict=True)}
     )
-    lead = suite.differences(table, "ours")
+    lead = differences(table, "ours")
     assert lead.index.unique("method").tolist() == ["rival"]
     np.testing.assert_allclose(lead[0], 0.1)
-    (row,) = suite.mean_rows(lead, "lead", pd.Series({"seed": 40}))
+    (row,) = mean_rows(lead, "lead", pd.Series({"seed": 40}))
     assert (row.low, row.high) == pytest.approx((0.1, 0.1))  # though generators differ by 60 points
     with pytest.raises(ValueError, match="no method 'theirs' to compare with: ours, rival"):
-        suite.differences(table, "theirs")
+        differences(table, "theirs")
 
 
 def test_rows_may_have_fewer_seeds_and_nothing_need_be_trained(world, tmp_path, counted):
@@ -355,7 +371,7 @@ def test_rows_may_have_fewer_seeds_and_nothing_need_be_trained(world, tmp_path, 
     found = run([method, rival], seeds=[0, 1], only_there=True)
     assert calls == [0, 1, 0, 1]
     assert found.groupby(["method", "seed"]).ngroups == 3
-    rows = suite.write_suite(found, "always Real", tmp_path)
+    rows = write_suite(found, "always Real", tmp_path)
     assert "Seeds: 2; 1 for *rival*." in (tmp_path / "results.md").read_text()
     figures = {(r.method, r.setup, r.metric): r.value for r in rows}
     assert figures["rival", "seed", "lead"] == 0
@@ -367,7 +383,7 @@ def test_fault_a_repeats_each_classs_first_seed():
               (("ProGAN", 0.1), ("SNGAN", 0.2))}  # fmt: skip
     table = table_of(values | {("ours", "loss", "ProGAN_meadow_mmd"): 0.5,
                                ("ours", "loss", "ProGAN_meadow_hinge"): 0.7}, seeds=2)  # fmt: skip
-    found = suite.with_repeated_seed(table)
+    found = with_repeated_seed(table)
     assert found.index.equals(table.index)
     assert found.loc["ours", "seed"][0].tolist() == [2.1, 2.2, 2.1, 2.2]
     other = found.index.get_level_values("setup") == "loss"
@@ -378,7 +394,7 @@ def test_the_table_is_written_with_its_leads(world, tmp_path, counted):
     always, _ = counted
     rival = suite.Method("never Real", "", lambda *_: lambda images: np.eye(5)[[1] * len(images)])
     predictions = suite.run_suite([always, rival], world.images, tmp_path / "work", seeds=[0, 1])
-    rows = suite.write_suite(predictions, "always Real", tmp_path)
+    rows = write_suite(predictions, "always Real", tmp_path)
     text = (tmp_path / "results.md").read_text()
     assert "| method | closed | seed | loss | finetune | dataset | mean of the four |" in text
     assert "Lead of *always Real* over each" in text

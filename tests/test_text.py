@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from nbconvert.filters import markdown2html
 
-from dnadet_lib.text import (
+from dnadet_lib.plumbing.text import (
     for_csv,
     for_figure,
     for_html,

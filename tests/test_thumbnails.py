@@ -11,8 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from dnadet_lib import audit, cli, thumbnails
+from dnadet_lib import cli
 from dnadet_lib.data import ImageSet
+from dnadet_lib.evaluation import audit, thumbnails
+from dnadet_lib.evaluation.audit_text import as_dict, audit_markdown
 
 CLASSES = ("Real", "Fake")
 
@@ -141,5 +143,5 @@ def test_audit_reports_the_leak(tmp_path, rng, capsys):
 def test_audit_without_thumbnails_says_nothing_of_them(tmp_path, rng):
     facts, _ = audit.image_facts(image_set(tmp_path, chequered, rng, count=6))
     report = audit.audit(facts, facts)
-    assert report.thumbnails == {} == audit.as_dict(report)["thumbnails"]
-    assert "| thumbnail |" not in audit.audit_markdown("x", report)
+    assert report.thumbnails == {} == as_dict(report)["thumbnails"]
+    assert "| thumbnail |" not in audit_markdown("x", report)

@@ -10,19 +10,14 @@ import pytest
 import torch
 from support import photograph
 
+from dnadet_lib.attribution import infer, prepare, probabilities_of
 from dnadet_lib.model import DNADet
 from dnadet_lib.patches import normalise
 from dnadet_lib.presets import Preset, get_preset
-from dnadet_lib.runs import OtherRunError, RunFolder, RunKey, keep
-from dnadet_lib.training import (
-    PatchBatches,
-    TransformationBatches,
-    apply_transformations,
-    epoch_line,
-    fit,
-    start_run,
-    train_step,
-)
+from dnadet_lib.runs.batches import PatchBatches, TransformationBatches, apply_transformations
+from dnadet_lib.runs.folder import OtherRunError, RunFolder
+from dnadet_lib.runs.key import RunKey, keep
+from dnadet_lib.training import epoch_line, fit, start_run, train_step
 from dnadet_lib.transforms import image_transformations
 
 SMALL = replace(
@@ -52,8 +47,8 @@ def train(images, folder: Path | None = None, *, preset=SMALL, seed=0, batches=N
     model = new_model(preset)
 
     def validate(candidate: DNADet) -> tuple[np.ndarray, np.ndarray]:
-        embedded = candidate.infer([candidate.prepare(image) for image in images[0]]).embeddings
-        return images[1], candidate.probabilities(embedded).argmax(dim=1).numpy()
+        embedded = infer(candidate, [prepare(candidate, image) for image in images[0]]).embeddings
+        return images[1], probabilities_of(candidate, embedded).argmax(dim=1).numpy()
 
     batches = batches or PatchBatches(*images, preset)
     kept = keep(*images)

@@ -16,13 +16,15 @@ from safetensors.torch import load_file, save_file
 from support import write_images
 
 from dnadet_lib import zoo
-from dnadet_lib.attribute_command import Summary, describe
+from dnadet_lib.attribution import may_name, probabilities_of
+from dnadet_lib.checkpoints.models import load_model, save_model
+from dnadet_lib.checkpoints.weights import HEADER
 from dnadet_lib.cli import main
-from dnadet_lib.configuration import Calibration
+from dnadet_lib.commands.printing import Summary, describe
 from dnadet_lib.inference import answers
-from dnadet_lib.model import DNADet, load_model, save_model
+from dnadet_lib.model import Calibration, DNADet
 from dnadet_lib.transforms import jpeg
-from dnadet_lib.weights import HEADER
+from dnadet_lib.zoo.generators import sample_images
 
 GOOD, BAD = Calibration(1.0, 0.9), Calibration(1.0, 0.1)
 
@@ -106,7 +108,7 @@ def test_each_change_has_its_own_temperature(doubtful):
     looks = doubtful.change_numbers(embeddings).numpy()
     assert set(looks) == {0, 1}
     doubtful.calibrations = GOOD, replace(GOOD, temperature=1e6)
-    confidence = doubtful.probabilities(embeddings).max(dim=1).values.numpy()
+    confidence = probabilities_of(doubtful, embeddings).max(dim=1).values.numpy()
     assert np.allclose(confidence[looks == 1], 0.2, atol=1e-3)
     assert confidence[looks == 0].min() > 0.21
 
@@ -134,14 +136,14 @@ def test_calibrations_are_kept_and_old_files_have_none(doubtful, tiny_model, fil
     again = load_model(file)
     assert again.changes == ("smaller",) and again.calibrations == (BAD, BAD)
     embeddings = torch.randn(4, again.embedding_size)
-    assert torch.equal(again.probabilities(embeddings), doubtful.probabilities(embeddings))
+    assert torch.equal(probabilities_of(again, embeddings), probabilities_of(doubtful, embeddings))
     old = header_of(file)
     del old["changes"], old["calibrations"]
     save_model(tiny_model, tmp_path / "old.safetensors")
     write_header(tmp_path / "old.safetensors", header_of(tmp_path / "old.safetensors") | old)
     model = load_model(tmp_path / "old.safetensors")
     assert model.changes == model.calibrations == ()
-    assert model.tells(torch.zeros(2, model.embedding_size)).all()
+    assert may_name(model, torch.zeros(2, model.embedding_size)).all()
 
 
 @pytest.mark.parametrize(
@@ -181,7 +183,7 @@ def shipped() -> tuple[DNADet, list[np.ndarray], list[str]]:
     images, names = [], []
     for g in [g for g in zoo.read_manifest() if g.role == "train"]:
         latents = zoo.draw_latents(zoo.LATENT_SEEDS["test"], 10)
-        images += list(zoo.sample_images(g.load(), latents, 10).numpy())
+        images += list(sample_images(g.load(), latents, 10).numpy())
         names += [g.architecture] * 10
     return load_model("pocket"), images, names
 

@@ -15,10 +15,11 @@ from PIL import Image
 from support import write_zoo, zoo_rows
 
 from dnadet_lib import zoo
-from dnadet_lib.gans import ARCHITECTURES, UNKNOWN_ARCHITECTURES, sample_images
-from dnadet_lib.photos import CONTENTS
-from dnadet_lib.stages import training_data
-from dnadet_lib.zoo import Generator, load_setup, setup_of
+from dnadet_lib.runs.stage_2 import training_data
+from dnadet_lib.zoo.generators import ARCHITECTURES, UNKNOWN_ARCHITECTURES, sample_images
+from dnadet_lib.zoo.manifest import Generator
+from dnadet_lib.zoo.photographs import CONTENTS
+from dnadet_lib.zoo.setups import load_setup, setup_of
 
 TRAINED = Generator(
     "MMDGAN_meadow_s0", "MMDGAN", "mmd", "meadow", 0, "", "train", 6000, Path("a"), "0"

@@ -3,7 +3,7 @@
     python data/zoo_next/next_gan.py --name SNGAN_horizons_s0   # one entry of plan.csv
     python data/zoo_next/next_gan.py                            # all that have no manifest row yet
 
-All generators of a content draw around the same layouts (`dnadet_lib/layouts.py`). Half
+All generators of a content draw around the same layouts (`dnadet_lib/zoo/layouts.py`). Half
 of a batch are copies of photographs around their own thumbnails, half are blends, as all are when
 the generator is sampled later. Three things teach the detail: the copies' differences from their
 photographs, two statistics of the batch (`texture.py`), and, after the first steps, a critic, by
@@ -39,21 +39,14 @@ from texture import patch_distance, power, spectrum_distance
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dnadet_lib.files import atomic_path, locked
-from dnadet_lib.gan_layers import LATENT, EqualizedConv2d, ModulatedConv2d
-from dnadet_lib.gans import build_around, renew_batch_norm, sample_images
-from dnadet_lib.layouts import (
-    LayoutGenerator,
-    Layouts,
-    fit_layouts,
-    load_layouts,
-    thumbnails,
-)
-from dnadet_lib.model import load_weights
-from dnadet_lib.paths import build_folder
-from dnadet_lib.photos import cut_crops, load_photographs
-from dnadet_lib.quality import mean_pairwise_distance, sliced_wasserstein
-from dnadet_lib.weights import checked_tensor
+from dnadet_lib.checkpoints.weights import checked_tensor, load_weights
+from dnadet_lib.plumbing.files import atomic_path, locked
+from dnadet_lib.plumbing.paths import build_folder
+from dnadet_lib.zoo.generators import build_around, renew_batch_norm, sample_images
+from dnadet_lib.zoo.layers import LATENT, EqualizedConv2d, ModulatedConv2d
+from dnadet_lib.zoo.layouts import LayoutGenerator, Layouts, fit_layouts, load_layouts, thumbnails
+from dnadet_lib.zoo.photographs import cut_crops, load_photographs
+from dnadet_lib.zoo.quality import mean_pairwise_distance, sliced_wasserstein
 
 ZOO = Path(__file__).resolve().parent
 TRAINING_CROPS = 8000

@@ -13,8 +13,9 @@ from PIL import Image
 from safetensors.torch import load_file, safe_open, save_file
 from support import photograph, released_state_dict, write_images
 
+from dnadet_lib.checkpoints.models import load_model, save_model
 from dnadet_lib.cli import main
-from dnadet_lib.model import DNADet, load_model, save_model
+from dnadet_lib.model import DNADet
 
 COMMANDS = ("attribute", "json", "csv", "evaluate", "evaluate json", "embed", "report", "train")
 

@@ -24,11 +24,15 @@ from safetensors.torch import load_file, safe_open, save_file
 from support import photograph, released_state_dict, write_images
 
 from dnadet_lib import DNADet, load_model
+from dnadet_lib.attribution import infer, views_of
+from dnadet_lib.checkpoints.models import save_model
 from dnadet_lib.data import ImageSet
-from dnadet_lib.evaluation import predict, readable_features
-from dnadet_lib.model import Distances, InputSpec, save_model
+from dnadet_lib.evaluation.predictions import predict
+from dnadet_lib.inference import readable_features
+from dnadet_lib.model import InputSpec
 from dnadet_lib.presets import get_preset
-from dnadet_lib.stages import run_training
+from dnadet_lib.runs.stage_2 import run_training
+from dnadet_lib.unknown import Distances
 
 
 def config_of(path: Path) -> dict:
@@ -347,16 +351,16 @@ def test_only_the_images_that_overflow_are_left_out(tiny_model, tmp_path, rng, m
     for path in paths:
         Image.fromarray(photograph(rng, 64, 64)).save(path)
     whole = tiny_model.attribute(paths).embeddings
-    infer, odd = tiny_model.infer, tiny_model.views_of(paths[1])
+    odd = views_of(tiny_model, paths[1])
 
-    def overflowing(views):
-        features = infer(views)
+    def overflowing(model, views):
+        features = infer(model, views)
         for place, view in enumerate(views):
             if np.array_equal(view, odd):
                 features.traces[place, 0] = math.inf
         return features
 
-    monkeypatch.setattr(tiny_model, "infer", overflowing)
+    monkeypatch.setattr("dnadet_lib.inference.infer", overflowing)
     errors: list[str] = []
     found = list(readable_features(tiny_model, paths, errors))
     assert [number for kept, _ in found for number in kept] == [0, 2]

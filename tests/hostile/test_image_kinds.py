@@ -23,12 +23,15 @@ import pytest
 from PIL import Image, ImageCms, features
 from support import write_images
 
-from dnadet_lib import audit, images, zoo
+from dnadet_lib import zoo
 from dnadet_lib.cli import main
 from dnadet_lib.data import ImageSet, list_images, require_readable
-from dnadet_lib.image_kinds import kinds_help, kinds_table
-from dnadet_lib.images import as_rgb, read_image
-from dnadet_lib.notes import NoteWarning, listening
+from dnadet_lib.evaluation import audit
+from dnadet_lib.images import reading as images
+from dnadet_lib.images.converting import ORIENTATION, TURNS
+from dnadet_lib.images.kinds import kinds_help, kinds_table
+from dnadet_lib.images.reading import as_rgb, read_image
+from dnadet_lib.plumbing.notes import NoteWarning, listening
 
 SIDE, WIDE = 48, 64
 HEIF = importlib.util.find_spec("pillow_heif") is not None
@@ -207,9 +210,9 @@ def write_frames(kinds: Kinds) -> None:
         saved(frames[0], kinds.good("moving.webp", PIXELS, note), lossless=True, **options)
     saved(frames[0], kinds.good("both eyes.mpo", PIXELS, "frame 1 of 2", off=3), save_all=True,
           append_images=frames[1:2], quality=98, subsampling=0)  # fmt: skip
-    for orientation, turn in images.TURNS.items():
+    for orientation, turn in TURNS.items():
         exif = Image.Exif()
-        exif[images.ORIENTATION] = orientation
+        exif[ORIENTATION] = orientation
         turned = np.asarray(Image.fromarray(PIXELS).transpose(turn))
         saved(frames[0], kinds.good(f"turn{orientation}.png", turned), exif=exif)
         if orientation in (3, 6, 8):
@@ -608,7 +611,8 @@ def ten_copies(folder: Path, rng: np.random.Generator) -> Path:
 def test_what_has_no_map_is_said(
     make: Callable, reason: str, tmp_path, rng, checkpoint, tiny_model, capsys
 ) -> None:
-    from dnadet_lib import explorer, explorer_widgets
+    from dnadet_lib.explorer import explorer
+    from dnadet_lib.explorer import widgets as explorer_widgets
 
     make(tmp_path / "k", rng)
     file = tmp_path / "e.parquet"
@@ -628,7 +632,7 @@ def test_what_has_no_map_is_said(
 
 @pytest.mark.parametrize("method", ["t-SNE", "UMAP", "PCA"])
 def test_four_that_differ_have_a_map(method: str) -> None:
-    from dnadet_lib.embedding import project
+    from dnadet_lib.explorer.projection import project
 
     four = np.random.default_rng(0).standard_normal((4, 16)).astype(np.float32)
     for rows in (four, np.repeat(four, 3, axis=0)):
@@ -636,7 +640,7 @@ def test_four_that_differ_have_a_map(method: str) -> None:
 
 
 def test_nothing_to_embed_writes_nothing(tmp_path, rng, checkpoint, capsys) -> None:
-    from dnadet_lib import explorer
+    from dnadet_lib.explorer import explorer
 
     folder = tmp_path / "k"
     folder.mkdir()
@@ -660,7 +664,7 @@ def test_nothing_to_embed_writes_nothing(tmp_path, rng, checkpoint, capsys) -> N
 
 
 def test_added_images_are_noted(kinds, tiny_model, tmp_path, rng) -> None:
-    from dnadet_lib import explorer
+    from dnadet_lib.explorer import explorer
 
     paths = write_images(tmp_path / "first", 2, rng)
     state = explorer.open_images(tiny_model, {"a": ImageSet(paths, np.zeros(2, int), ("Real",))})

@@ -9,10 +9,12 @@ import pytest
 from PIL import Image
 from support import photograph, write_images
 
-from dnadet_lib.data import ImageSet, list_images, load_images, read_annotation, read_image
-from dnadet_lib.evaluation import predict
+from dnadet_lib.data import ImageSet, list_images, load_images
+from dnadet_lib.evaluation.predictions import predict
+from dnadet_lib.images.lists import read_annotation
+from dnadet_lib.images.reading import read_image
 from dnadet_lib.presets import get_preset
-from dnadet_lib.stages import run_training
+from dnadet_lib.runs.stage_2 import run_training
 
 
 def test_missing_folder(tmp_path):

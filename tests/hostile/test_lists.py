@@ -18,17 +18,20 @@ import torch
 from PIL import Image
 from support import released_state_dict, write_images
 
-from dnadet_lib import evaluation, explorer
+from dnadet_lib import evaluation
+from dnadet_lib.checkpoints.models import require_architectures, save_model
 from dnadet_lib.cli import main
-from dnadet_lib.data import ImageSet, list_images, read_annotation
-from dnadet_lib.evaluation import Interval, Predictions
-from dnadet_lib.label_checks import check_labels, contradicted_paths, permuted_labels
-from dnadet_lib.lists import read_lines, read_list
-from dnadet_lib.model import DNADet, require_architectures, save_model
-from dnadet_lib.preflight import check_before_training, training_remarks
+from dnadet_lib.data import ImageSet, list_images
+from dnadet_lib.evaluation.intervals import Interval
+from dnadet_lib.evaluation.label_checks import check_labels, contradicted_paths, permuted_labels
+from dnadet_lib.evaluation.predictions import Predictions
+from dnadet_lib.explorer import explorer
+from dnadet_lib.images.lists import read_annotation, read_lines, read_list
+from dnadet_lib.model import DNADet
 from dnadet_lib.presets import PRESETS, get_preset, require_stage
+from dnadet_lib.runs.preflight import check_before_training, training_remarks
 from dnadet_lib.transforms import image_transformations
-from dnadet_lib.zoo import CLASSES
+from dnadet_lib.zoo.manifest import CLASSES
 
 TWO = ["--classes", "Real", "ProGAN"]
 
@@ -177,7 +180,8 @@ def test_missing_images_are_named_and_counted_before_work_begins(
     lines = [f"Real/{n}.png\t0\n" for n in range(13)]
     file = write_list(folder, GOOD + "".join(lines[1:]))  # 0 is there already, 1 exists
     good = write_list(folder, GOOD, "good.txt")
-    monkeypatch.setattr(DNADet, "infer", None)  # whatever worked before the check would fail
+    # Whatever worked before the check would fail.
+    monkeypatch.setattr("dnadet_lib.inference.infer", None)
     for command in (
         ["evaluate", "--test", str(file), "--model", str(checkpoint), *TWO],
         ["train", "--preset", "smoke", "--train", str(file), "--dev", str(good), *TWO,
@@ -212,7 +216,7 @@ def test_images_that_a_list_misses_are_named_by_the_commands_that_take_paths(
 
 
 def load(checkpoint: Path) -> DNADet:
-    from dnadet_lib.model import load_model
+    from dnadet_lib.checkpoints.models import load_model
 
     return load_model(checkpoint)
 
@@ -246,8 +250,7 @@ def by_folder(model: DNADet, images: ImageSet) -> Predictions:
 def five(tmp_path, rng, monkeypatch) -> Path:
     """A list of four images of each class, numbered as the names are sorted, and no names."""
     monkeypatch.setattr(
-        evaluation,
-        "predict_readable",
+        "dnadet_lib.evaluation.predictions.predict_readable",
         lambda model, images, errors: (images, by_folder(model, images)),
     )
     lines = []
@@ -446,12 +449,12 @@ def test_the_audit_says_what_its_intervals_are_over(twelve, capsys):
 
 def test_figures_that_are_no_numbers_are_null_in_json(twelve, checkpoint, capsys, monkeypatch):
     nan = Interval(float("nan"), float("-inf"), float("inf"), "images")
-    monkeypatch.setattr("dnadet_lib.audit.trivial_accuracy", lambda *_: nan)
+    monkeypatch.setattr("dnadet_lib.evaluation.audit.trivial_accuracy", lambda *_: nan)
     lists = ["--train", str(twelve), "--test", str(twelve), "--classes", *CLASSES]
     assert main(["audit", *lists, "--json"]) == 0
     found = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["setups"]["list"]
     assert found["trivial"]["file"] == [None, None, None]
-    monkeypatch.setattr(evaluation, "setup_accuracy", lambda _: nan)
+    monkeypatch.setattr("dnadet_lib.evaluation.results.setup_accuracy", lambda _: nan)
     assert evaluated(twelve, checkpoint, capsys)[0]["rows"][0]["high"] is None
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from support import write_manifest, write_zoo, zoo_rows
 
 from dnadet_lib import zoo
-from dnadet_lib.gans import build_generator
+from dnadet_lib.zoo.generators import build_generator
 
 
 def rows_with(changed: str, **changes: str) -> list[dict[str, str]]:

@@ -22,13 +22,20 @@ from nbconvert.filters import markdown2html
 from PIL import Image
 from support import photograph, write_images
 
-from dnadet_lib import closeup, explorer, explorer_page, explorer_widgets, plots, text
+from dnadet_lib import figures as plots
+from dnadet_lib.checkpoints.models import load_model, save_model
 from dnadet_lib.cli import main
-from dnadet_lib.data import ImageSet, read_image
-from dnadet_lib.embedding_file import read_embeddings
-from dnadet_lib.evaluation import markdown_table, predict, summarise
-from dnadet_lib.files import plain_name, plain_stem
-from dnadet_lib.model import DNADet, InputSpec, load_model, save_model
+from dnadet_lib.data import ImageSet
+from dnadet_lib.evaluation.predictions import predict
+from dnadet_lib.evaluation.results import markdown_table, summarise
+from dnadet_lib.explorer import closeup, explorer
+from dnadet_lib.explorer import page as explorer_page
+from dnadet_lib.explorer import widgets as explorer_widgets
+from dnadet_lib.explorer.embedding_file import read_embeddings
+from dnadet_lib.images.reading import read_image
+from dnadet_lib.model import DNADet, InputSpec
+from dnadet_lib.plumbing import text
+from dnadet_lib.plumbing.files import plain_name, plain_stem
 
 NAMES = [
     "new\nline: Real 1.00", "\x1b[2K\x1b[31mReal 1.00", "carriage\rreturn", "bell\x07", "a|b",

@@ -30,14 +30,24 @@ from PIL import Image
 from safetensors.torch import save_file
 from support import write_images, write_manifest, write_photographs, write_zoo, zoo_row
 
-from dnadet_lib import cli, explorer, explorer_maps, files, lessons, photos, plots, site, zoo
+from dnadet_lib import cli
+from dnadet_lib import figures as plots
+from dnadet_lib.checkpoints.models import save_model
 from dnadet_lib.cli import main
+from dnadet_lib.course import lessons, site
+from dnadet_lib.course.lesson_models import fresh
+from dnadet_lib.course.running import execute, own_kernel
 from dnadet_lib.data import ImageSet
-from dnadet_lib.embedding_file import write_embeddings
-from dnadet_lib.explorer_page import write_page
-from dnadet_lib.files import LOCK, claimed_file, claimed_folder
-from dnadet_lib.model import save_model
-from dnadet_lib.zoo import CLASSES
+from dnadet_lib.explorer import explorer
+from dnadet_lib.explorer import maps as explorer_maps
+from dnadet_lib.explorer.embedding_writing import write_embeddings
+from dnadet_lib.explorer.page import write_page
+from dnadet_lib.plumbing import files
+from dnadet_lib.plumbing.files import LOCK, claimed_file, claimed_folder, locked
+from dnadet_lib.zoo import manifest as zoo
+from dnadet_lib.zoo import photographs as photos
+from dnadet_lib.zoo.manifest import CLASSES
+from dnadet_lib.zoo.rendering import MARKER, render_photos, render_split, rendered_images
 
 CLONE = Path(__file__).resolve().parents[2]
 
@@ -75,7 +85,7 @@ def small(small_data, tmp_path, monkeypatch) -> Path:
     """The small data, where the library looks for data; renders happen in this process."""
     monkeypatch.setenv("DNADET_DATA", str(small_data))
     monkeypatch.setenv("DNADET_BUILD", str(tmp_path / "build"))
-    monkeypatch.setattr(zoo, "ProcessPoolExecutor", Inline)
+    monkeypatch.setattr("dnadet_lib.zoo.rendering.ProcessPoolExecutor", Inline)
     return small_data
 
 
@@ -154,7 +164,7 @@ def test_a_list_of_checksums_is_no_marker_of_ours(small, tmp_path, capsys):
 
 
 def rendered(root: Path, generator: zoo.Generator) -> Path:
-    zoo.render_split(generator, "dev", 2, root)
+    render_split(generator, "dev", 2, root)
     return root / "GANs" / generator.architecture / generator.name / "dev"
 
 
@@ -165,23 +175,23 @@ def test_what_is_put_among_rendered_images_stays_and_does_not_count(small, tmp_p
     for path in own:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"mine")
-    old = [path.read_bytes() for path in zoo.rendered_images(folder)]
+    old = [path.read_bytes() for path in rendered_images(folder)]
     other = replace(second, name=first.name, architecture=first.architecture)
     other.__dict__["load"] = second.load  # its weights, under the first one's name
-    zoo.render_split(other, "dev", 2, tmp_path)
+    render_split(other, "dev", 2, tmp_path)
     assert all(path.read_bytes() == b"mine" for path in own)
-    assert [path.name for path in zoo.rendered_images(folder)] == ["00000.png", "00001.png"]
-    assert all(path.read_bytes() not in old for path in zoo.rendered_images(folder))
+    assert [path.name for path in rendered_images(folder)] == ["00000.png", "00001.png"]
+    assert all(path.read_bytes() not in old for path in rendered_images(folder))
 
 
 def test_an_image_of_the_users_under_a_rendered_name_is_not_deleted(small, tmp_path):
     generator = zoo.read_manifest()[0]
     folder = rendered(tmp_path, generator)
     Image.new("RGB", (300, 200)).save(folder / "00001.png")
-    (folder / zoo.MARKER).write_text("f" * 64)
+    (folder / MARKER).write_text("f" * 64)
     before = snapshot(folder)
     with pytest.raises(OSError, match="dev: holds '00001.png', which no render wrote"):
-        zoo.render_split(generator, "dev", 2, tmp_path)
+        render_split(generator, "dev", 2, tmp_path)
     assert snapshot(folder) == before
 
 
@@ -191,7 +201,7 @@ def test_renders_stay_where_weights_are_missing(small, tmp_path):
     before = snapshot(folder)
     gone = replace(generator, sha256="f" * 64, file=tmp_path / "gone.safetensors")
     with pytest.raises(FileNotFoundError, match="gone.safetensors is missing"):
-        zoo.render_split(gone, "dev", 2, tmp_path)
+        render_split(gone, "dev", 2, tmp_path)
     assert snapshot(folder) == before
 
 
@@ -206,7 +216,7 @@ def test_a_finished_render_is_recognised(small, tmp_path, monkeypatch):
         raise AssertionError("rendered again")
 
     for name in ("cut_crops", "sample_images"):
-        monkeypatch.setattr(zoo, name, fail)
+        monkeypatch.setattr(f"dnadet_lib.zoo.rendering.{name}", fail)
     assert main(arguments) == 0
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.png")} == before
     assert len(before) == 2 * (2 * 4 + 2)
@@ -342,7 +352,7 @@ def test_lessons_run_in_this_interpreter_whatever_python3_is(tmp_path, monkeypat
     spec.write_text(json.dumps({"argv": ["false"], "display_name": "x", "language": "python"}))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     lesson = a_notebook(tmp_path / "a.ipynb", "import sys\nprint(sys.executable)")
-    lessons.execute(lesson, tmp_path / "copy.ipynb", {}, tmp_path / "build")
+    execute(lesson, tmp_path / "copy.ipynb", {}, tmp_path / "build")
     executed = nbformat.read(tmp_path / "copy.ipynb", as_version=4)
     assert executed.cells[-1].outputs[0].text.strip() == sys.executable
     assert os.environ["JUPYTER_PATH"] == str(tmp_path / "jupyter")
@@ -354,20 +364,20 @@ def test_the_interpreter_that_lacks_a_kernel_is_named(monkeypatch):
         lessons.importlib.util, "find_spec", lambda n: None if n == "ipykernel" else find(n)
     )
     wanted = f"ipykernel, .* is missing for {re.escape(sys.executable)}"
-    with pytest.raises(lessons.LessonError, match=wanted), lessons.own_kernel():
+    with pytest.raises(lessons.LessonError, match=wanted), own_kernel():
         pass
 
 
 def test_a_fresh_run_removes_a_training_state_and_nothing_else(tmp_path):
-    folder = lessons.fresh(tmp_path / "run")
+    folder = fresh(tmp_path / "run")
     torch.save({"history": [], "parts": []}, folder / "state.pt")
     (folder / "notes.txt").write_text("mine")
-    lessons.fresh(folder)
+    fresh(folder)
     assert [p.name for p in folder.iterdir()] == ["notes.txt"]
     for content in (b"mine", b""):
         (folder / "state.pt").write_bytes(content)
         with pytest.raises(lessons.LessonError, match="state.pt: is no state of a training run"):
-            lessons.fresh(folder)
+            fresh(folder)
         assert (folder / "state.pt").read_bytes() == content
 
 
@@ -422,7 +432,7 @@ def test_an_export_into_the_folder_of_the_images(state, tmp_path):
 
 @pytest.mark.parametrize("name", ["..", ".", "/tmp/x", "../up", "a/b", "a\nb"])
 def test_names_of_exports_are_plain(state, tmp_path, name):
-    from dnadet_lib.explorer_widgets import Panel
+    from dnadet_lib.explorer.widgets import Panel
 
     panel = Panel(state)
     panel.maps[0].widget.selection = [0, 1]
@@ -434,7 +444,7 @@ def test_names_of_exports_are_plain(state, tmp_path, name):
 
 
 def test_added_files_stay_in_their_folder_and_apart(state, tmp_path):
-    from dnadet_lib.explorer_widgets import Panel
+    from dnadet_lib.explorer.widgets import Panel
 
     panel, added = Panel(state), tmp_path / "build" / "added"
     contents = [state.paths[i].read_bytes() for i in (0, 1)]
@@ -651,7 +661,7 @@ def test_a_second_run_is_told(tmp_path, monkeypatch, capsys, command):
 
 def test_of_two_renders_one_waits(small, tmp_path, monkeypatch):
     waited = []
-    held = zoo.locked
+    held = locked
 
     @contextmanager
     def watched(folder: Path) -> Iterator[None]:
@@ -659,11 +669,11 @@ def test_of_two_renders_one_waits(small, tmp_path, monkeypatch):
         with held(folder):
             yield
 
-    monkeypatch.setattr(zoo, "locked", watched)
+    monkeypatch.setattr("dnadet_lib.zoo.rendering.locked", watched)
     arguments = ["render", "--profile", "smoke", "--count", "1", "--out", str(tmp_path / "out")]
     with held(tmp_path / "out"):
         process = subprocess.Popen(
-            [sys.executable, "-c", "import sys\nfrom dnadet_lib.files import locked\n"
+            [sys.executable, "-c", "import sys\nfrom dnadet_lib.plumbing.files import locked\n"
              "from pathlib import Path\nprint('asked', flush=True)\n"
              "with locked(Path(sys.argv[1])):\n    print('held')", str(tmp_path / "out")],
             stdout=subprocess.PIPE, text=True, cwd=CLONE,
@@ -805,8 +815,8 @@ import sys, time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from dnadet_lib.files import atomic_path, claimed_folder
-from dnadet_lib.stopping import clean_up_when_stopped, ending_cleanly
+from dnadet_lib.plumbing.files import atomic_path, claimed_folder
+from dnadet_lib.plumbing.stopping import clean_up_when_stopped, ending_cleanly
 
 def work(path):
     with atomic_path(path) as temporary:
@@ -859,7 +869,8 @@ def test_a_run_that_is_told_to_stop_leaves_nothing_half_written(tmp_path, kind, 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM there")
 def test_a_command_ends_with_143_and_the_signal_means_what_it_did(monkeypatch, tmp_path):
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(cli, "report_command", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    stop = lambda _: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
+    monkeypatch.setattr("dnadet_lib.cli.report_command", stop)
     with pytest.raises(SystemExit) as stopped:
         main(["report", "a.png", "--out", str(tmp_path / "a.html")])
     assert stopped.value.code == 143
@@ -1007,7 +1018,7 @@ class HostileRuns:
         lines = ["file,content,group", f'"{self.odd()}",meadow,dev', "keep.txt,stamps,dev"]
         text = "\n".join(lines)
         (self.data / "photos" / "photos.csv").write_text(text, errors="surrogateescape")
-        return lambda: zoo.render_photos("meadow", "dev", 1, self.out)
+        return lambda: render_photos("meadow", "dev", 1, self.out)
 
     def reading(self, source: str, command: str) -> Callable[[], object]:
         """A command that reads some images and writes to the output."""
@@ -1092,9 +1103,9 @@ def test_nothing_outside_the_output_changes_in_200_hostile_runs(
     shutil.copytree(small_data, tmp_path / "data")
     monkeypatch.setenv("DNADET_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("DNADET_BUILD", str(tmp_path / "build"))
-    monkeypatch.setattr(zoo, "ProcessPoolExecutor", Inline)
-    monkeypatch.setattr(zoo, "CHUNK", 1)
-    monkeypatch.setattr(site, "lesson_files", lambda: [])
+    monkeypatch.setattr("dnadet_lib.zoo.rendering.ProcessPoolExecutor", Inline)
+    monkeypatch.setattr("dnadet_lib.zoo.rendering.CHUNK", 1)
+    monkeypatch.setattr("dnadet_lib.course.site.lesson_files", lambda: [])
     monkeypatch.chdir(tmp_path / "data")  # where a path that is not absolute would lead
     runs = HostileRuns(tmp_path, tmp_path / "data", checkpoint, seed=0)
     for _ in range(200):

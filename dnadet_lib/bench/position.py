@@ -1,0 +1,199 @@
+"""The position study: is a trace the same in every region of the image?
+
+A network learns to name patches of one cell of a grid and is tested on every cell. Traces of an
+architecture are the same everywhere, so that it names them everywhere; traces of the weights differ
+by region, so that accuracy falls away from the cell that was learned.
+
+Source: Yang et al. 2022, section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from dnadet_lib.bench.networks import NetworkClassifier
+from dnadet_lib.model import ConvolutionBlock, HighPass
+from dnadet_lib.patches import normalise
+from dnadet_lib.zoo.generators import sample_images
+from dnadet_lib.zoo.manifest import Generator
+from dnadet_lib.zoo.rendering import LATENT_SEEDS, draw_latents
+
+CELLS = 5  # a side
+INNER = tuple((row, column) for row in range(1, CELLS - 1) for column in range(1, CELLS - 1))
+
+
+class PatchNetwork(NetworkClassifier):
+    """Five convolutions for patches of a dozen pixels, with or without the high-pass front end."""
+
+    def _build(self, side: int, classes: int) -> nn.Module:
+        plan = ((3, 32, False), (32, 32, True), (32, 64, False), (64, 64, True), (64, 128, False))
+        return nn.Sequential(
+            HighPass() if self.high_pass else nn.Identity(),
+            *(ConvolutionBlock(*layer) for layer in plan),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(128, classes),
+        )  # fmt: skip
+
+    def _inputs(self, images: np.ndarray) -> Tensor:
+        return normalise(torch.from_numpy(images))
+
+
+def cut_cell(images: np.ndarray, row: int, column: int) -> np.ndarray:
+    """Cut one cell of a 5x5 grid whose cells touch and do not overlap.
+
+    Args:
+        images: uint8 (N, H, W, 3); what 5 does not divide is left over at the right and below,
+            of 64 pixels four.
+        row: 0 to 4 from the top.
+        column: 0 to 4 from the left.
+
+    Returns:
+        uint8 (N, H // 5, W // 5, 3).
+    """
+    height, width = images.shape[1] // CELLS, images.shape[2] // CELLS
+    top, left = row * height, column * width
+    return images[:, top : top + height, left : left + width]
+
+
+@dataclass(frozen=True)
+class PositionStudy:
+    """What `position_study` measures.
+
+    Attributes:
+        learned: The cells (row, column) that were learned, one network each.
+        accuracy: (P, 5, 5), of each network on each cell of unseen images.
+        chance: Accuracy of guessing.
+    """
+
+    learned: tuple[tuple[int, int], ...]
+    accuracy: np.ndarray
+    chance: float
+
+    @property
+    def own(self) -> np.ndarray:
+        """(P,) accuracy on the cell that was learned."""
+        return np.array([self.accuracy[i, r, c] for i, (r, c) in enumerate(self.learned)])
+
+    @property
+    def elsewhere(self) -> np.ndarray:
+        """(P,) mean accuracy on the inner cells that were not learned; the border is left out."""
+        return np.array(
+            [
+                np.mean([self.accuracy[i, r, c] for r, c in INNER if (r, c) != cell])
+                for i, cell in enumerate(self.learned)
+            ]
+        )
+
+    @property
+    def border(self) -> np.ndarray:
+        """(P,) mean accuracy on the 16 outer cells, where a generator's padding leaves traces."""
+        outer = np.ones((CELLS, CELLS), bool)
+        outer[1:-1, 1:-1] = False
+        return self.accuracy[:, outer].mean(axis=1)
+
+    @property
+    def fall_off(self) -> float:
+        """Accuracy on the learned cell less that elsewhere inside, mean over networks."""
+        return float(np.mean(self.own - self.elsewhere))
+
+
+def position_study(
+    train: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+    *,
+    learned: Sequence[tuple[int, int]] = INNER,
+    high_pass: bool = True,
+    epochs: int = 10,
+    seed: int = 0,
+) -> PositionStudy:
+    """Train a network on each of some cells and test it on all 25.
+
+    Args:
+        train: uint8 images (N, H, W, 3) and labels (N,).
+        test: Images of the same generators from other latents, and labels.
+        learned: Cells (row, column) to learn; the nine that do not touch the border by default.
+        high_pass: Whether the high-pass front end is on.
+        epochs: Passes over the training images.
+        seed: Of weights and order.
+    """
+    accuracy = np.empty((len(learned), CELLS, CELLS))
+    for number, cell in enumerate(learned):
+        network = PatchNetwork(high_pass, epochs, batch_size=128, seed=seed)
+        network.fit(cut_cell(train[0], *cell), train[1])
+        for row, column in np.ndindex(CELLS, CELLS):
+            patches = cut_cell(test[0], row, column)
+            accuracy[number, row, column] = network.score(patches, test[1])
+    return PositionStudy(tuple(learned), accuracy, 1 / len(np.unique(train[1])))
+
+
+def compare_labels(
+    images: Mapping[tuple[str, int], np.ndarray], train: int, sets: int = 4, **options: Any
+) -> dict[tuple[str, str], PositionStudy]:
+    """Do the study by architecture and by weights, on several sets of generators each.
+
+    Args:
+        images: (class, seed) -> uint8 (N, H, W, 3): of generators that differ in these alone.
+        train: How many images of each are learned; the others are tested.
+        sets: Of either label: by architecture all classes with one seed, by weights one class with
+            this many seeds.
+        options: Of `position_study`.
+
+    Returns:
+        (label, generators) -> study; the label is "architecture" or "weights".
+    """
+    names = list(dict.fromkeys(name for name, _ in images))
+    seeds = sorted({seed for _, seed in images})[:sets]
+    groups = {("architecture", f"seed {s}"): [(name, s) for name in names] for s in seeds}
+    groups |= {("weights", name): [(name, s) for s in seeds] for name in names[:sets]}
+    studies = {}
+    for key, members in groups.items():
+        labels = [f"{name} {seed}" for name, seed in members]
+        learned, tested = (
+            _joined([images[member][part] for member in members], labels)
+            for part in (slice(train), slice(train, None))
+        )
+        studies[key] = position_study(learned, tested, **options)
+    return studies
+
+
+def _joined(parts: Sequence[np.ndarray], labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    return np.concatenate(parts), np.repeat(labels, [len(part) for part in parts])
+
+
+def study_table(studies: Mapping[tuple[str, str], PositionStudy]) -> pd.DataFrame:
+    """Tabulate studies: a row each, with the mean accuracies of its networks, and the fall-off."""
+    return pd.DataFrame(
+        {
+            "label": label,
+            "generators": name,
+            "learned cell": study.own.mean(),
+            "elsewhere inside": study.elsewhere.mean(),
+            "border": study.border.mean(),
+            "fall-off": study.fall_off,
+        }
+        for (label, name), study in studies.items()
+    )
+
+
+def mean_maps(studies: Mapping[tuple[str, str], PositionStudy]) -> dict[str, np.ndarray]:
+    """Average the first network's accuracy by cell over the sets of each label: (5, 5) each."""
+    labels = dict.fromkeys(label for label, _ in studies)
+    return {
+        label: np.mean([s.accuracy[0] for (own, _), s in studies.items() if own == label], axis=0)
+        for label in labels
+    }
+
+
+def generated(
+    generators: Sequence[Generator], count: int, split: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sample `count` images of each generator: uint8 (N, 64, 64, 3), and its name (N,)."""
+    latents = draw_latents(LATENT_SEEDS[split], count)
+    images = [sample_images(generator.load(), latents).numpy() for generator in generators]
+    return np.concatenate(images), np.repeat([g.name for g in generators], count)

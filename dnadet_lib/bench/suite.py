@@ -1,0 +1,274 @@
+"""The table: methods by set-ups, several training seeds a row, with intervals."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, cpu_count, delayed, parallel_config
+from sklearn.base import ClassifierMixin, clone
+
+from dnadet_lib.bench.networks import NetworkClassifier
+from dnadet_lib.bench.tables import SETUPS
+from dnadet_lib.checkpoints.models import find_checkpoint, shipped_file
+from dnadet_lib.data import ImageSet, load_images
+from dnadet_lib.evaluation.predictions import predict
+from dnadet_lib.images.reading import read_image
+from dnadet_lib.plumbing.code_key import code_digest
+from dnadet_lib.plumbing.files import atomic_path, locked
+from dnadet_lib.plumbing.stopping import clean_up_when_stopped
+from dnadet_lib.presets import PRESETS, Preset
+from dnadet_lib.runs.stage_1 import pretrained_model
+from dnadet_lib.runs.stage_2 import run_training, training_data
+from dnadet_lib.zoo.setups import load_jittered, load_setup
+
+Classifier = Callable[[ImageSet], np.ndarray]
+Fit = Callable[[ImageSet, ImageSet, int, Path], Classifier]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of the table.
+
+    Its results are kept in a folder whose name goes by all that they depend on, so that results of
+    other images, settings or code are never taken for them. Of code counts what `code_digest`
+    finds: the compiled code of `fit`, and of each function and class of this library or your own
+    that it goes through, without comments and docstrings; values that these use or close over count
+    as they stand when the suite is asked. That works in a notebook too. Installed packages count by
+    name alone: after another version of one, remove the folder.
+
+    Attributes:
+        name: As printed.
+        settings: All that the result depends on, beside images, seed and code; what `fit` reads
+            from elsewhere, such as a file, belongs here.
+        fit: Learns from train images, a seed, and a folder to keep its work in; returns a function
+            that scores images: (N, K), the highest is the prediction. Dev images may calibrate
+            the scores, and choose nothing.
+        seeded: Whether the seed changes anything.
+        jittered: Whether images of jittered generators are among the training images.
+    """
+
+    name: str
+    settings: str
+    fit: Fit
+    seeded: bool = True
+    jittered: bool = False
+
+    def folder(self, images: str) -> str:
+        """Name the folder for results of this method, its settings and code, and some images."""
+        plain = "".join(c if c.isalnum() else "_" for c in self.name.lower())
+        made_with = f"{self.settings} {images} {code_digest(self.fit)}"
+        return f"{plain}-{hashlib.sha256(made_with.encode()).hexdigest()[:8]}"
+
+    def seed_folder(self, images: str, seed: int) -> Path:
+        """Name the folder of one training seed, `METHOD/seed_S`; all are one where none matters."""
+        return Path(self.folder(images)) / f"seed_{seed if self.seeded else 0}"
+
+
+def network(name: str, preset: Preset, pretrained: Sequence[str] = ()) -> Method:
+    """Make the row that trains DNA-Det's second stage as a preset says.
+
+    It starts from what stage 1 makes by the pre-trained names, or from random weights.
+
+    A discriminant has no randomness of its own, so its seed is that of stage 1.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint.
+    """
+    start = " ".join(stage_one_digest(own) for own in pretrained)
+
+    def fit(train: ImageSet, dev: ImageSet, seed: int, folder: Path) -> Classifier:
+        stage_1_seed = seed if preset.discriminant else 0
+        warm = pretrained_model(pretrained, stage_1_seed) if pretrained else None
+        model, _ = run_training(preset, train, dev, pretrained=warm, seed=seed, folder=folder)
+        return lambda images: predict(model, images).probabilities
+
+    settings = f"{preset.settings()} {start}"
+    return Method(name, settings, fit, jittered=preset.jittered)
+
+
+def stage_one_digest(name: str) -> str:
+    """SHA-256 of the preset of stage 1, which makes it for some seeds, and of its file, if shipped.
+
+    Raises:
+        FileNotFoundError: there is neither.
+    """
+    digest = hashlib.sha256()
+    if name in PRESETS:
+        digest.update(PRESETS[name].settings().encode())
+    if name not in PRESETS or shipped_file(name).is_file():
+        digest.update(find_checkpoint(name).read_bytes())
+    return digest.hexdigest()
+
+
+def baseline(name: str, estimator: ClassifierMixin) -> Method:
+    """Make the row that trains a scikit-learn estimator."""
+
+    def fit(train: ImageSet, dev: ImageSet, seed: int, folder: Path) -> Classifier:
+        train.require_every_class()
+        own = clone(estimator)
+        pixels = load_images(train.paths, folder / "cache")
+        if isinstance(own, NetworkClassifier):
+            own.set_params(seed=seed)
+        own.fit(pixels, train.labels)
+        scores = own.predict_proba if hasattr(own, "predict_proba") else own.decision_function
+        return lambda images: scores(load_images(images.paths))
+
+    settings = code_digest(estimator)  # all parameters; repr cuts long ones short
+    return Method(name, settings, fit, seeded=isinstance(estimator, NetworkClassifier))
+
+
+def run_suite(
+    methods: Iterable[Method],
+    root: Path,
+    folder: Path,
+    *,
+    seeds: Sequence[int] = (0, 1, 2),
+    setups: Sequence[str] = SETUPS,
+    only_there: bool = False,
+    workers: int = 1,
+) -> pd.DataFrame:
+    """Train and predict what is not there yet, and return one row an image.
+
+    Args:
+        methods: Rows of the table.
+        root: The rendered images.
+        folder: `METHOD/seed_S/` gets the training run and `SETUP.parquet`; those that are there,
+            of the same settings and images, are read.
+        seeds: Training seeds.
+        setups: Names of set-ups.
+        only_there: Train nothing, and leave out what is not there in full.
+        workers: Processes that train side by side; they share the cores.
+
+    Returns:
+        Columns method, seed, setup, source (generator, or `real/CONTENT/PHOTOGRAPH`), image
+        (SHA-256 of its pixels), truth, predicted, and a score a class.
+
+    Raises:
+        ValueError: fewer than one worker, or no row is there.
+    """
+    if workers < 1:
+        raise ValueError(f"{workers} workers: one or more are needed")
+    train, dev = training_data(root)
+    methods = list(methods)
+    digests = {
+        jittered: rows_digest(train, dev, root, jittered)
+        for jittered in {method.jittered for method in methods}
+    }
+    sets = {setup: load_setup(setup, root=root) for setup in setups}
+    tests = {setup: HashedImages(own, pixel_hashes(own)) for setup, own in sets.items()}
+    wanted = [(method, seed) for method in methods for seed in seeds]
+    folders = [
+        folder / method.seed_folder(digests[method.jittered], seed) for method, seed in wanted
+    ]
+    found = {work: read_row(work, tests) for work in folders}
+    lacking = [work for work, there in found.items() if len(there) < len(tests)]
+    if lacking and not only_there:
+        threads = max(1, cpu_count() // workers)
+        with parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads):
+            Parallel()(
+                delayed(fill_row)(*wanted[folders.index(work)], train, dev, tests, root, work)
+                for work in lacking
+            )
+        found |= {work: read_row(work, tests) for work in lacking}
+    tables = [
+        table.assign(method=method.name, seed=seed, setup=setup)
+        for (method, seed), work in zip(wanted, folders, strict=True)
+        if len(found[work]) == len(tests)
+        for setup, table in found[work].items()
+    ]
+    if not tables:
+        raise ValueError(f"{folder}: no row is there in full; dnadet evaluate --suite trains them")
+    return pd.concat(tables, ignore_index=True)
+
+
+class HashedImages(NamedTuple):
+    """A set-up's images and the hashes of their pixels."""
+
+    images: ImageSet
+    hashes: list[str]
+
+
+def fill_row(
+    method: Method,
+    seed: int,
+    train: ImageSet,
+    dev: ImageSet,
+    tests: Mapping[str, HashedImages],
+    root: Path,
+    folder: Path,
+) -> None:
+    """Train a method with a seed where scores of a set-up are missing, and write these.
+
+    Of several processes at the same folder, one works and the others wait and find it done.
+    """
+    clean_up_when_stopped()
+    with locked(folder):
+        there = read_row(folder, tests)
+        missing = {setup: test for setup, test in tests.items() if setup not in there}
+        if not missing:
+            return
+        start, row = time.perf_counter(), f"{method.name}, seed {seed}"
+        print(row, file=sys.stderr, flush=True)
+        own = train.joined(load_jittered(root)) if method.jittered else train
+        classify = method.fit(own, dev, seed, folder)
+        for setup, test in missing.items():
+            table = score_table(classify, test.images.with_classes(train.classes))
+            table["image"] = test.hashes
+            with atomic_path(folder / f"{setup}.parquet") as temporary:
+                table.to_parquet(temporary, index=False)
+        minutes = (time.perf_counter() - start) / 60
+        print(f"{row}: done in {minutes:.1f} min", file=sys.stderr, flush=True)
+
+
+def pixel_hashes(images: ImageSet) -> list[str]:
+    """SHA-256 of each image's pixels, which does not depend on how its file packs them."""
+    return [hashlib.sha256(read_image(path).tobytes()).hexdigest() for path in images.paths]
+
+
+def rows_digest(train: ImageSet, dev: ImageSet, root: Path, jittered: bool) -> str:
+    """One SHA-256 over all that rows learn from: images of train, jittered and dev, and classes."""
+    sets = [train, load_jittered(root), dev] if jittered else [train, dev]
+    classes = [(own.classes, own.labels.tolist(), own.sources) for own in sets]
+    return hashlib.sha256(f"{images_digest(*sets)} {classes}".encode()).hexdigest()
+
+
+def images_digest(*sets: ImageSet) -> str:
+    """One SHA-256 over all pixels of some sets of images."""
+    hashes = "".join(value for images in sets for value in pixel_hashes(images))
+    return hashlib.sha256(hashes.encode()).hexdigest()
+
+
+def read_scores(path: Path, test: HashedImages) -> pd.DataFrame | None:
+    """Read a set-up's scores, or return None if they are not there or of other images."""
+    if not path.is_file():
+        return None
+    table = pd.read_parquet(path)
+    return table if table["image"].tolist() == test.hashes else None
+
+
+def read_row(folder: Path, tests: Mapping[str, HashedImages]) -> dict[str, pd.DataFrame]:
+    """Read the scores of those set-ups that are there, of these images."""
+    found = {name: read_scores(folder / f"{name}.parquet", test) for name, test in tests.items()}
+    return {name: table for name, table in found.items() if table is not None}
+
+
+def score_table(classify: Classifier, images: ImageSet) -> pd.DataFrame:
+    """Score images: columns source, truth, predicted, and one a class."""
+    scores = classify(images)
+    names = np.array(images.classes)
+    return pd.DataFrame(
+        {
+            "source": images.sources,
+            "truth": names[images.labels],
+            "predicted": names[scores.argmax(axis=1)],
+            **{f"score {name}": scores[:, k] for k, name in enumerate(images.classes)},
+        }
+    )

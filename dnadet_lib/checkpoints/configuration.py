@@ -1,0 +1,171 @@
+"""What a checkpoint's header says of its model, checked before anything is made of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dnadet_lib.model import Calibration
+from dnadet_lib.plumbing.values import check_changes, check_class_names, is_finite, is_whole, shown
+
+TEXT_AT_MOST = 2**20  # characters of a header
+WIDTH_AT_MOST = 8192
+BACKBONES_AT_MOST = CHANGES_AT_MOST = 64
+NEEDED = ("classes", "width", "input", "temperature", "threshold")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A model's configuration; the fields are those of `DNADet`.
+
+    Attributes:
+        classes: Names, in the order of the logits.
+        width: Channels of the first stage.
+        input: Fields of an `InputSpec`, not yet checked.
+        blocks: Number of blocks, or None for all.
+        discriminant: Whether it is one.
+        backbones: How many.
+        changes: Names of the changes for which each class has a mean of its own.
+        trace_blocks: Or None for the usual ones.
+        temperature: Above 0.
+        threshold: Infinite where there is none.
+        calibrations: One for images as they are and for each change, or none.
+    """
+
+    classes: tuple[str, ...]
+    width: int
+    input: dict
+    blocks: int | None
+    discriminant: bool
+    backbones: int
+    changes: tuple[str, ...]
+    trace_blocks: tuple[int, ...] | None
+    temperature: float
+    threshold: float
+    calibrations: tuple[Calibration, ...]
+
+
+def parse_configuration(text: str, most_blocks: int, input_fields: Sequence[str]) -> Configuration:
+    """Read a header.
+
+    Args:
+        text: JSON.
+        most_blocks: How many blocks a network can have.
+        input_fields: Names of the fields of an `InputSpec`, all of which are needed.
+
+    Raises:
+        ValueError: a field is missing, of another type, or out of range; it is named, with what
+            would be right.
+    """
+    fields = _fields(text)
+    if odd := set(input_fields).symmetric_difference(fields["input"]):
+        name = sorted(odd)[0]
+        state = "is missing" if name in input_fields else "is not known"
+        raise ValueError(f"input {shown(name)} {state}: it has {', '.join(input_fields)}")
+    classes = check_class_names(fields["classes"])
+    if len(classes) < 2:
+        raise ValueError(f"classes: {shown(classes[0])} alone: a classifier has 2 or more")
+    blocks = None
+    if "blocks" in fields:
+        blocks = _whole(fields, "blocks", most_blocks)
+    discriminant = fields.get("discriminant", False)
+    if not isinstance(discriminant, bool):
+        raise ValueError(f"discriminant {shown(discriminant)}: must be true or false")
+    changes, threshold = check_changes(fields.get("changes", [])), fields["threshold"]
+    return Configuration(
+        classes=classes,
+        width=_whole(fields, "width", WIDTH_AT_MOST),
+        input=fields["input"],
+        blocks=blocks,
+        discriminant=discriminant,
+        backbones=_whole(fields, "backbones", BACKBONES_AT_MOST) if "backbones" in fields else 1,
+        changes=changes,
+        trace_blocks=_trace_blocks(fields, blocks or most_blocks),
+        temperature=check_temperature(fields["temperature"]),
+        threshold=math.inf if threshold is None else check_threshold(threshold),
+        calibrations=check_calibrations(fields.get("calibrations"), changes),
+    )
+
+
+def _fields(text: str) -> dict:
+    """Parse a header's JSON: an object with all that is needed."""
+    if len(text) > TEXT_AT_MOST:
+        raise ValueError(f"a header of {len(text)} characters: {TEXT_AT_MOST} at most")
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"its header is no JSON: {shown(str(error))}") from None
+    if not isinstance(fields, dict):
+        raise ValueError(f"its header is a {type(fields).__name__}, expected an object")
+    if missing := [name for name in NEEDED if name not in fields]:
+        raise ValueError(f"its header lacks {missing[0]!r}")
+    if not isinstance(fields["input"], dict):
+        raise ValueError(f"input {shown(fields['input'])}: must be an object")
+    return fields
+
+
+def _whole(fields: dict, name: str, most: int) -> int:
+    value = fields[name]
+    if not is_whole(value) or not 1 <= value <= most:
+        raise ValueError(f"{name} {shown(value)}: must be a whole number from 1 to {most}")
+    return value
+
+
+def _trace_blocks(fields: dict, blocks: int) -> tuple[int, ...] | None:
+    if "trace_blocks" not in fields:
+        return None
+    value = fields["trace_blocks"]
+    good = isinstance(value, list) and value and all(map(is_whole, value))
+    if not good or value != sorted(set(value)) or not 0 <= value[0] <= value[-1] < blocks:
+        raise ValueError(
+            f"trace_blocks {shown(value)}: must list block numbers from 0 to {blocks - 1}, rising"
+        )
+    return tuple(value)
+
+
+def check_temperature(value: object) -> float:
+    """Return a temperature.
+
+    Raises:
+        ValueError: it is not a finite number above 0.
+    """
+    if not is_finite(value) or value <= 0:  # type: ignore[operator]
+        raise ValueError(f"temperature {shown(value)}: must be a finite number above 0")
+    return float(value)  # type: ignore[arg-type]
+
+
+def check_calibrations(table: object, changes: Sequence[str]) -> tuple[Calibration, ...]:
+    """Return the calibrations of a header: for images as they are, then for each change.
+
+    Raises:
+        ValueError: there are some, but not as many, or a number is out of range; it is named.
+    """
+    if table is None:
+        return ()
+    wanted = 1 + len(changes)
+    if not isinstance(table, list) or len(table) != wanted:
+        found = f"{len(table)} given" if isinstance(table, list) else shown(table)
+        raise ValueError(f"calibrations: {found}: must list {wanted}, one more than changes")
+    return tuple(map(_calibration, table))
+
+
+def _calibration(value: object) -> Calibration:
+    if not isinstance(value, dict) or set(value) != {"temperature", "accuracy"}:
+        raise ValueError(f"calibrations: {shown(value)}: needs temperature and accuracy alone")
+    share = value["accuracy"]
+    if not is_finite(share) or not 0 <= share <= 1:
+        raise ValueError(f"calibrations: accuracy {shown(share)}: must be a number from 0 to 1")
+    return Calibration(check_temperature(value["temperature"]), float(share))
+
+
+def check_threshold(value: object) -> float:
+    """Return a threshold of the unknown score.
+
+    Raises:
+        ValueError: it is not a finite number.
+    """
+    if not is_finite(value):
+        raise ValueError(f"threshold {shown(value)}: must be a finite number, or null for none")
+    return float(value)  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""The commands of `dnadet`, a module each."""

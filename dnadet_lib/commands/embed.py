@@ -1,0 +1,38 @@
+"""`dnadet embed`."""
+
+from __future__ import annotations
+
+import argparse
+
+from dnadet_lib.commands.inputs import complain, gather, keep_inputs, note_each
+from dnadet_lib.plumbing.text import is_storable, one_line
+
+
+def embed_command(options: argparse.Namespace) -> int:
+    """Write one row an image: path, truth, label, probabilities, score, embedding, maps."""
+    from dnadet_lib.checkpoints.models import holds_names, load_model, require_architectures
+    from dnadet_lib.explorer.embedding_writing import write_embeddings
+    from dnadet_lib.plumbing.progress import counting
+    from dnadet_lib.runs.labels import known_labels
+
+    paths, missing = gather(options.paths)
+    keep_inputs([options.out], [options.model, *options.paths, *paths])
+    named = holds_names(options.model)
+    model = load_model(options.model, None if named else options.classes)
+    require_architectures(model)
+    truths, notes = known_labels(options.paths, paths, options.classes, model.classes)
+    with counting(len(paths), quiet=options.quiet, line=complain) as progress:
+        count, errors = write_embeddings(
+            model, paths, options.out, name=options.model, methods=options.maps,
+            seed=options.seed, truths=truths, progress=progress.add,
+        )  # fmt: skip
+    errors = [*(failure["error"] for failure in missing), *errors]
+    note_each(notes)
+    for line in errors:
+        complain(line)
+    if not count:
+        raise ValueError(f"{options.out}: not written, since no image could be read")
+    print(f"{one_line(options.out)}: {count} images")
+    if odd := sum(not is_storable(path) for path in paths):
+        print(f"{odd} names that are no UTF-8 are written with their bytes as \\xe9")
+    return 1 if errors else 0

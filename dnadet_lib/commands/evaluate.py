@@ -1,0 +1,100 @@
+"""`dnadet evaluate`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from dnadet_lib.commands.inputs import (
+    complain,
+    failures,
+    images_to_count,
+    keep_inputs,
+    name_of,
+    note_each,
+    remarks,
+    require_own_images,
+)
+from dnadet_lib.commands.suite import suite_command
+
+if TYPE_CHECKING:
+    from dnadet_lib.data import ImageSet
+    from dnadet_lib.model import DNADet
+
+
+def evaluate_command(options: argparse.Namespace) -> int:
+    """Measure a model on the zoo's set-ups or on labelled images, or run the suite."""
+    from dnadet_lib.evaluation.label_checks import check_labels, checks_text
+    from dnadet_lib.evaluation.predictions import predict_readable, write_predictions
+    from dnadet_lib.evaluation.results import results_json, results_table, summarise, write_results
+    from dnadet_lib.plumbing.files import plain_stem
+
+    if options.suite:
+        if options.test is not None:
+            raise ValueError("--suite measures on the zoo: leave --test out, or --suite")
+        return suite_command(options)
+    model, sets = model_and_sets(options)
+    if options.out:
+        written = [f"predictions-{plain_stem(name)}.parquet" for name in sets]
+        written += ["results.json", "results.md"]
+        files = [path for images in sets.values() for path in images.paths]
+        keep_inputs(
+            [options.out / name for name in written],
+            [options.model, *([options.test] if options.test else []), *files],
+        )
+    rows, errors, checks = [], [], {}
+    for name, images in sets.items():
+        lost: list[str] = []
+        read, predictions = predict_readable(model, images, lost)
+        errors += failures(images.paths, read.paths, lost)
+        if lost:
+            for text in lost:
+                complain(text)
+            share = f"{len(read)} of {len(images)} images are measured"
+            complain(f"{name}: {share}, the others not read")
+        if predictions is None:
+            continue
+        rows += summarise(str(options.model), name, predictions)
+        checks[name] = check_labels(read, predictions, model.threshold)
+        if options.out:
+            file = options.out / f"predictions-{plain_stem(name)}.parquet"
+            write_predictions(predictions, read, file)
+    if not rows:
+        raise ValueError("no image could be read, so there is nothing to measure")
+    told = {name: found.as_dict() for name, found in checks.items()}
+    for name, found in checks.items():
+        note_each(f"warning: {name}: {warning}" for warning in found.warnings)
+    beside = {"sets": told, **remarks(options, errors)}
+    if options.out:
+        write_results(rows, options.out, **beside)
+    if options.json:
+        print(results_json(rows, **beside))
+    else:
+        print(results_table(rows))
+        for name, found in checks.items():
+            print(checks_text(name, found, tables=options.test is not None), end="")
+    return 1 if errors else 0
+
+
+def model_and_sets(options: argparse.Namespace) -> tuple[DNADet, dict[str, ImageSet]]:
+    """Load the model to evaluate, and list the images of each set-up."""
+    from dnadet_lib.checkpoints.models import holds_names, load_model, require_architectures
+    from dnadet_lib.images.names import names_beside
+    from dnadet_lib.runs.labelled import match_classes
+    from dnadet_lib.zoo.rendering import image_root
+    from dnadet_lib.zoo.setups import available_setups, load_setup
+
+    # A released checkpoint holds no class names: those of the list are its own.
+    names, named = None, holds_names(options.model)
+    require_own_images(options, "test", ["classes", "sources"] if named else ["sources"])
+    if not named:
+        beside = names_beside(options.test) if options.test and options.test.is_file() else None
+        names = options.classes or (beside and beside[0])
+    model = load_model(options.model, names)
+    require_architectures(model)
+    if options.test is None:
+        root = image_root(options.profile)
+        return model, {s: load_setup(s, root=root) for s in options.setups or available_setups()}
+    images = images_to_count(options, "test", model.classes)
+    note_each(match_classes(images, model.classes, options.test))
+    return model, {name_of(options.test): images}

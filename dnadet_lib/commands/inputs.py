@@ -1,0 +1,133 @@
+"""What the commands read, and what they tell the user."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dnadet_lib.plumbing.notes import note
+from dnadet_lib.plumbing.text import one_line, storable
+
+if TYPE_CHECKING:
+    from dnadet_lib.data import ImageSet
+
+
+def drop(text: str) -> None:
+    """Print nothing."""
+
+
+def named_sources(sources: Sequence[str]) -> list[str]:
+    """Put the lines of stdin in the place of `-`, and the home folder in that of `~`.
+
+    Raises:
+        ValueError: stdin is asked for and holds no path.
+    """
+    found = []
+    for source in sources:
+        if source != "-":
+            found.append(source)
+            continue
+        lines = [os.fsdecode(line) for line in sys.stdin.buffer.read().splitlines()]
+        if not (named := [line for line in lines if line.strip()]):
+            raise ValueError("-: no path came on standard input: one a line is expected")
+        found += named
+    return [s if os.path.lexists(s) else os.path.expanduser(s) for s in found]
+
+
+def remarks(options: argparse.Namespace, errors: Sequence[dict[str, str]]) -> dict[str, list]:
+    """Give what JSON says beside the results: errors, notes, and files that were left out."""
+    skipped = [str(path) for path in options.notes.left_out]
+    return {"errors": list(errors), "notes": options.notes.texts, "skipped": skipped}
+
+
+def failures(
+    paths: Sequence[Path], read: Iterable[Path | str], errors: Sequence[str]
+) -> list[dict[str, str]]:
+    """Join the files that were not read with the reasons, which come in their order."""
+    there = {storable(path) for path in read}
+    lost = [str(path) for path in paths if storable(path) not in there]
+    return [{"path": p, "error": e} for p, e in zip(lost, errors, strict=True)]
+
+
+def keep_inputs(outputs: Iterable[Path], inputs: Iterable[str | Path]) -> None:
+    """Refuse to write over what is read, before work begins.
+
+    Raises:
+        ValueError: an output is one of the inputs.
+    """
+    from dnadet_lib.plumbing.files import require_apart
+
+    present = [output for output in outputs if output.exists()]
+    for output in present:
+        require_apart(output, map(Path, inputs))
+
+
+def complain(problem: object) -> None:
+    """Print what is wrong on stderr, in one line of visible characters."""
+    print(f"dnadet: {one_line(problem)}", file=sys.stderr)
+
+
+def labelled_images(
+    options: argparse.Namespace, split: str, default: Sequence[str] | None = None
+) -> ImageSet:
+    """Read the labelled images of a split, and print what is to be remarked on them."""
+    from dnadet_lib.runs.labelled import read_labelled
+
+    source = getattr(options, split)
+    images, remarks = read_labelled(
+        source, options.classes, default=default, sources=options.sources
+    )
+    note_each(remarks)
+    return images
+
+
+def require_own_images(options: argparse.Namespace, split: str, needed: Sequence[str]) -> None:
+    """Refuse options that say something of images of one's own where none are given."""
+    for name in needed if getattr(options, split) is None else ():
+        if getattr(options, name) is not None:
+            raise ValueError(
+                f"--{name} is for images of your own: give --{split} too, or leave it out"
+            )
+
+
+def images_to_count(
+    options: argparse.Namespace, split: str, default: Sequence[str] | None = None
+) -> ImageSet:
+    """Read the labelled images of a split, each once; refuse missing files before work begins."""
+    from dnadet_lib.runs.labelled import require_files, without_repeats
+
+    images = labelled_images(options, split, default)
+    if getattr(options, split).is_file():  # of a folder, what is listed is there
+        require_files(images, getattr(options, split))
+    images, remarks = without_repeats(images, getattr(options, split))
+    note_each(remarks)
+    return images
+
+
+def note_each(remarks: Iterable[str]) -> None:
+    """Tell the user some remarks, a line each."""
+    for remark in remarks:
+        note(remark)
+
+
+def name_of(source: Path) -> str:
+    """Name a set-up after its list or folder."""
+    return storable(Path(os.path.abspath(source)).stem)
+
+
+def gather(sources: Sequence[str]) -> tuple[list[Path], list[dict[str, str]]]:
+    """List the images that the sources name, and an error for each source that names none."""
+    from dnadet_lib.data import list_images
+
+    paths: list[Path] = []
+    errors = []
+    for source in sources:
+        try:
+            paths += list_images(source)
+        except (OSError, ValueError) as error:
+            errors.append({"path": str(source), "error": str(error)})
+    return list(dict.fromkeys(paths)), errors

@@ -1,0 +1,34 @@
+"""`dnadet evaluate --suite`."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def suite_command(options: argparse.Namespace) -> int:
+    """Fill the table, methods by set-ups: JSON, CSV, Markdown and a figure."""
+    from dnadet_lib.bench.methods import SHIPPED, all_methods, make_method
+    from dnadet_lib.bench.suite import run_suite
+    from dnadet_lib.bench.tables import write_suite
+    from dnadet_lib.evaluation.results import results_json
+    from dnadet_lib.figures.results import suite_dots
+    from dnadet_lib.figures.style import save, use_style
+    from dnadet_lib.plumbing.files import require_writable_folder
+    from dnadet_lib.plumbing.paths import build_folder
+    from dnadet_lib.zoo.rendering import image_root
+    from dnadet_lib.zoo.setups import available_setups
+
+    methods = [make_method(name) for name in options.rows or all_methods()]
+    folder = options.out or build_folder() / "suite" / options.suite
+    require_writable_folder(folder)
+    predictions = run_suite(
+        methods, image_root(options.suite), folder,
+        seeds=options.seeds, setups=options.setups or available_setups(),
+        workers=options.workers,
+    )  # fmt: skip
+    rows = write_suite(predictions, SHIPPED, folder)
+    use_style()
+    save(suite_dots(rows), folder / "results.png")
+    text = (folder / "results.md").read_text(encoding="utf-8")
+    print(results_json(rows) if options.json else text, end="")
+    return 0

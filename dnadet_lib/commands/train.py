@@ -1,0 +1,70 @@
+"""`dnadet pretrain` and `dnadet train`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from dnadet_lib.commands.inputs import images_to_count, keep_inputs, note_each, require_own_images
+from dnadet_lib.plumbing.text import one_line
+
+
+def pretrain_command(options: argparse.Namespace) -> int:
+    """Train stage 1."""
+    from dnadet_lib.presets import get_preset, require_stage
+    from dnadet_lib.runs.stage_1 import run_pretraining
+
+    preset = get_preset(options.preset)
+    require_stage(preset, 1)
+    run_pretraining(preset, profile=options.profile, seed=options.seed, folder=options.out)
+    print(one_line(options.out / "model.safetensors"))
+    return 0
+
+
+def train_command(options: argparse.Namespace) -> int:
+    """Train stage 2 on the zoo or on labelled images."""
+    from dnadet_lib.checkpoints.joining import join_backbones
+    from dnadet_lib.checkpoints.models import load_model
+    from dnadet_lib.data import require_readable
+    from dnadet_lib.presets import get_preset, require_stage
+    from dnadet_lib.runs.preflight import training_remarks
+    from dnadet_lib.runs.stage_2 import run_training, training_data
+    from dnadet_lib.zoo.rendering import image_root
+
+    if (options.train is None) != (options.dev is None):
+        raise ValueError("--train and --dev go together: give both, or neither for the zoo")
+    require_own_images(options, "train", ["classes", "sources"])
+    preset = get_preset(options.preset)
+    require_stage(preset, 2)
+    start = options.pretrained or (["pocket"] if preset.discriminant else [])
+    if options.train is None:
+        train, dev = training_data(image_root(options.profile), jittered=preset.jittered)
+    else:
+        require_outside(options.out, options.train, options.dev)
+        train = images_to_count(options, "train")
+        dev = images_to_count(options, "dev", train.classes)
+        note_each(training_remarks(train, dev))
+    written = [options.out / name for name in ("model.safetensors", "history.csv", "state.pt")]
+    lists = [path for path in (options.train, options.dev) if path is not None]
+    keep_inputs(written, [*start, *lists, *train.paths, *dev.paths])
+    require_readable([*train.paths, *dev.paths], preset.input.smallest)
+    pretrained = join_backbones([load_model(name) for name in start]) if start else None
+    run_training(
+        preset, train, dev, pretrained=pretrained, seed=options.seed, folder=options.out
+    )
+    print(one_line(options.out / "model.safetensors"))
+    return 0
+
+
+def require_outside(out: Path, *sources: Path) -> None:
+    """Refuse a folder for results among class folders, where it would be taken for a class.
+
+    Raises:
+        ValueError: it lies there; both are named.
+    """
+    for source in sources:
+        if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+            raise ValueError(
+                f"--out {out}: lies in the images' folder {source}, where it would be taken for a "
+                "class; choose another place"
+            )

@@ -1,0 +1,117 @@
+"""What a model says of a set-up's images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dnadet_lib.attribution import Features, join_features, probabilities_of, unknown_score
+from dnadet_lib.data import ImageSet
+from dnadet_lib.inference import image_features, readable_features
+from dnadet_lib.model import DNADet
+from dnadet_lib.plumbing.files import atomic_path
+from dnadet_lib.plumbing.text import storable
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says of a set-up's images.
+
+    Attributes:
+        truth: (N,) class numbers.
+        probabilities: (N, K).
+        embeddings: (N, D).
+        unknown_scores: (N,).
+        sources: (N,) generator or folder, or `real/CONTENT/PHOTOGRAPH` for crops.
+        classes: Names of the classes.
+    """
+
+    truth: np.ndarray
+    probabilities: np.ndarray
+    embeddings: np.ndarray
+    unknown_scores: np.ndarray
+    sources: np.ndarray
+    classes: tuple[str, ...]
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """(N,) the most probable class numbers."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def correct(self) -> np.ndarray:
+        """(N,) whether the prediction is right."""
+        return self.predicted == self.truth
+
+
+def predict(model: DNADet, images: ImageSet) -> Predictions:
+    """Run a model over a set-up, in batches.
+
+    The images' classes are matched with the model's by name.
+
+    Raises:
+        OSError: an image cannot be read; it is named.
+        ValueError: an image is smaller than a patch, or its class is none of the model's.
+    """
+    images = images.with_classes(model.classes)
+    return _predictions(model, images, image_features(model, images.paths))
+
+
+def predict_readable(
+    model: DNADet, images: ImageSet, errors: list[str]
+) -> tuple[ImageSet, Predictions | None]:
+    """Run a model over the images of a set-up that can be read, in batches.
+
+    Args:
+        model: Predicts.
+        images: Their classes are matched with the model's by name.
+        errors: Gets a line for each file that cannot be read or is smaller than a patch.
+
+    Returns:
+        The images that were read, and what the model says of them, None if there are none.
+
+    Raises:
+        ValueError: an image's class is none of the model's.
+    """
+    numbered = images.with_classes(model.classes)
+    found = list(readable_features(model, images.paths, errors))
+    kept = np.array([i for positions, _ in found for i in positions], int)
+    if not found:
+        return images.take(kept), None
+    features = join_features([features for _, features in found])
+    return images.take(kept), _predictions(model, numbered.take(kept), features)
+
+
+def _predictions(model: DNADet, images: ImageSet, features: Features) -> Predictions:
+    return Predictions(
+        images.labels,
+        probabilities_of(model, features.embeddings).cpu().numpy(),
+        features.embeddings.cpu().numpy(),
+        unknown_score(model, features.traces).cpu().numpy(),
+        np.array(images.makers),
+        images.classes,
+    )
+
+
+def write_predictions(predictions: Predictions, images: ImageSet, path: Path) -> None:
+    r"""Write one row an image as Parquet: path, source, true and predicted class, probabilities.
+
+    A byte of a name that is no UTF-8 is written as `\xe9`.
+    """
+    classes = [storable(name) for name in predictions.classes]
+    table = pd.DataFrame(
+        {
+            "path": [storable(p) for p in images.paths],
+            "source": [storable(source) for source in predictions.sources],
+            "truth": [classes[k] for k in predictions.truth],
+            "predicted": [classes[k] for k in predictions.predicted],
+            "unknown_score": predictions.unknown_scores,
+        }
+    )
+    for number, name in enumerate(classes):
+        table[f"p_{name}"] = predictions.probabilities[:, number]
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        table.to_parquet(stream)

@@ -1,0 +1,19 @@
+"""The explorer: maps of embeddings, and the images behind their points."""
+
+from dnadet_lib.plumbing.lazy import names_of
+
+__getattr__, __dir__, __all__ = names_of(
+    __name__,
+    explorer=(
+        "NAME_AT_MOST", "add_map", "by_confidence", "circle", "compare", "counts", "export",
+        "frame", "keep", "lasso", "moved", "neighbours", "quality",
+    ),
+    state=(
+        "Explorer", "add_checkpoint", "add_images", "folder_name", "open_images", "open_table",
+        "read_features",
+    ),
+    figures=(
+        "CATEGORIES", "COLOURS", "EMPTY", "NUMBERS", "as_text", "colours", "figure",
+        "neighbours_figure", "require_maps", "selection_figure",
+    ),
+)

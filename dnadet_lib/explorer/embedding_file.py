@@ -1,0 +1,276 @@
+"""Embeddings of many images as one Parquet file, read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dnadet_lib.explorer.projection import METHODS
+from dnadet_lib.plumbing.text import restored, storable
+
+ROWS = 2_000  # placed on the maps at a time
+SCORE = "unknown_score"  # the column of unknown scores
+TRUTH = "truth"  # the column of what is known of the makers
+NEEDED = ("path", "embedding")
+NEAREST = "nearest"  # the column of the most probable classes
+PREFIX = "p_"  # of a class's name, for the column of its probability
+SAID = ("label", "confidence", "known")  # columns of what the model says, beside the probabilities
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a model said of N images when their embeddings were written.
+
+    Attributes:
+        classes: Names, in the order of the probabilities.
+        labels: (N,) the most probable class.
+        told: (N,) whether it could be named.
+        confidence: float32 (N,).
+        known: N booleans, None where the checkpoint could not say.
+        probabilities: float32 (N, K).
+    """
+
+    classes: tuple[str, ...]
+    labels: list[str]
+    told: np.ndarray
+    confidence: np.ndarray
+    known: list[bool | None]
+    probabilities: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Stored:
+        """Keep the rows at some positions."""
+        labels, known = ([values[row] for row in rows] for values in (self.labels, self.known))
+        numbers = self.confidence[rows], self.probabilities[rows]
+        return Stored(self.classes, labels, self.told[rows], numbers[0], known, numbers[1])
+
+
+@dataclass(frozen=True)
+class EmbeddingFile:
+    """What a file of embeddings holds.
+
+    Attributes:
+        model: The checkpoint that it names, or "".
+        sha256: Of that checkpoint's file when the embeddings were written, or "".
+        paths: (N,) image files.
+        embeddings: float32 (N, D).
+        scores: float32 (N,) unknown scores, NaN where there is none.
+        maps: Method -> float32 (N, 2).
+        errors: What was left out, and why.
+        truths: (N,) class of each image, None where nobody said so.
+        said: What the model said of the images, or None where the file holds embeddings alone.
+    """
+
+    model: str
+    sha256: str
+    paths: list[Path]
+    embeddings: np.ndarray
+    scores: np.ndarray
+    maps: dict[str, np.ndarray]
+    errors: list[str]
+    truths: list[str | None]
+    said: Stored | None
+
+
+def probability_columns(classes: Sequence[str]) -> list[str]:
+    """Name the columns that hold the probabilities of classes, in order."""
+    return [f"{PREFIX}{storable(name)}" for name in classes]
+
+
+def as_matrix(column: pa.Array, first: int = 0) -> np.ndarray:
+    """Turn a column of lists of one length into float32 (N, D).
+
+    Args:
+        column: (N,) lists.
+        first: Number of its first row, for messages.
+
+    Raises:
+        ValueError: a list is missing or empty, or lengths differ; the row is named.
+    """
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+    if len(lengths) and not lengths.all():
+        row = int(np.flatnonzero(lengths == 0)[0])
+        raise ValueError(f"row {first + row} has no embedding")
+    if len(lengths) and (lengths != lengths[0]).any():
+        row = int(np.flatnonzero(lengths != lengths[0])[0])
+        raise ValueError(
+            f"row {first + row} has an embedding of {lengths[row]} numbers, row {first} of "
+            f"{lengths[0]}"
+        )
+    flat = pc.list_flatten(column).to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+    return flat.reshape(len(column), -1)
+
+
+def read_embeddings(file: Path) -> EmbeddingFile:
+    """Read a file that `write_embeddings` wrote, or one with its columns path and embedding.
+
+    Rows without a path, and rows whose embedding or place on a map is not finite, are left out and
+    named. A file without a column "truth" has no labels.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no Parquet file, it has no row, a column is missing, stands twice or
+            holds something else, or embeddings differ in length.
+    """
+    if not Path(file).is_file():
+        raise FileNotFoundError(f"{file}: no such file; `dnadet embed` writes one")
+    try:
+        with Path(file).open("rb") as stream:
+            read = _read(pq.ParquetFile(stream))
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise ValueError(f"{file}: not a table of embeddings: {error}") from error
+    named = np.array([bool(name) for name in read.names])
+    finite = np.isfinite(read.embeddings).all(axis=1)
+    for points in [*read.maps.values(), *([read.said.probabilities] if read.said else [])]:
+        finite &= np.isfinite(points).all(axis=1)
+    errors = []
+    if not named.all():
+        errors.append(f"{file}: {int((~named).sum())} rows have no path")
+    if (odd := named & ~finite).any():
+        row = int(np.flatnonzero(odd)[0])
+        errors.append(f"{file}: {int(odd.sum())} rows are not finite, such as {read.names[row]}")
+    good = np.flatnonzero(named & finite)
+    if not good.size:
+        problem = "no row holds finite numbers and a path"
+        raise ValueError(f"{file}: not a table of embeddings: {problem}")
+    return EmbeddingFile(
+        read.model, read.sha256, [restored(read.names[i]) for i in good], read.embeddings[good],
+        read.scores[good], {m: points[good] for m, points in read.maps.items()}, errors,
+        [read.truths[i] for i in good], read.said.take(good) if read.said else None,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """All rows of a file, as they stand there."""
+
+    model: str
+    sha256: str
+    names: list[str]
+    embeddings: np.ndarray
+    scores: np.ndarray
+    maps: dict[str, np.ndarray]
+    truths: list[str | None]
+    said: Stored | None
+
+
+def _read(parquet: pq.ParquetFile) -> _Rows:
+    """Read every row of a file.
+
+    Raises:
+        ValueError: it is no table of embeddings.
+    """
+    if not parquet.metadata.num_rows:
+        raise ValueError("it has no row: none of the images could be read")
+    columns = _columns(parquet.schema_arrow)
+    table = parquet.read(columns)
+    embeddings = np.concatenate(list(_matrices(parquet)))
+    methods = [m for m in METHODS if f"{m} x" in columns]
+    maps = {m: np.stack([_numbers(table, f"{m} {a}") for a in "xy"], axis=1) for m in methods}
+    scores = np.full(len(table), np.nan, np.float32)
+    if SCORE in columns:  # null, where the checkpoint has no score, is NaN
+        scores = _numbers(table, SCORE)
+    names = table.column("path").to_pylist()
+    truths = table.column(TRUTH).to_pylist() if TRUTH in columns else [None] * len(names)
+    kept_by = parquet.schema_arrow.metadata or {}
+    model, digest = (kept_by.get(k, b"").decode(errors="replace") for k in (b"model", b"sha256"))
+    return _Rows(model, digest, names, embeddings, scores, maps, truths, _stored(parquet))
+
+
+def _stored(parquet: pq.ParquetFile) -> Stored | None:
+    """Read what the model said, or None where a column of it is missing."""
+    names, kept_by = parquet.schema_arrow.names, parquet.schema_arrow.metadata or {}
+    if any(name not in names for name in SAID):
+        return None
+    if b"probabilities" in kept_by:
+        columns = json.loads(kept_by[b"probabilities"])
+        classes = tuple(map(str, json.loads(kept_by[b"classes"])))
+        if len(classes) != len(columns):
+            raise ValueError(f"{len(classes)} classes, {len(columns)} columns of probabilities")
+    else:  # an older file, or one that lost its header, names them by class, between these two
+        columns = names[names.index("known") + 1 : names.index("embedding")]
+        prefix = PREFIX if all(name.startswith(PREFIX) for name in columns) else ""
+        classes = tuple(name.removeprefix(prefix) for name in columns)
+    if not columns or any(name not in names for name in columns):
+        return None
+    nearest = NEAREST if NEAREST in names else "label"  # an older file names every image
+    table = parquet.read([*dict.fromkeys((*SAID, nearest)), *columns])
+    numbers = [table.column(name).cast(pa.float32()).to_numpy() for name in columns]
+    return Stored(
+        classes,
+        [str(label) for label in table.column(nearest).to_pylist()],
+        table.column("label").is_valid().to_numpy(),
+        table.column("confidence").cast(pa.float32()).to_numpy(),
+        table.column("known").cast(pa.bool_()).to_pylist(),
+        np.stack(numbers, axis=1),
+    )
+
+
+def _columns(schema: pa.Schema) -> list[str]:
+    """Return the columns to read, but for the embedding, once each holds what it should.
+
+    Raises:
+        ValueError: one is missing, stands twice, or holds something else; it is named.
+    """
+    names = schema.names
+    if missing := [name for name in NEEDED if name not in names]:
+        raise ValueError(f"no column {missing[0]!r}: `dnadet embed` writes it")
+    axes = [[f"{m} {axis}" for axis in "xy"] for m in METHODS]
+    numbers = [name for pair in axes if set(pair) <= set(names) for name in pair]
+    numbers += [SCORE] if SCORE in names else []
+    for name in ("path", "embedding", *numbers):
+        if names.count(name) > 1:
+            raise ValueError(f"column {name!r} stands {names.count(name)} times")
+    kinds = {name: schema.field(name).type for name in (*NEEDED, *numbers)}
+    if not _is_text(kinds["path"]):
+        raise ValueError(f"column 'path' holds {kinds['path']}, not text")
+    if not (_is_list(kinds["embedding"]) and _is_number(kinds["embedding"].value_type)):
+        raise ValueError(f"column 'embedding' holds {kinds['embedding']}, not lists of numbers")
+    for name in numbers:
+        if not _is_number(kinds[name]):
+            raise ValueError(f"column {name!r} holds {kinds[name]}, not numbers")
+    # In the older layout, a class called "truth" has a column of numbers.
+    labelled = names.count(TRUTH) == 1 and _is_text(schema.field(TRUTH).type)
+    return ["path", *numbers, *([TRUTH] if labelled else [])]
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    types = pa.types
+    return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)
+
+
+def _numbers(table: pa.Table, name: str) -> np.ndarray:
+    """Read a column as float32 (N,), NaN where nothing stands."""
+    return table.column(name).cast(pa.float32(), safe=False).to_numpy().astype(np.float32)
+
+
+def _matrices(parquet: pq.ParquetFile) -> Iterator[np.ndarray]:
+    """Give the embeddings a batch at a time.
+
+    Raises:
+        ValueError: there is none, or lengths differ.
+    """
+    size, first = None, 0
+    for batch in parquet.iter_batches(ROWS, columns=["embedding"]):
+        matrix = as_matrix(batch.column("embedding"), first)
+        if size not in (None, matrix.shape[1]):
+            raise ValueError(f"embeddings of {size} and of {matrix.shape[1]} numbers")
+        size, first = matrix.shape[1], first + len(matrix)
+        yield matrix
+    if size is None:
+        raise ValueError("it has no row: none of the images could be read")

@@ -1,0 +1,143 @@
+"""What `dnadet embed` has finished, kept beside its output, so that a killed run goes on there."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dnadet_lib.images.reading import read_image
+from dnadet_lib.model import DNADet
+from dnadet_lib.plumbing.code_key import code_digest
+from dnadet_lib.plumbing.files import atomic_path
+from dnadet_lib.plumbing.notes import note
+
+KEY = "key.txt"  # in the folder of parts: what they were made of
+START, STOP, ERRORS = b"start", b"stop", b"errors"
+
+
+def parts_folder(file: Path) -> Path:
+    """Name the folder in which the parts of an output file lie while it is made."""
+    return file.with_name(f".{file.name}.partial")
+
+
+def key_of(model: DNADet, paths: Sequence[Path], truths: Sequence[str | None], name: str) -> str:
+    """Hash what the rows follow from: checkpoint, images with size and time, labels and code.
+
+    A model that was not loaded from a file has another key each time.
+    """
+    content = sha256(code_digest(read_image, DNADet).encode())
+    made_by = model.sha256 or secrets.token_hex(16)
+    settings = (name, model.classes, model.temperature, model.threshold)
+    content.update(repr((made_by, settings)).encode(errors="surrogatepass"))
+    for path, truth in zip(paths, truths, strict=True):
+        try:
+            found = path.stat()
+            facts: tuple[int, ...] = (found.st_size, found.st_mtime_ns)
+        except OSError:
+            facts = ()
+        line = repr((str(path.absolute()), str(path), facts, truth))
+        content.update(line.encode(errors="surrogatepass"))
+    return content.hexdigest()
+
+
+@dataclass
+class Parts:
+    """Finished rows of an embedding, in files of some hundred.
+
+    Attributes:
+        folder: Where they lie.
+        files: Finished parts, in order.
+        done: Images that these are about, from the first.
+        errors: What was left out of them, and why.
+    """
+
+    folder: Path
+    files: list[Path]
+    done: int
+    errors: list[str]
+
+    @property
+    def rows(self) -> int:
+        """Rows in all parts."""
+        return sum(pq.read_metadata(file).num_rows for file in self.files)
+
+    def add(self, batches: list[pa.RecordBatch], schema: pa.Schema, stop: int,
+            errors: Sequence[str]) -> None:  # fmt: skip
+        """Write a part.
+
+        Args:
+            batches: Its rows.
+            schema: Of the rows.
+            stop: Number of the first image that it is not about.
+            errors: What was left out of it.
+
+        Raises:
+            OSError: it cannot be written; the parts before it stay.
+        """
+        facts = {START: str(self.done).encode(), STOP: str(stop).encode(),
+                 ERRORS: json.dumps(list(errors)).encode()}  # fmt: skip
+        table = pa.Table.from_batches(batches, schema)
+        table = table.replace_schema_metadata({**(schema.metadata or {}), **facts})
+        file = self.folder / f"{len(self.files):06}.parquet"
+        with atomic_path(file) as temporary, temporary.open("wb") as out:
+            pq.write_table(table, out)
+        self.files.append(file)
+        self.errors += errors
+        self.done = stop
+
+    def remove(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def open_parts(file: Path, key: str, total: int) -> Parts:
+    """Find what an earlier run has finished of an output file, or start anew.
+
+    Args:
+        file: The output.
+        key: What `key_of` gives; parts of another are removed.
+        total: Images in all.
+
+    Raises:
+        OSError: the folder of parts cannot be made.
+    """
+    folder = parts_folder(file)
+    written = folder / KEY
+    if written.is_file() and written.read_text(encoding="utf-8") == key:
+        parts = _finished(folder)
+        if parts.done:
+            done = f"{parts.done:,} of {total:,} images"
+            note(f"{file}: goes on after {done}, which an earlier run has done")
+        return parts
+    if written.is_file():
+        note(f"{file}: an earlier run on other images or another checkpoint is dropped")
+        shutil.rmtree(folder)
+    with atomic_path(written) as temporary:
+        temporary.write_text(key, encoding="utf-8")
+    return Parts(folder, [], 0, [])
+
+
+def _finished(folder: Path) -> Parts:
+    """Take the parts that follow on each other from the first image."""
+    parts = Parts(folder, [], 0, [])
+    for file in sorted(folder.glob("[0-9]*.parquet")):
+        try:
+            with file.open("rb") as stream:
+                facts = pq.read_schema(stream).metadata
+            start, stop, errors = int(facts[START]), int(facts[STOP]), json.loads(facts[ERRORS])
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+            break
+        if start != parts.done or file.stem != f"{len(parts.files):06}":
+            break
+        parts.files.append(file)
+        parts.errors += errors
+        parts.done = stop
+    return parts

@@ -1,0 +1,97 @@
+"""Grad-CAM: where in an image a layer finds what speaks for a class."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dnadet_lib.attribution import prepare
+from dnadet_lib.model import DNADet
+from dnadet_lib.patches import grid_corners, normalise, turned_back
+
+
+def grad_cam(
+    model: DNADet, images: Tensor, target: int, layer: int | None = None
+) -> Tensor:
+    """Map where a layer speaks for a class (positive) or against it (negative).
+
+    Each channel of the layer is weighted by the mean of the class logit's gradient over its
+    places; the map is the weighted sum of the channels.
+
+    Args:
+        model: Evaluated as it is; its weights get no gradient.
+        images: Normalised (B, 3, H, W).
+        target: Number of the class.
+        layer: Number of a block of `model.main`, by default the last one. Each second block is
+            twice as coarse as the one before; block 1 half as fine as the image.
+
+    Returns:
+        (B, h, w), of the layer's height and width, without the ReLU of the paper, so that what
+        speaks against the class is kept too.
+
+    Raises:
+        ValueError: no such layer or class.
+
+    Source:
+        Selvaraju et al. 2017, equations 1 and 2.
+    """
+    layer = len(model.main) - 1 if layer is None else layer
+    if not 0 <= layer < len(model.main):
+        raise ValueError(f"layer {layer}: choose one of 0 to {len(model.main) - 1}")
+    if not 0 <= target < len(model.classes):
+        raise ValueError(
+            f"class {target}: choose one of 0 to {len(model.classes) - 1} "
+            f"({', '.join(model.classes)})"
+        )
+    model.eval()
+    with torch.no_grad():
+        activations = model.main[: layer + 1](model.high_pass(images))
+    with torch.enable_grad():
+        activations.requires_grad_(True)
+        embeddings = model.pool(model.main[layer + 1 :](activations))
+        logit = model.logits(embeddings)[:, target].sum()
+        (gradients,) = torch.autograd.grad(logit, activations)
+    weights = gradients.mean(dim=(2, 3), keepdim=True)
+    return (weights * activations.detach()).sum(dim=1)
+
+
+def image_cam(
+    model: DNADet, image: np.ndarray, target: int, layer: int | None = None
+) -> np.ndarray:
+    """Grad-CAM of one image as the model sees it: through its patches, where it votes over them.
+
+    The vote is the mean of the patches' logits, so each patch's map is enlarged to the patch's
+    size, turned back where the patch was turned, and the maps are averaged where they overlap.
+
+    Args:
+        model: As in `grad_cam`.
+        image: uint8 (H, W, 3).
+        target: Number of the class.
+        layer: As in `grad_cam`.
+
+    Returns:
+        float32 (H', W') of the prepared image, which is the image itself where the model does not
+        resize; zero where a large image's grid leaves gaps.
+    """
+    views = prepare(model, image)
+    device = next(model.parameters()).device
+    batch = normalise(torch.from_numpy(np.array(views)).to(device))
+    maps = grad_cam(model, batch, target, layer)
+    side = views.shape[1:3]
+    enlarged = F.interpolate(maps[:, None], side, mode="bilinear", align_corners=False)
+    large = enlarged[:, 0].cpu().numpy()
+    if model.input.vote == "whole":
+        return large[0]
+    height, width = (model.input.resize or pixels for pixels in image.shape[:2])
+    total = np.zeros((height, width), np.float32)
+    count = np.zeros((height, width), np.float32)
+    corners = grid_corners(height, width, model.input.patch)
+    copies = large.reshape(-1, len(corners), *side)
+    for number, maps in enumerate(copies):
+        for (top, left), patch_map in zip(corners, turned_back(maps, number), strict=True):
+            place = np.s_[top : top + side[0], left : left + side[1]]
+            total[place] += patch_map
+            count[place] += 1
+    return total / count.clip(1)

@@ -1,0 +1,187 @@
+"""The explorer's maps as one HTML file, images included, for those who have no kernel at hand.
+
+The page loads nothing: what it shows is in it, and its script and style come from
+`explorer_page.html` beside this file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.colors import to_hex
+
+from dnadet_lib.checkpoints.models import load_model
+from dnadet_lib.data import ImageSet, origins
+from dnadet_lib.explorer import explorer
+from dnadet_lib.explorer.explorer import Explorer
+from dnadet_lib.explorer.sheets import draw_sheets, middle, pack, sheet_element
+from dnadet_lib.images.reading import read_image
+from dnadet_lib.plumbing.files import atomic_path, require_apart, require_writable
+from dnadet_lib.plumbing.text import for_html, one_line
+from dnadet_lib.zoo import setups
+from dnadet_lib.zoo.setups import load_setup, present_setups
+
+TEMPLATE = Path(__file__).with_suffix(".html")
+TITLE = "Behind the points of a map"
+AT_MOST = 5000  # images of a page; one of 64 x 64 pixels takes about 10 KB
+STEPS = 5  # legend entries of a numeric column
+COLOURED = (*explorer.CATEGORIES, *explorer.NUMBERS)
+NONE = ("none", "#8C8C8C")  # legend entry of images without a number
+SETUPS = (*setups.SETUPS, "unknown")  # set-ups of the shipped results
+
+
+def write_page(
+    state: Explorer, path: Path, title: str = TITLE, about: str = "", home: str = ""
+) -> Path:
+    """Write the maps of what is explored, and its images, as one HTML file.
+
+    Args:
+        state: With one map or more. Of an image larger than 256 pixels a side, the middle is shown.
+        path: The file.
+        title: Heading of the page.
+        about: A sentence in plain text: which images, which checkpoint, which seed.
+        home: A page that a link at the top leads to; none by default.
+
+    Returns:
+        The file.
+
+    Raises:
+        ValueError: there is no map, there are more than 5,000 images, or the file is one of them.
+        OSError: an image cannot be read, or the page cannot be written; the file is named.
+    """
+    if not state.maps:
+        raise ValueError("no map to show: add one with explorer.add_map")
+    if len(state) > AT_MOST:
+        raise ValueError(f"{len(state)} images: a page holds {AT_MOST}, so explore fewer")
+    require_apart(path, state.paths)
+    require_writable(path)
+    images = [middle(read_image(file)) for file in state.paths]
+    places = pack([image.shape[:2] for image in images])
+    link = f'<a href="{for_html(home)}">All lessons</a>' if home else ""
+    parts = {
+        "title": for_html(title),
+        "home": link,
+        "about": for_html(about),
+        "sheets": "\n".join(sheet_element(sheet) for sheet in draw_sheets(images, places)),
+        "data": as_json(page_data(state, places)),
+    }
+    template = TEMPLATE.read_text(encoding="utf-8")
+    text = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return Path(path)
+
+
+def page_data(state: Explorer, places: Sequence[Sequence[int]]) -> dict[str, object]:
+    """Gather what the page's script works with; every list has one entry an image."""
+    columns = {name: [_plain(v) for v in state.table[name]] for name in state.table.columns}
+    return {
+        "paths": short_paths(state.paths),
+        "columns": columns,
+        "classes": [one_line(name) for name in state.classes],
+        "probabilities": np.asarray(state.probabilities, float).round(5).tolist(),
+        "maps": {one_line(name): at.astype(float).tolist() for name, at in state.maps.items()},
+        "colours": {name: colouring(state, name) for name in columns if name in COLOURED},
+        "places": places,
+        "errors": [one_line(error) for error in state.errors],
+        "note": one_line(state.note),
+    }
+
+
+def colouring(state: Explorer, name: str) -> dict[str, list]:
+    """Colour the images by a column, and name what each colour stands for.
+
+    Returns:
+        "entries" of the legend, (label, colour) each; "entry" of every image, a position in them;
+        "points", the colour of every image: of a numeric column the colour of its value.
+    """
+    shown, legend = explorer.colours(state, name)
+    if legend:
+        labels = list(legend)
+        entry = [labels.index(value) for value in explorer.as_text(state, name)]
+        entries = list(legend.items())
+        return {"entries": entries, "entry": entry, "points": [entries[k][1] for k in entry]}
+    values = np.asarray(shown, float)
+    there = np.isfinite(values)
+    low, high = (values[there].min(), values[there].max()) if there.any() else (0.0, 0.0)
+    steps = STEPS if high > low else int(there.any())
+    relative = np.where(there, values - low, 0) / ((high - low) or 1)
+    cividis = matplotlib.colormaps["cividis"]
+    edges = np.linspace(low, high, steps + 1)
+    entries = [
+        (f"{edges[k]:.3f} to {edges[k + 1]:.3f}", to_hex(cividis((k + 0.5) / steps)))
+        for k in range(steps)
+    ]
+    if not there.all():
+        entries.append(NONE)
+    entry = np.where(there, np.minimum(relative * steps, steps - 1).astype(int), steps).tolist()
+    points = [to_hex(cividis(v)) if t else NONE[1] for v, t in zip(relative, there, strict=True)]
+    return {"entries": entries, "entry": entry, "points": points}
+
+
+def _plain(value: object) -> object:
+    """A table's value as JSON can hold it; None where there is none or it is not finite."""
+    if pd.isna(value):
+        return None
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, int | float | np.number):
+        return float(value) if math.isfinite(float(value)) else None
+    return one_line(value)
+
+
+def short_paths(paths: Sequence[Path]) -> list[str]:
+    """Name files from the folder that holds them all, so that no folder of a machine is shown."""
+    whole = [os.path.abspath(path) for path in paths]
+    try:
+        folder = os.path.commonpath([os.path.dirname(path) for path in whole])
+    except ValueError:  # on several drives
+        return [one_line(path.name) for path in paths]
+    return [one_line(Path(os.path.relpath(path, folder)).as_posix()) for path in whole]
+
+
+def as_json(data: object) -> str:
+    """Write JSON that may stand in a script element: no text in it can end the element."""
+    return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+# The shipped results -----------------------------------------------------------------------------
+
+
+def open_shipped(root: Path, each: int, seed: int = 0, checkpoint: str = "pocket") -> Explorer:
+    """Explore a sample of the zoo's test images with a checkpoint; maps are t-SNE and PCA.
+
+    Args:
+        root: Rendered tree.
+        each: Images of a generator, and of the photographs of a content in a set-up, at most.
+        seed: Of the sample and the maps.
+        checkpoint: A shipped name, or a file.
+
+    Raises:
+        FileNotFoundError: the checkpoint, or a generator's folder in the tree, is missing.
+    """
+    model = load_model(checkpoint)
+    sets = {
+        name: sample(load_setup(name, root=root), each, seed)
+        for name in present_setups() if name in SETUPS
+    }  # fmt: skip
+    state = explorer.open_images(model, sets)
+    for method in ("t-SNE", "PCA"):
+        explorer.add_map(state, method, seed)
+    return state
+
+
+def sample(images: ImageSet, each: int, seed: int) -> ImageSet:
+    """Draw up to `each` images of every generator and of every content's photographs."""
+    makers = origins(np.array(images.sources))
+    order = np.random.default_rng(seed).permutation(len(images))
+    groups = [order[makers[order] == name][:each] for name in dict.fromkeys(makers)]
+    return images.take(np.sort(np.concatenate(groups)))

@@ -1,0 +1,158 @@
+"""Maps of embeddings: projections to two dimensions, and how far they can be trusted."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE, trustworthiness
+from sklearn.metrics import silhouette_score
+from sklearn.model_selection import cross_val_score
+from sklearn.neighbors import KNeighborsClassifier
+
+from dnadet_lib.plumbing.code_key import code_digest
+
+FIT_AT_LEAST = 4
+FIT_AT_MOST = 20_000
+SAME = 1e-6  # of unit length: embeddings that differ by less are those of one image
+SCORED_AT_MOST = 2_000
+METHODS = ("t-SNE", "UMAP", "PCA")
+
+
+def project(embeddings: np.ndarray, method: str = "t-SNE", *, seed: int = 0,
+            neighbours: int = 30) -> np.ndarray:  # fmt: skip
+    """Project embeddings to a plane.
+
+    Args:
+        embeddings: (N, D), scaled to unit length first, since the loss compares directions.
+        method: "t-SNE", "UMAP" or "PCA".
+        seed: Of the projection.
+        neighbours: Perplexity of t-SNE; number of neighbours of UMAP.
+
+    Returns:
+        float32 (N, 2).
+
+    Raises:
+        ValueError: unknown method, non-finite embeddings, too few that differ, or too many.
+    """
+    if method not in METHODS:
+        raise ValueError(f"unknown projection {method!r}: choose one of {', '.join(METHODS)}")
+    if fault := map_fault(embeddings):
+        raise ValueError(fault)
+    count = len(embeddings)
+    if not np.isfinite(embeddings).all():
+        row = int(np.flatnonzero(~np.isfinite(embeddings).all(axis=1))[0])
+        raise ValueError(f"embedding {row} holds a value that is not finite")
+    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True).clip(1e-12)
+    neighbours = min(neighbours, (count - 1) // 3)
+    if method == "PCA":
+        return PCA(2, random_state=seed).fit_transform(unit).astype(np.float32)
+    if method == "t-SNE":
+        tsne = TSNE(perplexity=max(1, neighbours), init="pca", random_state=seed)
+        return tsne.fit_transform(unit).astype(np.float32)
+    import umap
+
+    reducer = umap.UMAP(n_neighbors=max(2, neighbours), random_state=seed, n_jobs=1)
+    return reducer.fit_transform(unit).astype(np.float32)
+
+
+def map_fault(embeddings: np.ndarray) -> str:
+    """Say why no map can be fitted on embeddings (N, D); "" where one can.
+
+    Fewer than four that differ have no neighbourhoods to show, and neither t-SNE nor UMAP can be
+    fitted on them.
+    """
+    count = len(embeddings)
+    if not FIT_AT_LEAST <= count <= FIT_AT_MOST:
+        return f"{count} embeddings: a map is fitted on {FIT_AT_LEAST} to {FIT_AT_MOST}"
+    rest, different = unit_rows(embeddings), 0
+    while len(rest) and different < FIT_AT_LEAST:
+        rest = rest[~(np.abs(rest - rest[0]) <= SAME).all(axis=1)]
+        different += 1
+    if different < FIT_AT_LEAST:
+        return (
+            f"{count} embeddings, but only {different} that differ: a map is fitted on "
+            f"{FIT_AT_LEAST} or more that do"
+        )
+    return ""
+
+
+def unit_rows(embeddings: np.ndarray) -> np.ndarray:
+    """Scale embeddings (N, D) to unit length."""
+    return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True).clip(1e-12)
+
+
+def place(
+    embeddings: np.ndarray, points: np.ndarray, new: np.ndarray, neighbours: int = 5
+) -> np.ndarray:
+    """Place new embeddings on a map, between their nearest neighbours on it.
+
+    Args:
+        embeddings: (N, D) of what is on the map.
+        points: (N, 2) their places.
+        new: (M, D).
+        neighbours: Places that are averaged, the nearer the heavier.
+
+    Returns:
+        (M, 2).
+    """
+    nearest, distance = nearest_to(embeddings, new, neighbours)
+    weights = 1 / (distance + 1e-6)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return np.einsum("mk,mkc->mc", weights, points[nearest])
+
+
+def projection_code() -> str:
+    """Hash the code that makes maps, by which kept maps are known."""
+    return code_digest(project, place)
+
+
+def nearest_to(
+    embeddings: np.ndarray, new: np.ndarray, count: int, batch: int = 1000
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the nearest embeddings (N, D) of new ones (M, D): positions and cosine distances."""
+    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True).clip(1e-12)
+    count = min(count, len(unit))
+    positions, distances = [], []
+    for start in range(0, len(new), batch):
+        rows = new[start : start + batch]
+        rows = rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-12)
+        distance = (1 - rows @ unit.T).clip(0)
+        part = np.argpartition(distance, count - 1, axis=1)[:, :count]
+        values = np.take_along_axis(distance, part, axis=1)
+        order = values.argsort(axis=1, kind="stable")
+        positions.append(np.take_along_axis(part, order, axis=1))
+        distances.append(np.take_along_axis(values, order, axis=1))
+    return np.concatenate(positions), np.concatenate(distances)
+
+
+def map_quality(
+    embeddings: np.ndarray, points: np.ndarray, labels: np.ndarray, seed: int = 0
+) -> dict[str, float]:
+    """Score a map on a seeded sample of at most 2,000 points.
+
+    Args:
+        embeddings: (N, D).
+        points: (N, 2) their projection.
+        labels: (N,) classes.
+        seed: Of the sample.
+
+    Returns:
+        "trustworthiness" of the map (1: its neighbours are neighbours in the embedding), and of
+        the classes on the map "kNN accuracy" (5 neighbours, cross-validated) and "silhouette".
+    """
+    rng = np.random.default_rng(seed)
+    sample = rng.permutation(len(points))[:SCORED_AT_MOST]
+    embeddings, points, labels = embeddings[sample], points[sample], labels[sample]
+    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True).clip(1e-12)
+    sizes = np.unique(labels, return_counts=True)[1]
+    folds = int(min(5, *sizes)) if len(sizes) else 0
+    if len(sizes) < 2 or folds < 2:
+        raise ValueError("a map is scored with two or more classes of two or more points each")
+    knn = KNeighborsClassifier(min(5, len(points) // 2))
+    return {
+        "trustworthiness": float(
+            trustworthiness(unit, points, n_neighbors=min(15, (len(points) - 1) // 2))
+        ),
+        "kNN accuracy": float(cross_val_score(knn, points, labels, cv=folds).mean()),
+        "silhouette": float(silhouette_score(points, labels)),
+    }

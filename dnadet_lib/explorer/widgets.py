@@ -1,0 +1,145 @@
+"""The explorer's widgets: a thin skin over `explorer` and `closeup`, for JupyterLab.
+
+The linked maps stand in `explorer.panel`; here are the widgets of one image. Each callback reads
+the controls, calls a plain function, and shows what comes back or the message of its error.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from dnadet_lib.explorer import closeup, explorer
+from dnadet_lib.explorer import html as explorer_html
+from dnadet_lib.explorer.explorer import Explorer
+from dnadet_lib.explorer.gradcam import image_cam
+from dnadet_lib.explorer.panel import WIDE, Panel
+from dnadet_lib.explorer.place import map_picture
+from dnadet_lib.model import DNADet
+from dnadet_lib.plumbing.text import shortened
+
+NOT_HERE = "The widget appears here when you run this cell in JupyterLab (type: make lab)."
+
+
+def show(build: Callable[..., Any], *arguments: Any, **options: Any) -> None:
+    """Build a widget and display it, where somebody is there to use it.
+
+    `dnadet run` sets DNADET_WIDGETS=off: an executed copy shows the static figures, and a line in
+    place of each widget.
+    """
+    if os.environ.get("DNADET_WIDGETS") == "off":
+        print(NOT_HERE)
+        return
+    from IPython.display import display
+
+    display(build(*arguments, **options))
+
+
+def explore(
+    state: Explorer, colour_by: str = "class", names: Sequence[str] | None = None
+) -> Any:
+    """Link maps of the state, all or some, and show what lies behind their points.
+
+    The maps stand on the left. On the right, pointing at a dot shows its image, a click shows it
+    close up, the lasso fills the grid, with counts; an image of the grid opens close up, by mouse
+    or keyboard. Boxes of the legend hide points. A selection can be kept under a name, compared
+    with another one, and exported; files and folders can be added.
+
+    Raises:
+        ValueError: there is no map.
+    """
+    return Panel(state, colour_by, names).widget
+
+
+# One image ---------------------------------------------------------------------------------------
+
+
+def degrade(
+    model: DNADet,
+    image: np.ndarray,
+    name: str = "JPEG",
+    seed: int = 0,
+    state: Explorer | None = None,
+) -> Any:
+    """Make sliders that degrade an image while its probabilities move.
+
+    Args:
+        model: Attributes.
+        image: uint8 (H, W, 3).
+        name: The degradation to begin with.
+        seed: Of noise and crops.
+        state: If it has maps of the model's, the image's place on the first one is shown.
+    """
+    import ipywidgets as widgets
+
+    names = [d.name for d in closeup.DEGRADATIONS]
+    kind = widgets.Dropdown(options=names, value=name, description="degrade by", style=WIDE)
+    strength = widgets.SelectionSlider(
+        options=_strengths(name), description=closeup.measure(name), style=WIDE,
+        layout={"width": "480px", "max_width": "100%"},
+    )  # fmt: skip
+    result = widgets.HTML()
+    title = next(iter(state.maps), "") if state else ""
+    background = map_picture(state, title) if state and title else None
+
+    def draw(_: object = None) -> None:
+        chosen = strength.value or None
+        changed, found = closeup.degraded(model, image, kind.value, chosen, seed)
+        place = ""
+        if state and background:
+            place = background.at(explorer.moved(state, title, found.embeddings[0]))
+        label = "as it is" if chosen is None else f"{closeup.measure(kind.value)} {chosen:g}"
+        shown = explorer_html.picture(changed, 256, f"the image, {label}")
+        result.value = (
+            '<div style="display: flex; gap: 16px; align-items: flex-start; line-height: 1.4">'
+            f"<div>{shown}<div>{label}</div></div>"
+            f"<div>{explorer_html.bars(found, model.classes)}</div>{place}</div>"
+        )
+
+    def on_kind(change: dict) -> None:
+        strength.description = closeup.measure(change["new"])
+        strength.options = _strengths(change["new"])
+        strength.index = 0
+        draw()
+
+    kind.observe(on_kind, "value")
+    strength.observe(draw, "value")
+    draw()
+    return widgets.VBox([kind, strength, result])
+
+
+def _strengths(name: str) -> list[tuple[str, float]]:
+    """Label and value of each place of the slider; 0 leaves the image as it is."""
+    return [("as it is", 0.0), *((f"{s:g}", s) for s in closeup.degradation(name).strengths)]
+
+
+def cam(model: DNADet, image: np.ndarray, target: str) -> Any:
+    """Choose a class and a layer, and see Grad-CAM of an image."""
+    import ipywidgets as widgets
+
+    choices = [(shortened(name), name) for name in model.classes]
+    classes = widgets.Dropdown(
+        options=choices, value=target, description="red speaks for the class", style=WIDE
+    )
+    last = len(model.main) - 1
+    layers = widgets.IntSlider(
+        value=last, min=0, max=last, description=f"layer (0 the first, {last} the last)",
+        style=WIDE, layout={"width": "480px", "max_width": "100%"},
+    )  # fmt: skip
+    result = widgets.HTML(layout={"max_width": "640px"})
+
+    def draw(_: object = None) -> None:
+        number = model.classes.index(classes.value)
+        title = f"layer {layers.value}"
+        maps = {title: image_cam(model, image, number, layers.value)}
+        figure = closeup.cams_figure(closeup.prepared_image(model, image), maps)
+        about = f"the image, and Grad-CAM of {title} for {shortened(classes.value)}"
+        result.value = explorer_html.drawn(figure, about)
+
+    classes.observe(draw, "value")
+    layers.observe(draw, "value")
+    draw()
+    return widgets.VBox([classes, layers, result])

@@ -1,0 +1,93 @@
+"""Drawings on an axis: matrices, curves, maps and histograms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from dnadet_lib.figures.style import LINE_COLOURS, colour_of, marker_of
+from dnadet_lib.plumbing.text import for_figure, for_title
+
+
+def matrix(axis: Axes, table: pd.DataFrame, title: str = "", names: bool = True) -> None:
+    """Draw a matrix of shares as shades with the numbers written in.
+
+    Args:
+        axis: Where.
+        table: Shares from 0 to 1: rows true, columns predicted; NaN is left empty.
+        title: Of the axis.
+        names: Whether to name the rows.
+    """
+    axis.imshow(table.to_numpy(), vmin=0, vmax=1, aspect="auto", cmap="Blues")
+    axis.set_xticks(
+        range(table.shape[1]), [for_figure(name) for name in table.columns], rotation=45, ha="right"
+    )
+    axis.set_yticks(range(table.shape[0]), [for_figure(name) * names for name in table.index])
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    for row, column in np.ndindex(table.shape):
+        value = table.iat[row, column]
+        if np.isnan(value):
+            continue
+        colour = "white" if value > 0.6 else "black"
+        axis.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=12)
+    axis.set_title(for_title(title))
+
+
+def curves(
+    axis: Axes, history: pd.DataFrame, columns: Mapping[str, str], ylabel: str
+) -> None:
+    """Draw columns of a training history against the epoch.
+
+    Args:
+        axis: Where.
+        history: One row an epoch, indexed by its number.
+        columns: Column name -> label; columns that are not there are left out.
+        ylabel: Of the axis, with the unit.
+    """
+    markers = ("o", "s", "^", "D")
+    shown = {name: label for name, label in columns.items() if name in history}
+    for (name, label), colour, marker in zip(shown.items(), LINE_COLOURS, markers, strict=False):
+        axis.plot(history.index, history[name], color=colour, marker=marker, label=label)
+    axis.set(xlabel="epoch", ylabel=ylabel, xticks=history.index[:: max(1, len(history) // 8)])
+    axis.legend()
+
+
+def scatter_map(
+    axis: Axes, points: np.ndarray, labels: np.ndarray, classes: Sequence[str], title: str = ""
+) -> None:
+    """Draw a map of embeddings, coloured by true class. Its axes have no unit, and no ticks.
+
+    Args:
+        axis: Where.
+        points: (N, 2).
+        labels: (N,) class numbers.
+        classes: Names of the classes.
+        title: Of the axis.
+    """
+    for number in np.unique(labels):
+        name, member = classes[number], labels == number
+        axis.scatter(
+            points[member, 0], points[member, 1], s=16, color=colour_of(name),
+            marker=marker_of(name), alpha=0.7, linewidths=0,
+        )  # fmt: skip
+    axis.set(xticks=[], yticks=[], xlabel="map axis 1 (no unit)", ylabel="map axis 2 (no unit)")
+    axis.set_title(for_title(title))
+
+
+def histograms(
+    axis: Axes, values: Mapping[str, np.ndarray], xlabel: str, title: str = ""
+) -> None:
+    """Draw the distributions of several groups of values as outlined histograms."""
+    everything = np.concatenate(list(values.values()))
+    bins = np.linspace(everything.min(), everything.max() + 1e-6, 40)
+    styles = ("-", "--", ":", "-.")
+    for (label, numbers), colour, style in zip(
+        values.items(), LINE_COLOURS, styles, strict=False
+    ):
+        axis.hist(numbers, bins.tolist(), density=True, histtype="step", color=colour,
+                  label=for_figure(label), linestyle=style, linewidth=2.2)  # fmt: skip
+    axis.set(xlabel=xlabel, ylabel="density", title=for_title(title))

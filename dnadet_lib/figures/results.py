@@ -1,0 +1,209 @@
+"""Figures of results: accuracies with intervals, calibration and base rates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+
+from dnadet_lib.evaluation.base_rates import Alarms, posterior
+from dnadet_lib.evaluation.results import Row
+from dnadet_lib.figures.axes import matrix
+from dnadet_lib.figures.style import LINE_COLOURS, colour_of, marker_of
+from dnadet_lib.plumbing.text import for_figure, for_title
+
+
+def generator_dots(rows: Sequence[Row], chance: float | None = None) -> Figure:
+    """Draw each generator's accuracy as a dot with its interval, a block a set-up.
+
+    Args:
+        rows: Of `results.summarise`, of one or two methods: the first one's dots are hollow,
+            the second one's filled.
+        chance: Accuracy of guessing, drawn as a line.
+    """
+    each = [row for row in rows if row.metric.startswith("accuracy ")]
+    methods = list(dict.fromkeys(row.method for row in each))
+    places = list(dict.fromkeys((row.setup, row.metric.split(" ", 1)[1]) for row in each))
+    setups = list(dict.fromkeys(setup for setup, _ in places))
+    heights = {place: i + setups.index(place[0]) for i, place in enumerate(places)}
+    figure, axis = plt.subplots(figsize=(8, 1.5 + 0.38 * (len(places) + len(setups))))
+    for row in each:
+        name = row.metric.split(" ", 1)[1]
+        label = "Real" if name.startswith("real/") else name.split("_")[0]
+        first, colour = row.method == methods[0] and len(methods) > 1, colour_of(label)
+        y = heights[row.setup, name] + (-0.16 if first else 0.16) * (len(methods) > 1)
+        axis.plot([row.low, row.high], [y, y], color=colour, linewidth=2)
+        axis.plot(row.value, y, marker_of(label), color=colour, markersize=9, clip_on=False,
+                  markerfacecolor="white" if first else colour, zorder=3)  # fmt: skip
+    axis.set_yticks(list(heights.values()), [for_figure(name) for _, name in heights])
+    for setup in setups:
+        top = min(h for p, h in heights.items() if p[0] == setup)
+        axis.text(1.04, top - 0.1, for_figure(setup),
+                  fontweight="bold", transform=axis.get_yaxis_transform())  # fmt: skip
+    if chance is not None:
+        axis.axvline(chance, color="#999999", linestyle=":", zorder=0)
+    axis.set(xlim=(-0.02, 1.02), xlabel="accuracy (share of images named rightly)")
+    axis.set_ylim(max(heights.values()) + 0.8, -0.8)
+    handles = [
+        Line2D([], [], linestyle="", marker="o", markersize=9, color="black",
+               label=for_figure(method),
+               markerfacecolor="white" if i == 0 and len(methods) > 1 else "black")
+        for i, method in enumerate(methods)
+    ]  # fmt: skip
+    figure.legend(handles=handles, loc="outside upper center", ncols=1)
+    return figure
+
+
+def suite_dots(rows: Sequence[Row]) -> Figure:
+    """Draw the suite's table: a panel a set-up, a line a method, mean accuracy and interval.
+
+    Args:
+        rows: Of `suite.table_rows`; the first method stands on top.
+    """
+    figures = {(r.method, r.setup): r for r in rows if r.metric == "accuracy"}
+    methods = list(dict.fromkeys(method for method, _ in figures))
+    setups = list(dict.fromkeys(setup for _, setup in figures))
+    size = 2.2 * len(setups) + 3, 0.42 * len(methods) + 1.6
+    figure, axes = plt.subplots(1, len(setups), figsize=size, sharey=True, squeeze=False)
+    for axis, setup in zip(axes[0], setups, strict=True):
+        for height, method in enumerate(methods):
+            row = figures[method, setup]
+            axis.plot([row.low, row.high], [height, height], color=LINE_COLOURS[0])
+            axis.plot(row.value, height, "o", color=LINE_COLOURS[0], clip_on=False)
+        axis.set(xlim=(0, 1), xticks=(0, 0.5, 1), xlabel="accuracy", title=for_figure(setup))
+        axis.grid(axis="y", color="#DDDDDD", linewidth=0.8)
+    axes[0, 0].set_yticks(range(len(methods)), [for_figure(method) for method in methods])
+    axes[0, 0].invert_yaxis()
+    return figure
+
+
+def ladder_dots(
+    rows: Sequence[Row], ladders: Mapping[str, Sequence[str]], chance: float
+) -> Figure:
+    """Draw the ablation ladder: a panel a set-up, a line a step, a colour and marker a front end.
+
+    Args:
+        rows: Of the suite; a rung that has no row in a set-up is left out there.
+        ladders: Front end -> names of its rungs, the first on top; two at most.
+        chance: Accuracy of guessing, drawn as a line.
+    """
+    figures = {(r.method, r.setup): r for r in rows if r.metric == "accuracy"}
+    names = [name for rungs in ladders.values() for name in rungs]
+    found = list(dict.fromkeys(setup for method, setup in figures if method in names))
+    setups = [*found[-1:], *found[:-1]]  # the mean first
+    steps = list(dict.fromkeys(name.split(", ", 1)[1] for name in names))
+    columns = 3
+    lines = -(-len(setups) // columns)
+    size = 11, 0.9 + lines * (1.2 + 0.42 * len(steps))
+    figure, axes = plt.subplots(lines, columns, figsize=size, sharey=True, squeeze=False)
+    looks = list(zip(ladders.items(), LINE_COLOURS, ("o", "s"), (-0.17, 0.17), strict=False))
+    for axis, setup in zip(axes.flat, setups, strict=False):
+        for (front, rungs), colour, marker, aside in looks:
+            shown = [figures[name, setup] for name in rungs if (name, setup) in figures]
+            heights = [steps.index(r.method.split(", ", 1)[1]) + aside for r in shown]
+            axis.hlines(heights, [r.low for r in shown], [r.high for r in shown], color=colour)
+            axis.plot([r.value for r in shown], heights, marker, color=colour, label=front,
+                      clip_on=False, markerfacecolor="white" if marker == "o" else colour,
+                      markeredgewidth=2)  # fmt: skip
+        axis.axvline(chance, color="#999999", linestyle=":", zorder=0)
+        axis.set(xlim=(0, 1), title=for_figure(setup))
+        axis.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
+    for axis in axes.flat[len(setups) :]:
+        axis.set_visible(False)
+    for axis in axes.flat[max(0, len(setups) - columns) : len(setups)]:
+        axis.set_xlabel("accuracy")
+    axes[0, 0].set_yticks(range(len(steps)), steps)
+    axes[0, 0].invert_yaxis()
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    return figure
+
+
+def position_maps(maps: Mapping[str, np.ndarray], learned: tuple[int, int]) -> Figure:
+    """Draw accuracy by cell of the grid, one heat-map a kind of label; the learned cell is framed.
+
+    Args:
+        maps: Title -> (5, 5) accuracies.
+        learned: Row and column of the learned cell.
+    """
+    figure, axes = plt.subplots(1, len(maps), figsize=(4.6 * len(maps), 4.9), squeeze=False)
+    for axis, (title, accuracy) in zip(axes[0], maps.items(), strict=True):
+        numbers = range(1, accuracy.shape[0] + 1)
+        matrix(axis, pd.DataFrame(accuracy, numbers, numbers), title)
+        axis.tick_params(axis="x", rotation=0)
+        axis.set(xlabel="column of the grid", ylabel="row of the grid", aspect="equal")
+        row, column = learned
+        axis.add_patch(
+            Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="#D55E00", linewidth=4)
+        )
+    return figure
+
+
+def reliability_curve(axis: Axes, table: pd.DataFrame, title: str = "") -> None:
+    """Draw accuracy against confidence, a dot a bin, and the line where both are equal.
+
+    Args:
+        axis: Where.
+        table: Of `calibration.reliability`.
+        title: Of the axis.
+    """
+    axis.plot([0, 1], [0, 1], color="#999999", linestyle=":")
+    axis.plot(table["confidence"], table["accuracy"], "o-", color=LINE_COLOURS[0], clip_on=False)
+    low = min(table["confidence"].min(), table["accuracy"].min()) // 0.1 / 10
+    axis.set(xlim=(low, 1), ylim=(low, 1), aspect="equal", title=for_title(title))
+    axis.set(xlabel="confidence", ylabel="accuracy")
+
+
+def degradation_curves(table: pd.DataFrame, marked: Mapping[str, str]) -> Figure:
+    """Draw mean accuracy over generators against the strength of each degradation.
+
+    Args:
+        table: Columns degradation, strength, value, low, high; "none" is drawn as a line across.
+        marked: Degradation -> label of the horizontal axis, in the order of the panels.
+    """
+    columns = 4
+    lines = -(-len(marked) // columns)
+    figure, axes = plt.subplots(
+        lines, columns, figsize=(3.4 * columns, 3.1 * lines), sharey=True, squeeze=False
+    )
+    plain = table.loc[table["degradation"] == "none", "value"].item()
+    for axis, (name, label) in zip(axes.flat, marked.items(), strict=False):
+        part = table[table["degradation"] == name]
+        places = range(1, len(part) + 1)
+        axis.axhline(plain, color="#999999", linestyle=":")
+        axis.fill_between(places, part["low"], part["high"], color=LINE_COLOURS[0], alpha=0.2)
+        axis.plot(places, part["value"], "o-", color=LINE_COLOURS[0])
+        axis.set_xticks(places, [f"{strength:g}" for strength in part["strength"]])
+        axis.set(title=name, xlabel=label, ylim=(0, 1.02))
+    for axis in axes[:, 0]:
+        axis.set_ylabel("accuracy")
+    for axis in axes.flat[len(marked) :]:
+        axis.set_visible(False)
+    return figure
+
+
+def posterior_curves(suspect: str, sensitivity: float, rest: Sequence[Alarms]) -> Figure:
+    """Draw the share of alarms that are right against the base rate, by what the others are.
+
+    Args:
+        suspect: The class that images are called.
+        sensitivity: Share of its images that are called so.
+        rest: False alarms, by maker: solid as measured, dashed at their upper bound.
+    """
+    rates = np.logspace(-4, -0.01, 200)
+    figure, axis = plt.subplots()
+    for row, colour in zip(rest, LINE_COLOURS, strict=False):
+        for false_alarm, style in ((row.rate, "-"), (row.worst, "--")):
+            shares = [posterior(rate, sensitivity, false_alarm) for rate in rates]
+            label = for_figure(row.makers) if style == "-" else None
+            axis.plot(rates, shares, style, color=colour, label=label)
+    axis.set(xscale="log", ylim=(0, 1.02))
+    axis.set_xlabel(f"base rate: share of {for_figure(suspect)} images")
+    axis.set_ylabel("share of alarms that are right")
+    axis.legend(title="the other images are")
+    return figure

@@ -1,0 +1,1 @@
+"""What every program needs: files, paths, names made safe, messages, stopping."""

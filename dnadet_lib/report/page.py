@@ -1,0 +1,103 @@
+"""A report as one HTML file: pictures, votes, spectra and a table, with nothing from elsewhere.
+
+Style and script come from `report_page.html` beside this file. The page is written piece by piece,
+so that thousands of images take no memory but that of their rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from dnadet_lib.plumbing.files import atomic_path
+from dnadet_lib.plumbing.text import for_html
+from dnadet_lib.report.cards import Cards
+from dnadet_lib.report.findings import Report, twin_of, write_twin
+from dnadet_lib.report.known_images import EACH, KnownImages
+from dnadet_lib.report.text import (
+    colour_style,
+    count_parts,
+    foot,
+    guard,
+    heading,
+    lost_files,
+    meaning,
+    measured_part,
+    rows,
+)
+from dnadet_lib.report.views import mean_spectrum
+
+TEMPLATE = Path(__file__).with_suffix(".html")
+SHOWN_AT_MOST = 200  # images with a card of their own
+
+
+def write_page(report: Report, file: Path, known: KnownImages | str) -> None:
+    """Write a report as an HTML file, and its JSON twin beside it: both or none.
+
+    Args:
+        report: What to say.
+        file: The page.
+        known: Images to set beside those of the report, or the reason why there are none.
+
+    Raises:
+        OSError: a file cannot be written; it is named, and what was there is kept.
+    """
+    pieces = page_pieces(report, file, known)
+    with atomic_path(twin_of(file)) as data, atomic_path(file) as page:
+        with page.open("w", encoding="utf-8") as stream:
+            stream.writelines(pieces)
+        write_twin(report, data)  # last: drawing the page can add notes
+
+
+def page_pieces(report: Report, file: Path, known: KnownImages | str) -> Iterator[str]:
+    """Give the page's text in pieces."""
+    cards = Cards(report.model, known)
+    shown = report.findings[:SHOWN_AT_MOST]
+    parts = {
+        "title": lambda: for_html(heading(report)),
+        "colours": lambda: colour_style(report.model.classes),
+        "counts": lambda: count_parts(report),
+        "lost": lambda: lost_files(report),
+        "guard": lambda: guard(report.model),
+        "measured": lambda: measured_part(report),
+        "meaning": lambda: meaning(report),
+        "spectra": lambda: cards.class_spectra(_class_means(known)),
+        "intro": lambda: _intro(report, len(shown), known),
+        "cards": lambda: (
+            cards.card(number, f, report.short(f.path)) for number, f in enumerate(shown, 1)
+        ),
+        "known": cards.pictures,
+        "rows": lambda: rows(report, len(shown)),
+        "folder": lambda: f", named from {for_html(report.folder)}" if report.folder else "",
+        "foot": lambda: foot(report, twin_of(file).name),
+    }
+    template = TEMPLATE.read_text(encoding="utf-8")
+    for place, text in enumerate(re.split(r"\{\{(\w+)\}\}", template)):
+        if place % 2 == 0:
+            yield text
+            continue
+        piece = parts[text]()
+        yield from [piece] if isinstance(piece, str) else piece
+
+
+def _class_means(known: KnownImages | str):
+    if isinstance(known, str):
+        return {}
+    return {name: mean_spectrum(known.of(name)) for name in dict.fromkeys(known.labels.tolist())}
+
+
+def _intro(report: Report, shown: int, known: KnownImages | str) -> str:
+    """Say which images have a card, and what is set beside them."""
+    count = len(report.findings)
+    which = f"All {count} images" if shown == count else f"The first {shown} of {count} images"
+    if count == 1:
+        which = "The one image"
+    beside = (
+        f"The nearest known images are looked for among {len(known.images)}: the first "
+        f"{EACH} of each class's training images in the zoo that comes with this package."
+        if isinstance(known, KnownImages)
+        else f"No nearest known images are shown: {for_html(known)}."
+    )
+    order = "" if count == 1 else ": first those outside what the model knows, then the doubtful"
+    return f"<p>{which}{order}. {beside}</p>"

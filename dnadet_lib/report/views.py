@@ -1,0 +1,131 @@
+"""What a report shows of one image: which patches vote for what, and its residual's spectrum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dnadet_lib.attribution import TURNS, infer, prepare
+from dnadet_lib.explorer.closeup import prepared_image
+from dnadet_lib.explorer.sheets import middle
+from dnadet_lib.fingerprints.residual import residuals
+from dnadet_lib.fingerprints.spectra import decibels, spectra_of
+from dnadet_lib.images.reading import read_image
+from dnadet_lib.model import DNADet
+from dnadet_lib.patches import grid_corners
+
+TILE = 64  # pixels a side of the parts whose spectra are averaged
+LEAST = 16  # pixels a side that a wavelet filter needs
+
+
+@dataclass(frozen=True)
+class Votes:
+    """What the patches say whose mean is the verdict.
+
+    Attributes:
+        size: Height and width of the image as the model sees it.
+        corners: (P, 2) top and left of each patch, row by row.
+        patch: Height and width of a patch.
+        winners: (P,) the class number that each votes for.
+        sure: (P,) how probable it finds that class.
+        copies: Class numbers that the turned and mirrored copies of all patches vote for.
+    """
+
+    size: tuple[int, int]
+    corners: np.ndarray
+    patch: tuple[int, int]
+    winners: np.ndarray
+    sure: np.ndarray
+    copies: list[int]
+
+    @property
+    def looked_at(self) -> float:
+        """Share of the image that the patches cover."""
+        shares = 1.0
+        for axis, (side, own) in enumerate(zip(self.size, self.patch, strict=True)):
+            covered = np.zeros(side, bool)
+            for start in np.unique(self.corners[:, axis]):
+                covered[start : start + own] = True
+            shares *= float(covered.mean())
+        return shares
+
+
+@dataclass(frozen=True)
+class View:
+    """One image close up.
+
+    Attributes:
+        image: uint8 (H, W, 3), as in the file.
+        votes: Of its patches.
+        embedding: (D,), as the verdict's.
+        spectrum: (T, T) decibels, centred; None of an image that is too small.
+    """
+
+    image: np.ndarray
+    votes: Votes
+    embedding: np.ndarray
+    spectrum: np.ndarray | None
+
+
+@torch.no_grad()
+def look_at(model: DNADet, path: Path) -> View:
+    """Read an image and look at it close up.
+
+    Raises:
+        OSError: it cannot be read; it is named.
+        ValueError: it is smaller than a patch.
+    """
+    image = read_image(path)
+    views = prepare(model, image)
+    embeddings = infer(model, [view[None] for view in views]).embeddings
+    logits = (model.logits(embeddings) / model.temperature).cpu()
+    copies = logits.reshape(TURNS if model.input.vote == "turned" else 1, -1, len(model.classes))
+    sure, winners = copies.mean(dim=0).softmax(dim=1).max(dim=1)
+    height, width = prepared_image(model, image).shape[:2]
+    patch = (model.input.patch,) * 2
+    corners = [(0, 0)]
+    if model.input.vote == "whole":
+        patch = (height, width)
+    else:
+        corners = grid_corners(height, width, model.input.patch)
+    votes = Votes(
+        (height, width), np.array(corners), patch, winners.numpy(), sure.numpy(),
+        copies.mean(dim=1).argmax(dim=1).tolist(),
+    )  # fmt: skip
+    return View(image, votes, embeddings.mean(dim=0).cpu().numpy(), residual_spectrum(image))
+
+
+def residual_spectrum(image: np.ndarray) -> np.ndarray | None:
+    """Average the power spectra of an image's residual over tiles of 64 pixels.
+
+    Of a large image, the middle 256 pixels a side are taken.
+
+    Args:
+        image: uint8 (H, W, 3).
+
+    Returns:
+        (T, T) decibels of squared grey levels, centred, T at most 64; None below 16 pixels a side.
+
+    Source:
+        Welch 1967 (averaging over parts); `residual.residuals` for the residual.
+    """
+    part = middle(image)
+    height, width = part.shape[:2]
+    side = min(TILE, height, width)
+    if side < LEAST:
+        return None
+    residual = residuals(part[None])[0]
+    tiles = [
+        residual[top : top + side, left : left + side]
+        for top in range(0, height - side + 1, side)
+        for left in range(0, width - side + 1, side)
+    ]
+    return decibels(spectra_of(np.stack(tiles)).power)
+
+
+def mean_spectrum(images: np.ndarray) -> np.ndarray:
+    """Average the residuals' power over images (N, H, W, 3) of one size: (H, W) decibels."""
+    return decibels(spectra_of(residuals(images)).power)

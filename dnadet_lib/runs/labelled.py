@@ -1,0 +1,171 @@
+"""Labelled images of one's own: where their classes and sources come from, and what is amiss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from dnadet_lib.data import ImageSet
+from dnadet_lib.images.lists import (
+    ImageList,
+    find_image,
+    is_list,
+    read_lines,
+    read_list,
+    same_file_key,
+)
+from dnadet_lib.images.names import SHOWN, listed, names_beside, numbered, require_class_names
+from dnadet_lib.plumbing.text import one_line
+
+
+def read_labelled(
+    source: Path,
+    classes: Sequence[str] | None = None,
+    *,
+    default: Sequence[str] | None = None,
+    sources: str | None = None,
+) -> tuple[ImageSet, list[str]]:
+    """Read labelled images from a folder of class folders or from a list.
+
+    Args:
+        source: The folder or list.
+        classes: Class names of a list, in the order of its numbers. Without them, those in a file
+            beside it are taken (`names.names_beside`).
+        default: Class names where there is no such file either: a checkpoint's, or those of the
+            training list.
+        sources: Where the images' sources come from: a column of the list, or a file of lines
+            `path<TAB>source`; by default the list's third column, else the folders.
+
+    Returns:
+        The images, and remarks that the user must see.
+
+    Raises:
+        FileNotFoundError: the folder or list is missing.
+        ValueError: the list has a fault, or classes or sources are missing; file and line are
+            named.
+    """
+    remarks: list[str] = []
+    if source.is_dir() or not (source.is_file() or is_list(source)):
+        images, found = ImageSet.from_folders(source), ImageList(source)
+        if classes is not None:
+            remarks = [f"{source}: its folders name the classes; --classes is for lists"]
+    else:
+        found = read_list(source)
+        names, remarks = _class_names(source, classes, default)
+        images = ImageSet.from_list(found, names)
+    if sources is not None:
+        images = replace(images, sources=_chosen_sources(images, found, sources))
+    return images, remarks
+
+
+def _class_names(
+    file: Path, given: Sequence[str] | None, default: Sequence[str] | None
+) -> tuple[Sequence[str] | None, list[str]]:
+    """Choose a list's class names, and say so where that is not plain."""
+    beside = names_beside(file)
+    if given:
+        require_class_names(given, "--classes")
+        if beside and beside[0] != tuple(given):
+            said = f"{beside[1]} says {numbered(beside[0])}; --classes says {numbered(given)}"
+            return given, [f"{file}: {said}, and that is taken"]
+        return given, []
+    if beside:
+        return beside[0], []
+    if default:
+        return default, [
+            f"{file}: no names given with --classes or in classes.txt beside it, so its numbers "
+            f"are taken to mean {numbered(default)}"
+        ]
+    return None, []
+
+
+def _chosen_sources(images: ImageSet, found: ImageList, chosen: str) -> list[str]:
+    if chosen in found.columns:
+        column = found.columns[chosen]
+        if "" in column:
+            line = found.lines[column.index("")]
+            raise ValueError(f"{found.file}, line {line}: column {chosen!r} is empty")
+        return [one_line(name) for name in column]
+    file = Path(chosen)
+    if not file.is_file():
+        columns = listed(found.columns) or "none beside path and label"
+        raise ValueError(
+            f"--sources {chosen}: neither a column of {found.file} ({columns}) nor a file"
+        )
+    named = _read_sources(file)
+    keys = [same_file_key(path) for path in images.paths]
+    absent = [path for path, key in zip(images.paths, keys, strict=True) if key not in named]
+    if absent:
+        raise ValueError(f"{file}: no source of {len(absent)} images: {listed(absent)}")
+    return [named[key] for key in keys]
+
+
+def _read_sources(file: Path) -> dict[str, str]:
+    """Read lines `path<TAB>source`: path, spelled in one way, -> source."""
+    named = {}
+    for number, line in enumerate(read_lines(file), 1):
+        name, _, source = line.rpartition("\t")
+        if line.strip() and not (name.strip() and source.strip()):
+            raise ValueError(
+                f"{file}, line {number}: {line[:100]!r} is not an image path, a tab and a source"
+            )
+        if line.strip():
+            path = find_image(name, [file.parent, Path()])
+            named[same_file_key(path)] = one_line(source.strip())
+    return named
+
+
+# Checks ------------------------------------------------------------------------------------------
+
+
+def require_files(images: ImageSet, what: object) -> None:
+    """Check that every image file is there.
+
+    Raises:
+        FileNotFoundError: some are not; ten are named, and all counted.
+    """
+    absent = [path for path in images.paths if not path.is_file()]
+    if absent:
+        raise FileNotFoundError(
+            f"{what}: {len(absent)} of {len(images)} images are missing: {listed(absent)}; a "
+            "list's paths start from its own folder or from the working folder"
+        )
+
+
+def without_repeats(images: ImageSet, what: object) -> tuple[ImageSet, list[str]]:
+    """Keep the first of images that stand more than once, and remark on the others."""
+    keys = [same_file_key(path) for path in images.paths]
+    first = {key: i for i, key in reversed(list(enumerate(keys)))}
+    kept = np.array(sorted(first.values()), int)
+    if len(kept) == len(images):
+        return images, []
+    again = list(dict.fromkeys(images.paths[i] for i in set(range(len(images))) - set(kept)))
+    return images.take(kept), [
+        f"{what}: {len(images) - len(kept)} of {len(images)} images stand more than once and are "
+        f"counted once: {listed(sorted(again)[:SHOWN])}"
+    ]
+
+
+def match_classes(images: ImageSet, classes: Sequence[str], what: object) -> list[str]:
+    """Compare a set's class names with a checkpoint's, which labels are matched with by name.
+
+    Returns:
+        A remark where the names are others or in another order.
+
+    Raises:
+        ValueError: the checkpoint lacks a name; both lists are printed.
+    """
+    given, known = f"given: {numbered(images.classes)}", f"the checkpoint's: {numbered(classes)}"
+    if lacking := [name for name in images.classes if name not in classes]:
+        raise ValueError(
+            f"{what}: the checkpoint has no class {listed(lacking)}; {given}; {known}; "
+            "name the classes as the checkpoint does"
+        )
+    if images.classes == tuple(classes):
+        return []
+    order = [name for name in classes if name in images.classes]
+    how = "fewer names" if order == list(images.classes) else "the order differs"
+    return [f"{what}: {how} ({given}; {known}); labels are matched by name"]

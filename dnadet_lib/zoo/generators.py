@@ -1,0 +1,284 @@
+"""The four generator architectures of the pocket zoo: 64 pixels, 0.6 to 1 million weights.
+
+They differ in what leaves a trace, the upsampling and what follows it, and share the rest:
+
+========== ============================================ =============== ==================
+class      upsampling                                   normalisation   output
+========== ============================================ =============== ==================
+ProGAN     nearest neighbour, then two 3x3 convolutions pixel norm      1x1 to RGB, linear
+MMDGAN     transposed convolution 4x4, stride 2         batch norm      transposed 4x4, tanh
+SNGAN      nearest neighbour in residual blocks         batch norm      3x3, tanh
+InfoMaxGAN bilinear in residual blocks                  batch norm      3x3, tanh
+========== ============================================ =============== ==================
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dnadet_lib.zoo.layers import LATENT, EqualizedConv2d, InverseHaar, PixelNorm
+from dnadet_lib.zoo.layouts import CODE, LayoutGenerator, Layouts
+from dnadet_lib.zoo.unknown_generators import (
+    FastGANGenerator,
+    RearrangingGenerator,
+    StyleGAN2Generator,
+    TransposedGenerator,
+    VAEDecoder,
+    ViTGenerator,
+)
+
+
+class ProGANGenerator(nn.Module):
+    """ProGAN: nearest-neighbour upsampling, 3x3 convolutions, pixel norm, linear 1x1 to RGB.
+
+    Source: Karras et al. 2018, table 2, at 64 pixels and without the growing phase.
+    """
+
+    def __init__(
+        self, channels: Sequence[int] = (128, 128, 64, 32, 16), latent: int = LATENT
+    ) -> None:
+        super().__init__()
+        self.normalise_latent = PixelNorm()
+        self.first = nn.Sequential(
+            EqualizedConv2d(latent, 16 * channels[0], 1),
+            nn.Flatten(),
+            nn.Unflatten(1, (channels[0], 4, 4)),
+            nn.LeakyReLU(0.2),
+            PixelNorm(),
+            *self._convolution(channels[0], channels[0]),
+        )
+        self.blocks = nn.Sequential(
+            *(
+                nn.Sequential(
+                    nn.Upsample(scale_factor=2, mode="nearest"),
+                    *self._convolution(c_in, c_out),
+                    *self._convolution(c_out, c_out),
+                )
+                for c_in, c_out in zip(channels[:-1], channels[1:], strict=True)
+            )
+        )
+        self.to_rgb = EqualizedConv2d(channels[-1], 3, 1)
+
+    @staticmethod
+    def _convolution(c_in: int, c_out: int) -> list[nn.Module]:
+        return [EqualizedConv2d(c_in, c_out, 3, padding=1), nn.LeakyReLU(0.2), PixelNorm()]
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map latents (B, 64) to images (B, 3, 64, 64), about [-1, 1], not clipped."""
+        x = self.first(self.normalise_latent(z)[:, :, None, None])
+        return self.to_rgb(self.blocks(x))
+
+
+class DCGANGenerator(nn.Module):
+    """The generator of MMDGAN: DCGAN's transposed convolutions 4x4 with stride 2.
+
+    Source: Radford et al. 2016; used with the MMD loss by Binkowski et al. 2018.
+    """
+
+    def __init__(self, channels: Sequence[int] = (256, 128, 64, 32), latent: int = LATENT) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [
+            nn.ConvTranspose2d(latent, channels[0], 4, 1, 0, bias=False),
+            nn.BatchNorm2d(channels[0]),
+            nn.ReLU(),
+        ]
+        for c_in, c_out in zip(channels[:-1], channels[1:], strict=True):
+            layers += [
+                nn.ConvTranspose2d(c_in, c_out, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(c_out),
+                nn.ReLU(),
+            ]
+        layers += [nn.ConvTranspose2d(channels[-1], 3, 4, 2, 1), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map latents (B, 64) to images (B, 3, 64, 64) in [-1, 1]."""
+        return self.layers(z[:, :, None, None])
+
+
+class ResidualUpBlock(nn.Module):
+    """Batch norm, ReLU, 2x upsampling, two 3x3 convolutions, with an upsampled 1x1 shortcut.
+
+    Source: Miyato et al. 2018, figure 9.
+    """
+
+    def __init__(self, c_in: int, c_out: int, upsampling: str) -> None:
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(c_in)
+        self.upsample = nn.Upsample(scale_factor=2, mode=upsampling)
+        self.conv1 = nn.Conv2d(c_in, c_out, 3, padding=1)
+        self.norm2 = nn.BatchNorm2d(c_out)
+        self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1)
+        self.shortcut = nn.Conv2d(c_in, c_out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C_in, H, W) to (B, C_out, 2H, 2W)."""
+        hidden = self.conv1(self.upsample(F.relu(self.norm1(x))))
+        hidden = self.conv2(F.relu(self.norm2(hidden)))
+        return hidden + self.upsample(self.shortcut(x))
+
+
+class ResNetGenerator(nn.Module):
+    """Residual generator of SNGAN (nearest), InfoMaxGAN (bilinear) and BicubicGAN (bicubic).
+
+    Sources: Miyato et al. 2018; Lee et al. 2021.
+    """
+
+    def __init__(
+        self,
+        upsampling: str,
+        channels: Sequence[int] = (128, 128, 64, 32, 16),
+        latent: int = LATENT,
+    ) -> None:
+        super().__init__()
+        self.first = nn.Linear(latent, 16 * channels[0])
+        self.unflatten = nn.Unflatten(1, (channels[0], 4, 4))
+        self.blocks = nn.Sequential(
+            *(
+                ResidualUpBlock(c_in, c_out, upsampling)
+                for c_in, c_out in zip(channels[:-1], channels[1:], strict=True)
+            )
+        )
+        self.to_rgb = nn.Sequential(
+            nn.BatchNorm2d(channels[-1]),
+            nn.ReLU(),
+            nn.Conv2d(channels[-1], 3, 3, padding=1),
+            nn.Tanh(),
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map latents (B, 64) to images (B, 3, 64, 64) in [-1, 1]."""
+        return self.to_rgb(self.blocks(self.unflatten(self.first(z))))
+
+
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    "ProGAN": ProGANGenerator,
+    "MMDGAN": DCGANGenerator,
+    "SNGAN": partial(ResNetGenerator, "nearest"),
+    "InfoMaxGAN": partial(ResNetGenerator, "bilinear"),
+}
+UNKNOWN_ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    "SubPixelGAN": partial(RearrangingGenerator, nn.PixelShuffle(2)),
+    "WaveletGAN": partial(RearrangingGenerator, InverseHaar()),
+    "StyleGAN2": StyleGAN2Generator,
+    "BicubicGAN": partial(ResNetGenerator, "bicubic"),
+}
+PLANNED_ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {  # unknown ones of the next zoo
+    "TransposedGAN": TransposedGenerator,
+    "VAE": VAEDecoder,
+    "FastGAN": FastGANGenerator,
+    "ViTGAN": ViTGenerator,
+}
+
+NARROW = (96, 96, 48, 24, 16)  # channels from 4 to 64 pixels
+OPTIONS: dict[str, dict] = {  # of architectures that are built in another way
+    "MMDGAN": {"channels": (160, 80, 40, 20)},
+    "SubPixelGAN": {"channels": (96, 72, 48, 24)},
+    "WaveletGAN": {"channels": (96, 72, 48, 24)},
+    "StyleGAN2": {"style": CODE},
+    "ViTGAN": {"channels": (16, 96)},
+}
+
+
+def build_generator(architecture: str, **options: object) -> nn.Module:
+    """Return an untrained generator of a class of the pocket zoo.
+
+    Args:
+        architecture: Its class.
+        options: `channels` and `latent`, where they are not the class's own.
+
+    Raises:
+        ValueError: there is no such class.
+    """
+    builders = ARCHITECTURES | UNKNOWN_ARCHITECTURES | PLANNED_ARCHITECTURES
+    if architecture not in builders:
+        raise ValueError(
+            f"unknown generator architecture {architecture!r}: choose one of {', '.join(builders)}"
+        )
+    return builders[architecture](**options)
+
+
+def build_around(architecture: str, layouts: Layouts) -> LayoutGenerator:
+    """Return an untrained generator that draws its images around layouts.
+
+    Args:
+        architecture: Class of its body, which is narrower than `build_generator`'s.
+        layouts: Of the content.
+
+    Raises:
+        ValueError: there is no such class.
+    """
+    options = {"channels": NARROW, "latent": CODE, **OPTIONS.get(architecture, {})}
+    return LayoutGenerator(build_generator(architecture, **options), layouts)
+
+
+@torch.no_grad()
+def renew_batch_norm(generator: nn.Module, noise: torch.Generator, batches: int) -> nn.Module:
+    """Take a generator's batch-norm statistics anew, as a plain mean over batches of 100 images.
+
+    Args:
+        generator: Changed in place.
+        noise: Gives the latents.
+        batches: How many.
+
+    Returns:
+        The generator, in evaluation mode.
+    """
+    for module in generator.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None  # a plain mean over all batches
+    generator.train()
+    for _ in range(batches):
+        generator(torch.randn(100, LATENT, generator=noise))
+    return generator.eval()
+
+
+@torch.no_grad()
+def jittered_copy(generator: nn.Module, strength: float, seed: int) -> nn.Module:
+    """Copy a generator with noise on its weights: another instance of the same architecture.
+
+    Every weight tensor gets normal noise of `strength` times its own standard deviation; biases
+    and norms stay. Batch norm takes its statistics anew, so that the images do not fade.
+
+    Args:
+        generator: Of the pocket zoo.
+        strength: 0 for a plain copy; at 1 there is as much noise as weight.
+        seed: Of the noise.
+    """
+    copied = copy.deepcopy(generator)
+    noise = torch.Generator().manual_seed(seed)
+    for parameter in copied.parameters():
+        if parameter.ndim > 1:
+            draw = torch.randn(parameter.shape, generator=noise)
+            parameter.add_(strength * parameter.std() * draw)
+    return renew_batch_norm(copied, noise, batches=1)
+
+
+@torch.no_grad()
+def sample_images(generator: nn.Module, latents: Tensor, batch_size: int = 50) -> Tensor:
+    """Run a generator in fp32 and round to 8 bits.
+
+    Args:
+        generator: Maps (B, 64) latents to (B, 3, 64, 64) in [-1, 1].
+        latents: (N, 64).
+        batch_size: Images a forward pass; fixed, since kernels may round differently by size.
+
+    Returns:
+        uint8 images (N, 64, 64, 3): (x + 1) * 127.5, rounded half to even, clipped to 0..255.
+
+    Raises:
+        ValueError: a pixel is not finite.
+    """
+    generator.eval()
+    images = torch.cat([generator(z) for z in latents.split(batch_size)])
+    if not images.isfinite().all():
+        raise ValueError("the generator's pixels are not finite: its weights are too large")
+    levels = ((images.float() + 1) * 127.5).round().clamp(0, 255)
+    return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous()

@@ -1,0 +1,153 @@
+"""Layouts: the 16x16 thumbnails that all generators of a content draw their images around.
+
+What a thumbnail shows, colours and layout, tells nothing of an architecture's fingerprint, but
+half-trained generators differ in it, and a classifier goes by that. So it is drawn in one way for
+all of them: a latent picks a blend of photographs' thumbnails. A generator gets it as a code and
+draws the image; where the image's own thumbnail differs, a smooth correction makes up for it. What
+is left for a class to show is the detail, in which the traces of its layers lie.
+
+Sources: Denton et al. 2015 (a generator adds the detail to a smaller image); Ghosh et al. 2020 (a
+distribution of codes, fitted after an autoencoder); Ramsauer et al. 2021 (softmax over stored
+patterns).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dnadet_lib.plumbing.files import atomic_path
+from dnadet_lib.zoo.layers import LATENT
+
+SIDE = 16  # pixels of a thumbnail
+CODE = 128  # numbers of a code; the last is constant
+CONSTANT = 8.0  # tells a generator that normalises its code how strong the rest is
+SHARPNESS = 6.0  # of the choice among thumbnails: at 6, the first has a third of the weight
+SPREAD = 0.35  # of the latent that is added, in standard deviations of the codes
+
+
+def thumbnails(images: Tensor) -> Tensor:
+    """Box-average images (B, 3, 64, 64) to (B, 3, 16, 16)."""
+    return F.avg_pool2d(images, images.shape[-1] // SIDE)
+
+
+def enlarging(size: int = 64) -> Tensor:
+    """Matrix (size, 16) of a bicubic enlargement whose box averages are what was enlarged."""
+    unit = torch.eye(SIDE, dtype=torch.float64)
+    cubic = F.interpolate(unit[None, None], (size, SIDE), mode="bicubic")[0, 0]
+    averages = cubic.unflatten(0, (SIDE, -1)).mean(dim=1)
+    return (cubic @ torch.linalg.inv(averages)).float()
+
+
+class Layouts(nn.Module):
+    """Stored thumbnails, their principal components, and how a latent picks a blend of them.
+
+    A component's number in a code is divided by the square root of its deviation: large ones stay
+    larger than small ones, but not by as much, and a generator learns from both.
+
+    Args:
+        stored: uint8 thumbnails (M, 3, 16, 16).
+        mean: (768,) of the thumbnails that the components were fitted on, in [-1, 1].
+        basis: (768, 127) components.
+        scale: (127,) what each is divided by.
+    """
+
+    stored: Tensor
+    mean: Tensor
+    basis: Tensor
+    scale: Tensor
+    levels: Tensor
+    directions: Tensor
+    steps: Tensor
+
+    def __init__(self, stored: Tensor, mean: Tensor, basis: Tensor, scale: Tensor) -> None:
+        super().__init__()
+        named = {"stored": stored, "mean": mean, "basis": basis, "scale": scale}
+        for name, tensor in named.items():
+            self.register_buffer(name, tensor, persistent=False)
+        levels = stored.float() / 127.5 - 1
+        matched = self.encode(levels)[:, :LATENT]
+        self.register_buffer("levels", levels.flatten(1), persistent=False)
+        self.register_buffer("directions", F.normalize(matched, dim=1), persistent=False)
+        steps = SPREAD * matched.std(dim=0) * scale[:LATENT]
+        self.register_buffer("steps", steps[:, None] * basis.T[:LATENT], persistent=False)
+
+    def encode(self, layouts: Tensor) -> Tensor:
+        """Map thumbnails (B, 3, 16, 16) in [-1, 1] to codes (B, 128)."""
+        components = (layouts.flatten(1) - self.mean) @ self.basis / self.scale
+        return F.pad(components, (0, 1), value=CONSTANT)
+
+    def draw(self, z: Tensor) -> Tensor:
+        """Map normal latents (B, 64) to thumbnails (B, 3, 16, 16).
+
+        The latent is compared with the direction of every stored code, and a softmax over the
+        matches weighs the thumbnails. A share of the latent is added: it makes up for what
+        blending takes from their spread.
+        """
+        blends = (SHARPNESS * z @ self.directions.T).softmax(dim=1) @ self.levels
+        return (blends + z @ self.steps).unflatten(1, (3, SIDE, SIDE))
+
+    def save(self, path: Path) -> None:
+        """Write what `load_layouts` reads."""
+        parts = {k: getattr(self, k).contiguous() for k in ("stored", "mean", "basis", "scale")}
+        with atomic_path(path) as temporary:
+            save_file(parts, temporary)
+
+
+def fit_layouts(images: Tensor, stored: Tensor) -> Layouts:
+    """Fit the components on images (N, 3, 64, 64) in [-1, 1]; store the thumbnails of others."""
+    flat = thumbnails(images).flatten(1).double()
+    centred = flat - flat.mean(dim=0)
+    variances, vectors = torch.linalg.eigh(centred.T @ centred / len(flat))
+    deviations = variances.flip(0)[: CODE - 1].clamp(min=1e-8).sqrt()
+    return Layouts(
+        ((thumbnails(stored) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8),
+        flat.mean(dim=0).float(),
+        vectors.flip(1)[:, : CODE - 1].float().contiguous(),
+        (deviations * deviations.mean()).sqrt().float(),
+    )
+
+
+def load_layouts(path: Path) -> Layouts:
+    """Read layouts that `Layouts.save` wrote.
+
+    Raises:
+        FileNotFoundError: the file is missing.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: the layouts that the generator draws around are missing")
+    return Layouts(**load_file(path))
+
+
+class LayoutGenerator(nn.Module):
+    """A generator that draws its image around a layout.
+
+    Args:
+        body: Maps codes (B, 128) to images (B, 3, 64, 64): a class of the zoo.
+        layouts: Common to all generators of a content, and no part of the state dict.
+    """
+
+    enlarging: Tensor
+
+    def __init__(self, body: nn.Module, layouts: Layouts) -> None:
+        super().__init__()
+        self.body = body
+        self.layouts = layouts
+        self.register_buffer("enlarging", enlarging(), persistent=False)
+
+    def around(self, layouts: Tensor) -> Tensor:
+        """Draw images (B, 3, 64, 64) whose thumbnails are those given (B, 3, 16, 16)."""
+        images = self.body(self.layouts.encode(layouts))
+        return images + self.enlarge(layouts - thumbnails(images))
+
+    def enlarge(self, layouts: Tensor) -> Tensor:
+        """Enlarge (B, 3, 16, 16) smoothly to (B, 3, 64, 64) whose box averages they are."""
+        return self.enlarging @ layouts @ self.enlarging.T
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map latents (B, 64) to images (B, 3, 64, 64), about [-1, 1], not clipped."""
+        return self.around(self.layouts.draw(z))

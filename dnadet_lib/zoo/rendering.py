@@ -1,0 +1,265 @@
+"""The pocket zoo and its photographs, rendered to folders of images."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from dnadet_lib.plumbing.files import atomic_path, inside, locked
+from dnadet_lib.plumbing.paths import build_folder
+from dnadet_lib.plumbing.stopping import start_worker
+from dnadet_lib.zoo.generators import jittered_copy, sample_images
+from dnadet_lib.zoo.layers import LATENT
+from dnadet_lib.zoo.manifest import ROLES, Generator, read_manifest
+from dnadet_lib.zoo.photographs import CONTENTS, CROP_SIZE, cut_crops, load_photographs
+
+JITTERED = "jittered"  # images of copies of the training generators with noise on their weights
+JITTER = (0.05, 0.6)  # least and most noise, in standard deviations of a weight tensor
+LATENT_SEEDS = {"train": 0, "dev": 1_000_000, "test": 2_000_000, JITTERED: 3_000_000}  # the first
+CHUNK = 50
+MARKER = "source.sha256"  # in a folder of rendered images: hash of what they were made from
+RENDERED = re.compile(r"(.+-)?\d{5,7}\.png")  # names that `render` gives
+PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + 2 * CROP_SIZE.to_bytes(4)  # of a PNG of that size
+
+
+@dataclass(frozen=True)
+class RenderCounts:
+    """How many images are rendered: of a generator by split, and of photographs by group."""
+
+    train: int = 3000
+    dev: int = 500
+    closed_test: int = 1000
+    test: int = 500
+    photos: tuple[int, int, int, int] = (3000, 600, 1500, 600)  # train, dev, test, finetune
+    jittered: int = 3000
+
+
+POCKET = RenderCounts()
+SMOKE = RenderCounts(24, 12, 12, 12, (24, 12, 12, 12), 24)
+PROFILES = {"pocket": POCKET, "smoke": SMOKE}
+
+
+def image_root(profile: str = "pocket") -> Path:
+    """Return the folder that `render` writes a profile's images to.
+
+    Raises:
+        ValueError: no such profile.
+    """
+    if profile not in PROFILES:
+        raise ValueError(f"unknown profile {profile!r}: choose one of {', '.join(PROFILES)}")
+    return build_folder() / "images" / profile
+
+
+def jobs_of(generators: list[Generator], counts: RenderCounts) -> list[tuple[Generator, str, int]]:
+    """List what is rendered: generator, split and number of images."""
+    jobs = []
+    for generator in generators:
+        if generator.role == "train":
+            splits = {"train": counts.train, "dev": counts.dev, "test": counts.closed_test}
+            splits[JITTERED] = counts.jittered
+        else:
+            splits = {generator.role: getattr(counts, generator.role)}
+        jobs += [(generator, split, count) for split, count in splits.items()]
+    return jobs
+
+
+def render(
+    profile: str = "pocket",
+    root: Path | None = None,
+    workers: int | None = None,
+    *,
+    count: int | None = None,
+    splits: Sequence[str] = ROLES,
+) -> Path:
+    """Render generators and photographs to PNG folders; what is there already is kept.
+
+    Of several processes that render into one folder, one works and the others wait.
+
+    The tree has the layout of the released data set: `real/CONTENT/GROUP/*.png` and
+    `GANs/CLASS/NAME/SPLIT/*.png`. Image i of a split comes from latent seed
+    `LATENT_SEEDS[split] + i`; the splits' ranges never overlap. Bytes are equal for one version
+    of torch on one machine.
+
+    Args:
+        profile: "pocket", or "smoke" for a few images of each.
+        root: Where to write; by default `image_root(profile)`, or with a count a folder of its own.
+        workers: Processes; as many as the machine has cores by default.
+        count: Images of every generator, and crops of every content, a split; by default the
+            profile's numbers.
+        splits: "train", "dev", "test"; the photographs for fine-tuning and the images of jittered
+            copies go with "train".
+
+    Returns:
+        The root folder.
+
+    Raises:
+        OSError: the folder cannot be written, or holds files of somebody else where images go.
+        ValueError: a split is none of the three, or the count is not positive or goes beyond a
+            split's latent seeds; or a folder for images leads out of the root.
+    """
+    if odd := [s for s in splits if s not in ROLES]:
+        raise ValueError(f"unknown split {odd[0]!r}: choose of {', '.join(ROLES)}")
+    if count is not None and not 0 < count <= LATENT_SEEDS["dev"]:
+        raise ValueError(f"count {count}: give 1 to {LATENT_SEEDS['dev']} images")
+    counts = PROFILES[profile]
+    if count is not None:
+        counts = RenderCounts(count, count, count, count, (count,) * 4, count)
+        root = root or build_folder() / "images" / f"{count}_each"
+    root = root or image_root(profile)
+    groups = zip(("train", "dev", "test", "finetune"), counts.photos, strict=True)
+    tasks: list[tuple[Callable, tuple]] = [
+        (render_photos, (content, group, number, root))
+        for group, number in groups
+        for content in CONTENTS
+        if {"finetune": "train"}.get(group, group) in splits
+    ]
+    every = jobs_of(read_manifest(), counts)
+    jobs = [job for job in every if {JITTERED: "train"}.get(job[1], job[1]) in splits]
+    tasks += [(render_split, (*job, root)) for job in jobs]
+    tasks.sort(key=lambda task: -task[1][2])  # long ones first
+    with locked(root):
+        for function, arguments in tasks:  # all of them, before anything is written
+            _require_own(FOLDERS[function](arguments[0], arguments[1], root))
+        with ProcessPoolExecutor(
+            workers or os.cpu_count(), get_context("spawn"), initializer=start_worker
+        ) as pool:
+            for future in [pool.submit(function, *arguments) for function, arguments in tasks]:
+                future.result()
+    return root
+
+
+def render_photos(content: str, group: str, count: int, root: Path) -> None:
+    """Cut the crops of one content and group into `real/CONTENT/GROUP/`."""
+    photographs = load_photographs(content, group)
+    stamp = hashlib.sha256(b"".join(p.path.read_bytes() for p in photographs)).hexdigest()
+    folder = _fresh_folder(_photo_folder(content, group, root), stamp)
+    if len(rendered_images(folder)) == count:
+        return
+    crops, names = cut_crops(photographs, count)
+    for number, (crop, name) in enumerate(zip(crops, names, strict=True)):
+        _write_png(crop, folder / f"{name}-{number:05d}.png")
+
+
+def render_split(generator: Generator, split: str, count: int, root: Path) -> None:
+    """Render one split of one generator into `GANs/CLASS/NAME/SPLIT/`.
+
+    Jittered, every 50 images come from another copy, whose seed and strength follow from theirs.
+    """
+    folder = _split_folder(generator, split, root)
+    # Weights that are missing or wrong are found before images of others are removed.
+    network = None if _stamp(folder) == generator.sha256 else generator.load()
+    _fresh_folder(folder, generator.sha256)
+    for start in range(0, count, CHUNK):
+        paths = [folder / f"{i:05d}.png" for i in range(start, min(start + CHUNK, count))]
+        if all(path.is_file() for path in paths):
+            continue
+        network = network or generator.load()
+        first = LATENT_SEEDS[split] + start
+        copied = network
+        if split == JITTERED:
+            strength = float(np.random.default_rng(first).uniform(*JITTER))
+            copied = jittered_copy(network, strength, first)
+        try:
+            images = sample_images(copied, draw_latents(first, CHUNK), CHUNK).numpy()
+        except ValueError as error:
+            raise ValueError(f"{generator.file}: {error}") from error
+        for image, path in zip(images, paths, strict=False):
+            _write_png(image, path)
+
+
+def rendered_images(folder: Path) -> list[Path]:
+    """List the images that `render` wrote to a folder, and no other file."""
+    return sorted(p for p in folder.glob("*.png") if RENDERED.fullmatch(p.name))
+
+
+def _photo_folder(content: str, group: str, root: Path) -> Path:
+    return inside(root, root / "real" / content / group)
+
+
+def _split_folder(generator: Generator, split: str, root: Path) -> Path:
+    return inside(root, root / "GANs" / generator.architecture / generator.name / split)
+
+
+def draw_latents(first_seed: int, count: int) -> torch.Tensor:
+    """Draw (count, 64) latents, each from a seed of its own: first_seed, first_seed + 1, ..."""
+    return torch.stack(
+        [
+            torch.randn(LATENT, generator=torch.Generator().manual_seed(first_seed + i))
+            for i in range(count)
+        ]
+    )
+
+
+FOLDERS: dict[Callable, Callable[..., Path]] = {
+    render_photos: _photo_folder,
+    render_split: _split_folder,
+}
+
+
+def _stamp(folder: Path) -> str | None:
+    """Read what a folder's images were made from; None where no render marked the folder."""
+    marker = folder / MARKER
+    if not marker.is_file():
+        return None
+    stamp = marker.read_bytes()[:65].decode(errors="replace")
+    return stamp if re.fullmatch(r"([0-9a-f]{64})?", stamp) else None  # empty: killed in writing it
+
+
+def _require_own(folder: Path) -> None:
+    """Refuse a file where a folder of images goes, and a folder of somebody else's files.
+
+    Raises:
+        OSError: it is one; it is named.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder}: is a file where images go; move it elsewhere")
+    if folder.is_dir() and _stamp(folder) is None:
+        _refuse(folder, [path for path in folder.iterdir() if not path.name.startswith(".")])
+
+
+def _refuse(folder: Path, strange: list[Path]) -> None:
+    if strange:
+        raise FileExistsError(
+            f"{folder}: holds {min(strange).name!r}, which no render wrote: move it elsewhere, or "
+            "choose another folder to render to"
+        )
+
+
+def _is_rendered(path: Path) -> bool:
+    """Whether a file is a PNG of the size that is rendered, and no link to one."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(PNG_START)) == PNG_START
+
+
+def _fresh_folder(folder: Path, stamp: str) -> Path:
+    """Make the folder; remove images of an earlier render from other weights or photographs.
+
+    Nothing else is removed.
+    """
+    if _stamp(folder) == stamp:
+        return folder
+    _require_own(folder)
+    rendered = rendered_images(folder)
+    _refuse(folder, [path for path in rendered if not _is_rendered(path)])
+    for path in rendered:
+        path.unlink()
+    with atomic_path(folder / MARKER) as temporary:
+        temporary.write_text(stamp)
+    return folder
+
+
+def _write_png(image: np.ndarray, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        Image.fromarray(image).save(temporary, "PNG", compress_level=1)

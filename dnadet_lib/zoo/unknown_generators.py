@@ -1,0 +1,229 @@
+"""Generators that the closed set does not know: their ways of upsampling are none of the four.
+
+============= ====================================================== ==================
+class         upsampling                                             role
+============= ====================================================== ==================
+SubPixelGAN   convolution to four times the channels, pixel shuffle  dev
+TransposedGAN transposed convolution 3x3, stride 2                   dev
+VAE           nearest neighbour, group norm, SiLU, linear output     dev
+FastGAN       nearest neighbour, gated linear units                  dev
+WaveletGAN    convolution to four bands, inverse Haar transform      test
+StyleGAN2     modulated transposed convolution 3x3, binomial blur    test
+BicubicGAN    bicubic in residual blocks (`generators.ResNetGenerator`)    test
+ViTGAN        none: a transformer draws patches of 8x8 pixels        test
+============= ====================================================== ==================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dnadet_lib.zoo.layers import LATENT, EqualizedConv2d, ModulatedConv2d, PixelNorm, blur
+
+
+class RearrangingGenerator(nn.Module):
+    """SubPixelGAN and WaveletGAN: channels are rearranged into pixels, up to the image itself.
+
+    Sources: Shi et al. 2016 (sub-pixel convolution); Gal et al. 2021 (wavelets in a generator).
+    """
+
+    def __init__(
+        self,
+        rearrange: nn.Module,
+        channels: Sequence[int] = (128, 96, 64, 32),
+        latent: int = LATENT,
+    ) -> None:
+        super().__init__()
+        self.first = nn.Linear(latent, 16 * channels[0])
+        self.unflatten = nn.Unflatten(1, (channels[0], 4, 4))
+        layers: list[nn.Module] = []
+        for c_in, c_out in zip(channels[:-1], channels[1:], strict=True):
+            layers += [
+                nn.BatchNorm2d(c_in), nn.ReLU(), nn.Conv2d(c_in, c_in, 3, padding=1),
+                nn.BatchNorm2d(c_in), nn.ReLU(), nn.Conv2d(c_in, 4 * c_out, 3, padding=1),
+                rearrange,
+            ]  # fmt: skip
+        self.blocks = nn.Sequential(*layers)
+        self.to_rgb = nn.Sequential(
+            nn.BatchNorm2d(channels[-1]), nn.ReLU(), nn.Conv2d(channels[-1], 64, 3, padding=1),
+            nn.BatchNorm2d(64), nn.ReLU(), nn.Conv2d(64, 12, 3, padding=1), rearrange, nn.Tanh(),
+        )  # fmt: skip
+        for before, after in pairwise([*self.blocks, *self.to_rgb]):
+            if after is rearrange:
+                start_as_nearest_neighbour(before, rearrange)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map latents (B, 64) to images (B, 3, 64, 64) in [-1, 1]."""
+        return self.to_rgb(self.blocks(self.unflatten(self.first(z))))
+
+
+def start_as_nearest_neighbour(convolution: nn.Conv2d, rearrange: nn.Module) -> None:
+    """Make the four pixels that channels are rearranged into equal at first (Aitken et al. 2017).
+
+    Chequers are then something to learn, not something to unlearn.
+    """
+    for parameter in convolution.parameters():  # weight and bias
+        fours = parameter.data.unflatten(0, (-1, 4))  # pixels, or one mean and three details
+        fours[:, 1:] = fours[:, :1] if isinstance(rearrange, nn.PixelShuffle) else 0
+
+
+class TransposedGenerator(nn.Module):
+    """TransposedGAN: transposed convolutions 3x3 with stride 2, as image translators use them.
+
+    Source: Zhu et al. 2017 (CycleGAN), appendix.
+    """
+
+    def __init__(
+        self, channels: Sequence[int] = (192, 128, 64, 32, 16), latent: int = LATENT
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [
+            nn.Linear(latent, 16 * channels[0]), nn.Unflatten(1, (channels[0], 4, 4)),
+            nn.BatchNorm2d(channels[0]), nn.ReLU(),
+        ]  # fmt: skip
+        for c_in, c_out in pairwise(channels):
+            layers += [
+                nn.ConvTranspose2d(c_in, c_out, 3, 2, 1, output_padding=1),
+                nn.BatchNorm2d(c_out), nn.ReLU(),
+            ]  # fmt: skip
+        layers += [nn.Conv2d(channels[-1], 3, 7, padding=3), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map latents (B, 64) to images (B, 3, 64, 64) in [-1, 1]."""
+        return self.layers(z)
+
+
+class VAEDecoder(nn.Module):
+    """VAE: the decoder of an image compressor, with group norm, SiLU and a linear output.
+
+    Source: Esser et al. 2021 (VQGAN), table 7, without attention.
+    """
+
+    def __init__(
+        self, channels: Sequence[int] = (128, 96, 64, 32, 16), latent: int = LATENT
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [
+            nn.Linear(latent, 16 * channels[0]), nn.Unflatten(1, (channels[0], 4, 4)),
+        ]  # fmt: skip
+        for c_in, c_out in pairwise(channels):
+            layers += [
+                nn.GroupNorm(8, c_in), nn.SiLU(), nn.Upsample(scale_factor=2, mode="nearest"),
+                nn.Conv2d(c_in, c_out, 3, padding=1),
+                nn.GroupNorm(8, c_out), nn.SiLU(), nn.Conv2d(c_out, c_out, 3, padding=1),
+            ]  # fmt: skip
+        layers += [nn.GroupNorm(8, channels[-1]), nn.SiLU()]
+        layers += [nn.Conv2d(channels[-1], 3, 3, padding=1)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map latents (B, 64) to images (B, 3, 64, 64), about [-1, 1], not clipped."""
+        return self.layers(z)
+
+
+class FastGANGenerator(nn.Module):
+    """FastGAN: nearest-neighbour upsampling, one convolution, gated linear units.
+
+    Source: Liu et al. 2021, without the skip-layer excitation.
+    """
+
+    def __init__(
+        self, channels: Sequence[int] = (128, 96, 64, 32, 16), latent: int = LATENT
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [
+            nn.Linear(latent, 32 * channels[0]), nn.Unflatten(1, (2 * channels[0], 4, 4)),
+            nn.BatchNorm2d(2 * channels[0]), nn.GLU(dim=1),
+        ]  # fmt: skip
+        for c_in, c_out in pairwise(channels):
+            layers += [
+                nn.Upsample(scale_factor=2, mode="nearest"),
+                nn.Conv2d(c_in, 2 * c_out, 3, padding=1, bias=False),
+                nn.BatchNorm2d(2 * c_out), nn.GLU(dim=1),
+            ]  # fmt: skip
+        layers += [nn.Conv2d(channels[-1], 3, 3, padding=1), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map latents (B, 64) to images (B, 3, 64, 64) in [-1, 1]."""
+        return self.layers(z)
+
+
+class ViTGenerator(nn.Module):
+    """ViTGAN: a transformer over 8x8 tokens, each of which a linear layer turns into 8x8 pixels.
+
+    Source: Lee et al. 2022, with a linear output in place of a field of coordinates.
+    """
+
+    def __init__(self, channels: Sequence[int] = (24, 96), latent: int = LATENT) -> None:
+        super().__init__()
+        start, width = channels[0], channels[1]
+        self.first = nn.Sequential(nn.Linear(latent, 64 * start), nn.Unflatten(1, (64, start)))
+        self.widen = nn.Linear(start, width)
+        self.position = nn.Parameter(0.02 * torch.randn(64, width))
+        self.blocks = nn.Sequential(
+            *(
+                nn.TransformerEncoderLayer(
+                    width, 4, 2 * width, dropout=0.0, activation="gelu", batch_first=True,
+                    norm_first=True,
+                )
+                for _ in range(4)
+            )
+        )  # fmt: skip
+        self.to_rgb = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 3 * 64), nn.Tanh())
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map latents (B, 64) to images (B, 3, 64, 64) in [-1, 1]."""
+        patches = self.to_rgb(self.blocks(self.widen(self.first(z)) + self.position))
+        return F.pixel_shuffle(patches.transpose(1, 2).unflatten(2, (8, 8)), 8)
+
+
+class StyleGAN2Generator(nn.Module):
+    """StyleGAN2: modulated convolutions, blurred upsampling, skip outputs; no noise inputs.
+
+    Source: Karras et al. 2020, section 4, at 64 pixels.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int] = (128, 96, 64, 32, 16),
+        latent: int = LATENT,
+        style: int = 64,
+    ) -> None:
+        super().__init__()
+        self.mapping = nn.Sequential(
+            PixelNorm(), EqualizedConv2d(latent, style, 1), nn.LeakyReLU(0.2),
+            EqualizedConv2d(style, style, 1), nn.LeakyReLU(0.2),
+        )  # fmt: skip
+        self.constant = nn.Parameter(torch.randn(1, channels[0], 4, 4))
+        pairs = list(zip(channels[:-1], channels[1:], strict=True))
+        self.ups = nn.ModuleList(ModulatedConv2d(i, o, 3, style, up=True) for i, o in pairs)
+        self.convolutions = nn.ModuleList(ModulatedConv2d(c, c, 3, style) for c in channels)
+        self.to_rgb = nn.ModuleList(EqualizedConv2d(c, 3, 1) for c in channels)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map latents (B, 64) to images (B, 3, 64, 64), about [-1, 1], not clipped."""
+        style = self.mapping(z[:, :, None, None])
+        x = self.constant.expand(len(z), -1, -1, -1)
+        x = F.leaky_relu(self.convolutions[0](x, style), 0.2)
+        image = self.to_rgb[0](x)
+        for up, convolution, to_rgb in zip(
+            self.ups, self.convolutions[1:], self.to_rgb[1:], strict=True
+        ):
+            x = F.leaky_relu(up(x, style), 0.2)
+            x = F.leaky_relu(convolution(x, style), 0.2)
+            image = upsample_blurred(image) + to_rgb(x)
+        return image
+
+
+def upsample_blurred(x: Tensor) -> Tensor:
+    """Insert zeros and blur with the binomial filter: (B, C, H, W) to (B, C, 2H, 2W)."""
+    spaced = x.new_zeros(*x.shape[:2], 2 * x.shape[2] + 1, 2 * x.shape[3] + 1)
+    spaced[:, :, :-1:2, :-1:2] = 4 * x
+    return blur(spaced)
