@@ -1,11 +1,11 @@
-"""The training loop of both stages, and what feeds it."""
+"""The training loop of both stages."""
 
 from __future__ import annotations
 
 import csv
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +21,6 @@ from dnadet_lib.model import DNADet, ProjectionHead
 from dnadet_lib.patches import normalise
 from dnadet_lib.plumbing.files import atomic_path
 from dnadet_lib.presets import Preset
-from dnadet_lib.runs.folder import RunFolder
 
 Validation = Callable[[DNADet], tuple[np.ndarray, np.ndarray]]
 
@@ -33,6 +32,24 @@ class Batches(Protocol):
 
     def epoch(self, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield uint8 patches (B, V, h, w, 3) and labels (B,)."""
+
+
+class Keeper(Protocol):
+    """What keeps a run's state, so that it can go on: `runs.folder.RunFolder`."""
+
+    @property
+    def state(self) -> Path:
+        """The state after the last full epoch."""
+
+    @property
+    def history(self) -> Path:
+        """A row per epoch."""
+
+    def load(self, device: torch.device | str = "cpu") -> dict | None:
+        """Read the state, or return None if there is none."""
+
+    def save(self, state: Mapping) -> None:
+        """Write the state."""
 
 
 @dataclass
@@ -68,6 +85,13 @@ class Run:
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise ValueError(f"{file}: not a whole state of this run; remove it to train "
                              "anew") from error  # fmt: skip
+
+    def add(self, row: dict[str, float], select_by: str) -> None:
+        """Put an epoch into the history, and keep its weights if its score is the best so far."""
+        score = row["epoch"] if select_by == "last" else row[f"dev_{select_by}"]
+        if score > max((r["score"] for r in self.history), default=-1):  # first one on ties
+            self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        self.history.append({**row, "score": score})
 
     def _parts(self) -> tuple[Any, ...]:
         return self.model, self.head, self.weights, self.optimiser, self.scheduler
@@ -133,7 +157,7 @@ def fit(
     preset: Preset,
     *,
     seed: int,
-    run_folder: RunFolder | None = None,
+    run_folder: Keeper | None = None,
     stop_after: int | None = None,
 ) -> list[dict[str, float]]:
     """Train a model and leave the weights of its best dev epoch, or its last one, in it.
@@ -167,14 +191,8 @@ def fit(
         if stop_after is not None and epoch >= stop_after:
             return run.history
         row = train_epoch(run, batches, preset, seed, epoch)
-        truth, predicted = validate(model)
-        row |= dev_figures(truth, predicted)
-        last = preset.select_by == "last"
-        row["score"] = row["epoch"] if last else row[f"dev_{preset.select_by}"]
-        if row["score"] > max((r["score"] for r in run.history), default=-1):  # first one on ties
-            run.best = {k: v.detach().clone() for k, v in model.state_dict().items()}
-        run.history.append(row)
-        print(epoch_line(row), flush=True)
+        run.add(row | dev_figures(*validate(model)), preset.select_by)
+        print(epoch_line(run.history[-1]), flush=True)
         if run_folder is not None:
             write_history(run.history, run_folder.history)
             run_folder.save(run.state())
