@@ -6,7 +6,7 @@
 Delete the rows of a method whose code has changed: only images are compared. Their number is said.
 
 One training seed a setting; three where stage 1 is all that is trained, whose seed moves the result
-by points. What is trained lies where `dnadet evaluate --suite pocket` looks for it.
+by points. What is trained lies where `dnadet suite` looks for it.
 `dnadet_lib/bench/methods.py` takes of every method the settings that did best; the pre-trained
 rungs share those of the top one, and the variants of the shipped model those of one of them.
 """

@@ -20,7 +20,6 @@ from dnadet_lib import cli
 from dnadet_lib.checkpoints.models import load_model, save_model
 from dnadet_lib.cli import main
 from dnadet_lib.commands import printing as attribute_command
-from dnadet_lib.commands.arguments import EXAMPLES
 from dnadet_lib.explorer.embedding_file import read_embeddings
 from dnadet_lib.explorer.embedding_parts import parts_folder
 from dnadet_lib.explorer.embedding_writing import write_embeddings
@@ -170,13 +169,13 @@ def test_json_and_csv_exclude_each_other(attribute, capsys):
     assert "--stream is for --json" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", EXAMPLES)
+@pytest.mark.parametrize("command", cli.COMMANDS)
 def test_help_has_examples_and_exit_statuses(command, capsys):
     with pytest.raises(SystemExit) as stopped:
         main([command, "--help"])
     assert stopped.value.code == 0
     text = capsys.readouterr().out
-    for example in EXAMPLES[command]:
+    for example in cli.COMMANDS[command].EXAMPLES:
         assert f"  dnadet {command}{example}\n" in text
     for status in (0, 1, 2, 130, 141, 143):
         assert f"\n  {status:<3}  " in text
@@ -184,10 +183,9 @@ def test_help_has_examples_and_exit_statuses(command, capsys):
 
 def test_every_command_has_an_example_that_its_parser_takes():
     parser = cli.build_parser()
-    (commands,) = (a for a in parser._actions if isinstance(a.choices, dict))
-    assert commands.choices.keys() == EXAMPLES.keys()
-    for name, examples in EXAMPLES.items():
-        for example in examples:
+    for name, module in cli.COMMANDS.items():
+        assert module.EXAMPLES
+        for example in module.EXAMPLES:
             words = example.replace("'", "").split(" | ")[0].split(" < ")[0].split()
             assert parser.parse_args([name, *words]).command
 

@@ -186,8 +186,8 @@ def test_evaluate_on_the_zoo(world, checkpoint, tmp_path, capsys):
             assert row["value"] == pytest.approx(accuracy[row["metric"][7:]])
 
 
-def test_evaluate_the_suite(world, tmp_path, capsys):
-    arguments = ["evaluate", "--suite", "smoke", "--seeds", "0", "--out", str(tmp_path), "--json"]
+def test_suite(world, tmp_path, capsys):
+    arguments = ["suite", "--profile", "smoke", "--seeds", "0", "--out", str(tmp_path), "--json"]
     rows = ["--rows", "residual correlation", "--setups", "closed", "seed"]
     assert main([*arguments, *rows]) == 0
     found = strict(capsys.readouterr().out)["rows"]

@@ -123,7 +123,7 @@ def test_jittered_images_are_trained_on_where_a_row_wants_them(world, tmp_path, 
 
 def test_nothing_to_read_is_said(world, tmp_path, counted):
     method, calls = counted
-    with pytest.raises(ValueError, match="no row is there in full; dnadet evaluate --suite"):
+    with pytest.raises(ValueError, match="no row is there in full; dnadet suite trains"):
         suite.run_suite([method], world.images, tmp_path, seeds=[0], only_there=True)
     assert calls == []
 

@@ -185,7 +185,7 @@ def run_suite(
         for setup, table in found[work].items()
     ]
     if not tables:
-        raise ValueError(f"{folder}: no row is there in full; dnadet evaluate --suite trains them")
+        raise ValueError(f"{folder}: no row is there in full; dnadet suite trains them")
     return pd.concat(tables, ignore_index=True)
 
 

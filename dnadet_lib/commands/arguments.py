@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from dnadet_lib.images.kinds import kinds_help
 from dnadet_lib.plumbing.text import one_line, storable
 
-MAPS = ("t-SNE", "UMAP", "PCA")
 STATUSES = """exit status:
   0    all is done
   1    some inputs could not be read, or some lessons failed; the rest is done
@@ -17,25 +17,6 @@ STATUSES = """exit status:
   130  interrupted (Ctrl-C); what was found until then stands
   141  whoever read the output went away, such as `head`
   143  told to stop (SIGTERM)"""
-EXAMPLES = {
-    "run": [" --profile smoke", " 01_fingerprints 02_pretraining"],
-    "site": [""],
-    "attribute": [
-        " photo.png folder/ 'more/*.png'",
-        " folder/ --json --stream | jq .label",
-        " - --csv < paths.txt > answers.csv",
-    ],
-    "render": [" --profile smoke", " --count 500 --split test --out zoo/"],
-    "pretrain": [" --out build/stage1"],
-    "train": [" --train lists/train.txt --dev lists/val.txt --out build/mine"],
-    "evaluate": [
-        " --setups closed seed --json",
-        " --model build/mine/model.safetensors --test lists/test.txt",
-    ],
-    "audit": [" --train lists/train.txt --test lists/test.txt"],
-    "embed": [" folder/ --out mine.parquet", " list.txt --classes Real ProGAN --maps PCA"],
-    "report": [" folder/"],
-}
 
 
 class Parser(argparse.ArgumentParser):
@@ -46,10 +27,10 @@ class Parser(argparse.ArgumentParser):
         super().error(one_line(message))
 
 
-def end_of_help(name: str) -> str:
+def end_of_help(name: str, examples: Sequence[str]) -> str:
     """Write the examples of a command, and what its exit status means."""
-    examples = "\n".join(f"  dnadet {name}{example}" for example in EXAMPLES[name])
-    return f"examples:\n{examples}\n\n{STATUSES}"
+    lines = "\n".join(f"  dnadet {name}{example}" for example in examples)
+    return f"examples:\n{lines}\n\n{STATUSES}"
 
 
 class Version(argparse.Action):

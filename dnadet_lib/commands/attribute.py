@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import argparse
 
+from dnadet_lib.commands.arguments import add_force, add_inputs
 from dnadet_lib.commands.inputs import complain, gather
 
-
-def attribute_each(options: argparse.Namespace) -> tuple[list[dict], list[dict[str, str]]]:
-    """Attribute every image that can be read; name the others on stderr."""
-    from dnadet_lib.checkpoints.models import load_model, require_architectures
-    from dnadet_lib.inference import answers
-
-    model = load_model(options.model)
-    require_architectures(model)
-    paths, errors = gather(options.paths)
-    results = list(answers(model, paths, errors))
-    for failure in errors:
-        complain(failure["error"])
-    return results, errors
+HELP = "say which architecture made each image"
+EXAMPLES = (
+    " photo.png folder/ 'more/*.png'",
+    " folder/ --json --stream | jq .label",
+    " - --csv < paths.txt > answers.csv",
+)
 
 
-def attribute_command(options: argparse.Namespace) -> int:
+def describe(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_inputs(parser)
+    formats = parser.add_mutually_exclusive_group()
+    formats.add_argument("--json", action="store_true", help="print one JSON object at the end")
+    formats.add_argument("--csv", action="store_true", help="print CSV, a row as it is known")
+    add_force(parser)
+    parser.add_argument(
+        "--stream", action="store_true",
+        help="with --json: print an object per line as it is known, the notes in the last",
+    )  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> int:
     r"""Print the class of each image as it is known: a line each, or JSON, or CSV.
 
     Paths in JSON lead to their files; only a byte that is no UTF-8 is written as `\xe9`.

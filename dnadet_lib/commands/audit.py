@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from dnadet_lib.commands.arguments import add_labelled, add_profile
 from dnadet_lib.commands.inputs import (
     complain,
     failures,
@@ -16,33 +20,34 @@ from dnadet_lib.commands.inputs import (
 )
 from dnadet_lib.plumbing.text import for_json
 
+if TYPE_CHECKING:
+    from dnadet_lib.data import ImageSet
+    from dnadet_lib.evaluation.audit import Audit
 
-def audit_command(options: argparse.Namespace) -> int:
-    """Audit the closed set's train list against each set-up, or two lists of one's own."""
-    from dnadet_lib.evaluation import audit as audit_module
+HELP = "look for leaks and trivial traces in train and test lists"
+EXAMPLES = (" --train lists/train.txt --test lists/test.txt",)
+
+
+def describe(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_profile(parser)
+    parser.add_argument("--setups", nargs="+", help="closed, dev, seed, ... (default: all)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--out", type=Path, help="folder for audit.md and what was measured")
+    add_labelled(parser, "train", "test")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Audit the closed set's train list against each set-up, or two lists of your own."""
     from dnadet_lib.evaluation import thumbnails
-    from dnadet_lib.evaluation.audit import image_facts
-    from dnadet_lib.evaluation.audit_text import as_dict, audit_markdown, interval_over
-    from dnadet_lib.plumbing.files import atomic_path, plain_stem
-    from dnadet_lib.plumbing.text import table_for_csv
-    from dnadet_lib.zoo.rendering import image_root
-    from dnadet_lib.zoo.setups import load_setup, present_setups
+    from dnadet_lib.evaluation.audit import audit, image_facts
+    from dnadet_lib.evaluation.audit_text import as_dict
 
-    if (options.train is None) != (options.test is None):
-        raise ValueError("--train and --test go together: give both, or neither for the zoo")
-    require_own_images(options, "train", ["classes", "sources"])
-    if options.train is None:
-        root = image_root(options.profile)
-        train_list = load_setup("closed", "train", root)
-        lists = {s: load_setup(s, root=root) for s in options.setups or present_setups()}
-    else:
-        train_list = labelled_images(options, "train")
-        lists = {name_of(options.test): labelled_images(options, "test", train_list.classes)}
+    train_list, lists = lists_of(options)
     if options.out:
-        tables = [f"audit-{plain_stem(name)}.csv" for name in lists]
-        written = [options.out / name for name in ("audit.md", *tables)]
         sources = [path for path in (options.train, options.test) if path is not None]
         tests = [path for images in lists.values() for path in images.paths]
+        written = [options.out / name for name in ("audit.md", *map(table_name, lists))]
         keep_inputs(written, [*sources, *train_list.paths, *tests])
     train, lost = image_facts(train_list)
     errors = failures(train_list.paths, train["path"], lost)
@@ -51,17 +56,10 @@ def audit_command(options: argparse.Namespace) -> int:
     for name, images in lists.items():
         test, lost = image_facts(images)
         errors += failures(images.paths, test["path"], lost)
-        reports[name] = audit_module.audit(train, test, thumbnails.thumbnail_leak(judges, images))
-    parts = [audit_markdown(name, report) for name, report in reports.items()]
-    if options.test is not None and any(report.trivial for report in reports.values()):
-        parts += [f"Accuracies: {interval_over(report)}.\n" for report in reports.values()]
-    text = "\n".join(parts)
+        reports[name] = audit(train, test, thumbnails.thumbnail_leak(judges, images))
+    text = text_of(reports, own=options.test is not None)
     if options.out:
-        with atomic_path(options.out / "audit.md") as temporary:
-            temporary.write_text(text, encoding="utf-8")
-        for name, report in reports.items():
-            with atomic_path(options.out / f"audit-{plain_stem(name)}.csv") as temporary:
-                table_for_csv(report.test).to_csv(temporary, index=False)
+        write(reports, text, options.out)
     if options.json:
         found = {name: as_dict(report) for name, report in reports.items()}
         shown = {"setups": found, **remarks(options, errors)}
@@ -71,3 +69,48 @@ def audit_command(options: argparse.Namespace) -> int:
     for failure in errors:
         complain(failure["error"])
     return 1 if errors else 0
+
+
+def lists_of(options: argparse.Namespace) -> tuple[ImageSet, dict[str, ImageSet]]:
+    """List the images to train on, and those of each test list by its name."""
+    from dnadet_lib.zoo.rendering import image_root
+    from dnadet_lib.zoo.setups import load_setup, present_setups
+
+    if (options.train is None) != (options.test is None):
+        raise ValueError("--train and --test go together: give both, or neither for the zoo")
+    require_own_images(options, "train", ["classes", "sources"])
+    if options.train is None:
+        root = image_root(options.profile)
+        tests = {s: load_setup(s, root=root) for s in options.setups or present_setups()}
+        return load_setup("closed", "train", root), tests
+    train = labelled_images(options, "train")
+    return train, {name_of(options.test): labelled_images(options, "test", train.classes)}
+
+
+def table_name(name: str) -> str:
+    """Name the file with what was measured on a list."""
+    from dnadet_lib.plumbing.files import plain_stem
+
+    return f"audit-{plain_stem(name)}.csv"
+
+
+def text_of(reports: Mapping[str, Audit], own: bool) -> str:
+    """Write audits as Markdown; of your own lists it says what the intervals are over."""
+    from dnadet_lib.evaluation.audit_text import audit_markdown, interval_over
+
+    parts = [audit_markdown(name, report) for name, report in reports.items()]
+    if own and any(report.trivial for report in reports.values()):
+        parts += [f"Accuracies: {interval_over(report)}.\n" for report in reports.values()]
+    return "\n".join(parts)
+
+
+def write(reports: Mapping[str, Audit], text: str, folder: Path) -> None:
+    """Write the text, and a table for each list."""
+    from dnadet_lib.plumbing.files import atomic_path
+    from dnadet_lib.plumbing.text import table_for_csv
+
+    with atomic_path(folder / "audit.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    for name, report in reports.items():
+        with atomic_path(folder / table_name(name)) as temporary:
+            table_for_csv(report.test).to_csv(temporary, index=False)

@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
+from dnadet_lib.commands.arguments import add_inputs
 from dnadet_lib.commands.inputs import complain, gather, keep_inputs, note_each
-from dnadet_lib.plumbing.text import is_storable, one_line
+from dnadet_lib.plumbing.text import is_storable, one_line, storable
+
+HELP = "write embeddings, probabilities and maps as Parquet"
+EXAMPLES = (" folder/ --out mine.parquet", " list.txt --classes Real ProGAN --maps PCA")
+MAPS = ("t-SNE", "UMAP", "PCA")
 
 
-def embed_command(options: argparse.Namespace) -> int:
-    """Write one row an image: path, truth, label, probabilities, score, embedding, maps."""
+def describe(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_inputs(parser)
+    parser.add_argument("--out", type=Path, default=Path("embeddings.parquet"))
+    parser.set_defaults(kinds=(".parquet",))
+    parser.add_argument(
+        "--classes", nargs="+", type=storable,
+        help="class names of an annotation file, and of class folders (default: the model's)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--maps", nargs="*", choices=MAPS, default=MAPS, help="projections (default: all)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the maps")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write one row per image: path, truth, label, probabilities, score, embedding, maps."""
     from dnadet_lib.checkpoints.models import holds_names, load_model, require_architectures
     from dnadet_lib.explorer.embedding_writing import write_embeddings
     from dnadet_lib.plumbing.progress import counting

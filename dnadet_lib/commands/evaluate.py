@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dnadet_lib.commands.arguments import add_labelled, add_profile
 from dnadet_lib.commands.inputs import (
     complain,
     failures,
@@ -15,31 +17,41 @@ from dnadet_lib.commands.inputs import (
     remarks,
     require_own_images,
 )
-from dnadet_lib.commands.suite import suite_command
 
 if TYPE_CHECKING:
     from dnadet_lib.data import ImageSet
     from dnadet_lib.model import DNADet
 
+HELP = "measure a model on the set-ups"
+EXAMPLES = (
+    " --setups closed seed --json",
+    " --model build/mine/model.safetensors --test lists/test.txt",
+)
 
-def evaluate_command(options: argparse.Namespace) -> int:
-    """Measure a model on the zoo's set-ups or on labelled images, or run the suite."""
+
+def describe(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_profile(parser)
+    parser.add_argument("--model", default="pocket", help="checkpoint or shipped name")
+    parser.add_argument("--setups", nargs="+", help="closed, dev, seed, ... (default: all)")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    parser.add_argument("--out", type=Path, help="folder for results and predictions")
+    add_labelled(parser, "test")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure a model on the zoo's set-ups or on labelled images."""
     from dnadet_lib.evaluation.label_checks import check_labels, checks_text
     from dnadet_lib.evaluation.predictions import predict_readable, write_predictions
     from dnadet_lib.evaluation.results import results_json, results_table, summarise, write_results
     from dnadet_lib.plumbing.files import plain_stem
 
-    if options.suite:
-        if options.test is not None:
-            raise ValueError("--suite measures on the zoo: leave --test out, or --suite")
-        return suite_command(options)
     model, sets = model_and_sets(options)
+    tables = {name: f"predictions-{plain_stem(name)}.parquet" for name in sets}
     if options.out:
-        written = [f"predictions-{plain_stem(name)}.parquet" for name in sets]
-        written += ["results.json", "results.md"]
         files = [path for images in sets.values() for path in images.paths]
         keep_inputs(
-            [options.out / name for name in written],
+            [options.out / name for name in (*tables.values(), "results.json", "results.md")],
             [options.model, *([options.test] if options.test else []), *files],
         )
     rows, errors, checks = [], [], {}
@@ -47,18 +59,13 @@ def evaluate_command(options: argparse.Namespace) -> int:
         lost: list[str] = []
         read, predictions = predict_readable(model, images, lost)
         errors += failures(images.paths, read.paths, lost)
-        if lost:
-            for text in lost:
-                complain(text)
-            share = f"{len(read)} of {len(images)} images are measured"
-            complain(f"{name}: {share}, the others not read")
+        complain_of(lost, name, len(read), len(images))
         if predictions is None:
             continue
         rows += summarise(str(options.model), name, predictions)
         checks[name] = check_labels(read, predictions, model.threshold)
         if options.out:
-            file = options.out / f"predictions-{plain_stem(name)}.parquet"
-            write_predictions(predictions, read, file)
+            write_predictions(predictions, read, options.out / tables[name])
     if not rows:
         raise ValueError("no image could be read, so there is nothing to measure")
     told = {name: found.as_dict() for name, found in checks.items()}
@@ -74,6 +81,14 @@ def evaluate_command(options: argparse.Namespace) -> int:
         for name, found in checks.items():
             print(checks_text(name, found, tables=options.test is not None), end="")
     return 1 if errors else 0
+
+
+def complain_of(lost: list[str], name: str, read: int, listed: int) -> None:
+    """Print what was not read of a set-up, and how much of it is measured all the same."""
+    for text in lost:
+        complain(text)
+    if lost:
+        complain(f"{name}: {read} of {listed} images are measured, the others not read")
 
 
 def model_and_sets(options: argparse.Namespace) -> tuple[DNADet, dict[str, ImageSet]]:

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
+from dnadet_lib.commands.arguments import add_force, add_inputs
 from dnadet_lib.commands.inputs import complain, gather, keep_inputs
 from dnadet_lib.plumbing.text import one_line
 
+HELP = "write a page with pictures on some images, and JSON"
+EXAMPLES = (" folder/",)
 
-def report_command(options: argparse.Namespace) -> int:
+
+def describe(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_inputs(parser)
+    add_force(parser)
+    parser.add_argument(
+        "-o", "--out", type=Path, default=Path("report.html"), metavar="FILE.html",
+        help="the page; what it says goes as JSON to FILE.json beside it (default: report.html)",
+    )  # fmt: skip
+    parser.set_defaults(kinds=(".html", ".htm"))
+
+
+def run(options: argparse.Namespace) -> int:
     """Write a page on some images, and a JSON file beside it."""
     import shlex
 

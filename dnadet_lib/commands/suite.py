@@ -1,11 +1,28 @@
-"""`dnadet evaluate --suite`."""
+"""`dnadet suite`."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+
+from dnadet_lib.commands.arguments import add_profile
+
+HELP = "train and measure every method on the set-ups: the table"
+EXAMPLES = (" --rows pocket", " --profile smoke --seeds 0")
 
 
-def suite_command(options: argparse.Namespace) -> int:
+def describe(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_profile(parser)
+    parser.add_argument("--rows", nargs="+", metavar="NAME", help="methods (default: all)")
+    parser.add_argument("--setups", nargs="+", help="closed, dev, seed, ... (default: all)")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of training")
+    parser.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    parser.add_argument("--out", type=Path, help="folder (default: build/suite/PROFILE)")
+
+
+def run(options: argparse.Namespace) -> int:
     """Fill the table, methods by set-ups: JSON, CSV, Markdown and a figure."""
     from dnadet_lib.bench.methods import SHIPPED, all_methods, make_method
     from dnadet_lib.bench.suite import run_suite
@@ -19,10 +36,10 @@ def suite_command(options: argparse.Namespace) -> int:
     from dnadet_lib.zoo.setups import available_setups
 
     methods = [make_method(name) for name in options.rows or all_methods()]
-    folder = options.out or build_folder() / "suite" / options.suite
+    folder = options.out or build_folder() / "suite" / options.profile
     require_writable_folder(folder)
     predictions = run_suite(
-        methods, image_root(options.suite), folder,
+        methods, image_root(options.profile), folder,
         seeds=options.seeds, setups=options.setups or available_setups(),
         workers=options.workers,
     )  # fmt: skip

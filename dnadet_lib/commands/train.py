@@ -1,27 +1,31 @@
-"""`dnadet pretrain` and `dnadet train`."""
+"""`dnadet train`."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from dnadet_lib.commands.arguments import add_labelled, add_profile, add_training
 from dnadet_lib.commands.inputs import images_to_count, keep_inputs, note_each, require_own_images
 from dnadet_lib.plumbing.text import one_line
 
-
-def pretrain_command(options: argparse.Namespace) -> int:
-    """Train stage 1."""
-    from dnadet_lib.presets import get_preset, require_stage
-    from dnadet_lib.runs.stage_1 import run_pretraining
-
-    preset = get_preset(options.preset)
-    require_stage(preset, 1)
-    run_pretraining(preset, profile=options.profile, seed=options.seed, folder=options.out)
-    print(one_line(options.out / "model.safetensors"))
-    return 0
+HELP = "stage 2: learn architectures from labelled images"
+EXAMPLES = (" --train lists/train.txt --dev lists/val.txt --out build/mine",)
 
 
-def train_command(options: argparse.Namespace) -> int:
+def describe(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_profile(parser)
+    add_training(parser, "pocket")
+    parser.add_argument(
+        "--pretrained", nargs="+", metavar="CHECKPOINT",
+        help="stage 1 files or shipped names, whose channels are joined (default: the backbones of "
+        "the shipped checkpoint for a preset that needs some, else none)",
+    )  # fmt: skip
+    add_labelled(parser, "train", "dev")
+
+
+def run(options: argparse.Namespace) -> int:
     """Train stage 2 on the zoo or on labelled images."""
     from dnadet_lib.checkpoints.joining import join_backbones
     from dnadet_lib.checkpoints.models import load_model

@@ -466,7 +466,6 @@ def test_options_for_images_of_ones_own_are_refused_without_them(checkpoint, tmp
         (["evaluate", *model, "--sources", "run"], "--sources is for images of your own"),
         (["audit", "--classes", "a", "b"], "--classes is for"),
         (["train", *out, "--sources", "run"], "--sources is for"),
-        (["evaluate", "--suite", "smoke", "--test", "list.txt"], "leave --test out"),
     ):
         assert main(command) == 2
         assert message in capsys.readouterr().err
