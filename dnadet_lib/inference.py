@@ -15,11 +15,9 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
+from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,6 +35,7 @@ from dnadet_lib.attribution import (
     views_and_share,
 )
 from dnadet_lib.plumbing.notes import listening, note
+from dnadet_lib.plumbing.workers import growing_windows, on_workers
 
 if TYPE_CHECKING:
     from dnadet_lib.images.history import History
@@ -105,8 +104,8 @@ def stream(model: DNADet, images: Iterable[Source], batch: int | None = None) ->
             numbers that are not finite, which are failures.
     """
     workers = _workers(model)
-    windows = _windows(enumerate(images), workers, batch or BATCH)
-    for piece in _on_workers(model, windows, workers):
+    windows = growing_windows(enumerate(images), workers, batch or BATCH)
+    for piece in on_workers(partial(_work, model), windows, workers):
         for text in piece.notes:
             note(text)
         yield piece
@@ -117,56 +116,6 @@ def _workers(model: DNADet) -> int:
     if next(model.parameters()).device.type == "cpu":
         return torch.get_num_threads()
     return min(WORKERS_FOR_GPU, os.cpu_count() or 1)
-
-
-def _windows(numbered: Iterator[Item], workers: int, batch: int) -> Iterator[list[Item]]:
-    """Cut a stream into windows of 1, 2, 4, ... images, `workers` of each size, up to `batch`."""
-    size, made = 1, 0
-    while window := list(islice(numbered, min(size, batch))):
-        yield window
-        made += 1
-        if made % workers == 0:
-            size = min(2 * size, batch)
-
-
-def _on_workers(model: DNADet, windows: Iterator[list[Item]], workers: int) -> Iterator[Batch]:
-    """Work on windows in threads; what they make comes in order, and at once where it is next."""
-    threads, stop = torch.get_num_threads(), threading.Event()
-    pool = ThreadPoolExecutor(
-        workers, "dnadet", initializer=torch.set_num_threads, initargs=(1,)
-    )
-    waiting: deque[SimpleQueue[Batch | BaseException | None]] = deque()
-    try:
-        for window in windows:
-            waiting.append(SimpleQueue())
-            pool.submit(_deliver, model, window, stop, waiting[-1])
-            if len(waiting) > 2 * workers:
-                yield from _pieces(waiting.popleft())
-        while waiting:
-            yield from _pieces(waiting.popleft())
-    finally:
-        stop.set()
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)  # for threads that start later
-
-
-def _pieces(delivered: SimpleQueue[Batch | BaseException | None]) -> Iterator[Batch]:
-    while (piece := delivered.get()) is not None:
-        if isinstance(piece, BaseException):
-            raise piece
-        yield piece
-
-
-def _deliver(
-    model: DNADet, window: list[Item], stop: threading.Event,
-    out: SimpleQueue[Batch | BaseException | None],
-) -> None:  # fmt: skip
-    try:
-        for piece in _work(model, window, stop):
-            out.put(piece)
-        out.put(None)
-    except BaseException as error:
-        out.put(error)
 
 
 def _work(model: DNADet, window: list[Item], stop: threading.Event) -> Iterator[Batch]:
