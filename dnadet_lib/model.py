@@ -182,8 +182,7 @@ class DNADet(nn.Module):
         self.origin = "pre-trained model"  # for messages; a loaded one names its checkpoint
         self.sha256, self.named = "", False
         self.trace_blocks = tuple(block for block in TRACE_BLOCKS if block < blocks)
-        own = [width * 2**stage for stage in range(4) for _ in range(2)]
-        self.channels = channels = [3, *(backbones * count for count in own)]
+        self.channels = channels = [3, *(backbones * width * 2 ** (k // 2) for k in range(BLOCKS))]
         self.high_pass = HighPass() if self.input.high_pass else nn.Identity()
         self.main = nn.Sequential(
             *(
@@ -193,12 +192,10 @@ class DNADet(nn.Module):
                 for i in range(blocks)
             )
         )
-        pooled = channels[blocks] * (2 if discriminant else 1)
-        self.embedding_size = pooled
+        self.embedding_size = pooled = channels[blocks] * (2 if discriminant else 1)
         self.whitening = nn.Linear(pooled, pooled) if discriminant else nn.Identity()
-        self.classification_head = nn.Sequential(
-            nn.Dropout(0.2), nn.Linear(pooled, num_classes * (1 + len(self.changes)))
-        )
+        outputs = num_classes * (1 + len(self.changes))
+        self.classification_head = nn.Sequential(nn.Dropout(0.2), nn.Linear(pooled, outputs))
 
     @property
     def trace_sizes(self) -> list[int]:

@@ -158,7 +158,6 @@ def fit(
     *,
     seed: int,
     run_folder: Keeper | None = None,
-    stop_after: int | None = None,
 ) -> list[dict[str, float]]:
     """Train a model and leave the weights of its best dev epoch, or its last one, in it.
 
@@ -168,16 +167,15 @@ def fit(
         validate: Returns true and predicted class numbers on the dev images.
         preset: Numbers of the run.
         seed: Every epoch's order, patches and dropout follow from it and the epoch's number.
-        run_folder: Gets `history.csv` and `state.pt` after every epoch. A run that finds its own
-            state there goes on from it. The model is the caller's to save.
-        stop_after: End this call after so many epochs, as if it had been killed.
+        run_folder: Gets history and state after every epoch; a run goes on from a state that it
+            finds there.
 
     Returns:
         The history: losses, training accuracy and dev score of each epoch.
 
     Raises:
-        OtherRunError: the folder holds another run; what differs is said.
-        ValueError: the training diverges; epoch and step are named, the last state is kept.
+        ValueError: the folder holds another run (what differs is said), or the training diverges
+            (epoch and step are named, the last state is kept).
     """
     torch.manual_seed(seed)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -187,10 +185,7 @@ def fit(
         if saved is not None:
             run.resume(saved, run_folder.state)
     while len(run.history) < preset.epochs and not out_of_patience(run.history, preset.patience):
-        epoch = len(run.history)
-        if stop_after is not None and epoch >= stop_after:
-            return run.history
-        row = train_epoch(run, batches, preset, seed, epoch)
+        row = train_epoch(run, batches, preset, seed, len(run.history))
         run.add(row | dev_figures(*validate(model)), preset.select_by)
         print(epoch_line(run.history[-1]), flush=True)
         if run_folder is not None:

@@ -83,7 +83,8 @@ class KilledBatches(PatchBatches):
 @pytest.mark.parametrize("preset", [SMALL, SMALL_STEPS], ids=["one-cycle", "step"])
 def test_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(images, tmp_path, preset):
     whole, history = train(images, tmp_path / "whole", preset=preset)
-    train(images, tmp_path / "halted", preset=preset, stop_after=1)
+    with pytest.raises(KeyboardInterrupt):
+        train(images, tmp_path / "halted", preset, batches=KilledBatches(*images, preset))
     torch.manual_seed(99)  # whatever happened in between
     resumed, resumed_history = train(images, tmp_path / "halted", preset=preset)
     assert_same(whole, resumed)
@@ -114,7 +115,8 @@ def test_finished_run_is_not_trained_again(images, tmp_path):
 
 
 def test_a_folder_of_another_run_is_refused(images, tmp_path):
-    train(images, tmp_path, stop_after=1)
+    with pytest.raises(KeyboardInterrupt):
+        train(images, tmp_path, batches=KilledBatches(*images, SMALL))
     with pytest.raises(OtherRunError, match=r"state\.pt was made with seed 0, not 1: choose"):
         train(images, tmp_path, seed=1)
     with pytest.raises(OtherRunError, match=r"another preset \(contrast=True, now False\)"):

@@ -126,30 +126,22 @@ def baseline(name: str, estimator: ClassifierMixin) -> Method:
 
 
 def run_suite(
-    methods: Iterable[Method],
-    root: Path,
-    folder: Path,
-    *,
-    seeds: Sequence[int] = (0, 1, 2),
-    setups: Sequence[str] = SETUPS,
-    only_there: bool = False,
-    workers: int = 1,
-) -> pd.DataFrame:
-    """Train and predict what is not there yet, and return one row an image.
+    methods: Iterable[Method], root: Path, folder: Path, *, seeds: Sequence[int] = (0, 1, 2),
+    setups: Sequence[str] = SETUPS, only_there: bool = False, workers: int = 1,
+) -> pd.DataFrame:  # fmt: skip
+    """Train and predict what is not there yet, and return one row per image.
 
     Args:
         methods: Rows of the table.
         root: The rendered images.
-        folder: `METHOD/seed_S/` gets the training run and `SETUP.parquet`; those that are there,
-            of the same settings and images, are read.
+        folder: `METHOD/seed_S/` gets the training run and `SETUP.parquet`, or has them already.
         seeds: Training seeds.
         setups: Names of set-ups.
         only_there: Train nothing, and leave out what is not there in full.
-        workers: Processes that train side by side; they share the cores.
+        workers: Processes.
 
     Returns:
-        Columns method, seed, setup, source (generator, or `real/CONTENT/PHOTOGRAPH`), image
-        (SHA-256 of its pixels), truth, predicted, and a score a class.
+        Columns method, seed, setup, and those of `score_table` and `fill_row`.
 
     Raises:
         ValueError: fewer than one worker, or no row is there.
@@ -157,36 +149,43 @@ def run_suite(
     if workers < 1:
         raise ValueError(f"{workers} workers: one or more are needed")
     train, dev = training_data(root)
-    methods = list(methods)
-    digests = {
-        jittered: rows_digest(train, dev, root, jittered)
-        for jittered in {method.jittered for method in methods}
-    }
     sets = {setup: load_setup(setup, root=root) for setup in setups}
     tests = {setup: HashedImages(own, pixel_hashes(own)) for setup, own in sets.items()}
     wanted = [(method, seed) for method in methods for seed in seeds]
-    folders = [
-        folder / method.seed_folder(digests[method.jittered], seed) for method, seed in wanted
-    ]
-    found = {work: read_row(work, tests) for work in folders}
-    lacking = [work for work, there in found.items() if len(there) < len(tests)]
+    learned = {
+        jittered: rows_digest(train, dev, root, jittered)
+        for jittered in {method.jittered for method, _ in wanted}
+    }
+    folders = [folder / method.seed_folder(learned[method.jittered], k) for method, k in wanted]
+    rows = dict(zip(folders, wanted, strict=True))
+    lacking = [work for work in rows if len(read_row(work, tests)) < len(tests)]
     if lacking and not only_there:
-        threads = max(1, cpu_count() // workers)
-        with parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads):
-            Parallel()(
-                delayed(fill_row)(*wanted[folders.index(work)], train, dev, tests, root, work)
-                for work in lacking
-            )
-        found |= {work: read_row(work, tests) for work in lacking}
-    tables = [
+        jobs = [(*rows[work], train, dev, tests, root, work) for work in lacking]
+        side_by_side(fill_row, jobs, workers)
+    tables = whole_tables(zip(wanted, folders, strict=True), tests)
+    if tables:
+        return pd.concat(tables, ignore_index=True)
+    raise ValueError(f"{folder}: no row is there in full; dnadet suite trains them")
+
+
+def side_by_side(work: Callable, jobs: Sequence[tuple], workers: int) -> None:
+    """Call a function with each tuple of arguments in processes that share the cores."""
+    threads = max(1, cpu_count() // workers)
+    with parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads):
+        Parallel()(delayed(work)(*job) for job in jobs)
+
+
+def whole_tables(
+    rows: Iterable[tuple[tuple[Method, int], Path]], tests: Mapping[str, HashedImages]
+) -> list[pd.DataFrame]:
+    """Read the rows, each a method with a seed and its folder, that are there in full."""
+    found = [(row, read_row(work, tests)) for row, work in rows]
+    return [
         table.assign(method=method.name, seed=seed, setup=setup)
-        for (method, seed), work in zip(wanted, folders, strict=True)
-        if len(found[work]) == len(tests)
-        for setup, table in found[work].items()
+        for (method, seed), there in found
+        if len(there) == len(tests)
+        for setup, table in there.items()
     ]
-    if not tables:
-        raise ValueError(f"{folder}: no row is there in full; dnadet suite trains them")
-    return pd.concat(tables, ignore_index=True)
 
 
 class HashedImages(NamedTuple):
@@ -206,6 +205,8 @@ def fill_row(
     folder: Path,
 ) -> None:
     """Train a method with a seed where scores of a set-up are missing, and write these.
+
+    The column image has the SHA-256 of each image's pixels.
 
     Of several processes at the same folder, one works and the others wait and find it done.
     """
@@ -261,7 +262,12 @@ def read_row(folder: Path, tests: Mapping[str, HashedImages]) -> dict[str, pd.Da
 
 
 def score_table(classify: Classifier, images: ImageSet) -> pd.DataFrame:
-    """Score images: columns source, truth, predicted, and one a class."""
+    """Score images.
+
+    Returns:
+        Columns source (generator, or `real/CONTENT/PHOTOGRAPH`), truth, predicted, and a score per
+        class.
+    """
     scores = classify(images)
     names = np.array(images.classes)
     return pd.DataFrame(

@@ -34,56 +34,46 @@ from dnadet_lib.plumbing.notes import note
 from dnadet_lib.plumbing.text import storable
 
 PART = 500  # images, at least, that are kept at a time while the table is made
-SUFFIX = ".parquet"
 
 
 def write_embeddings(
-    model: DNADet,
-    paths: Sequence[Path],
-    file: Path,
-    *,
-    name: str,
-    methods: Sequence[str] = METHODS,
-    seed: int = 0,
-    truths: Sequence[str | None] = (),
+    model: DNADet, paths: Sequence[Path], file: Path, *, name: str,
+    methods: Sequence[str] = METHODS, seed: int = 0, truths: Sequence[str | None] = (),
     progress: Callable[[int], None] = lambda count: None,
-) -> tuple[int, list[str]]:
+) -> tuple[int, list[str]]:  # fmt: skip
     r"""Attribute images and write a row for each that can be read, in batches.
 
-    Maps are fitted on a seeded sample of at most 20,000 rows, and the other rows placed on them,
-    so that memory does not grow with the number of images. Rows are kept beside the file in parts;
-    a run that was killed goes on after the last one, if checkpoint, list and images are the same.
+    Maps are fitted on a seeded sample of at most 20,000 rows, and the other rows placed on them.
+    Rows are kept beside the file in parts; a run that was killed goes on after the last one.
 
     Args:
         model: Embeds and attributes.
         paths: Image files.
-        file: Parquet file to write. Columns: path, truth, label (what the model says, null where
-            it cannot tell), nearest (the most probable class), confidence, unknown_score, known,
-            "p_CLASS" with the probability of every class, embedding, and "METHOD x", "METHOD y" for
-            every map. A byte of a path that is no UTF-8 is written as
-            `\xe9`, and read again.
-        name: Of the checkpoint, kept in the file beside the SHA-256 of the model's own file.
-        methods: Maps: of "t-SNE", "UMAP", "PCA"; none is made of fewer than four images that
-            differ, and a note says so.
+        file: Parquet file to write. Columns: path (a byte that is no UTF-8 as `\xe9`), truth,
+            label (null where the model cannot tell), nearest (the most probable class), confidence,
+            unknown_score, known, "p_CLASS" for the probability of each class, embedding,
+            "METHOD x" and "METHOD y" for each map.
+        name: Of the checkpoint, kept in the file beside the SHA-256 of its file.
+        methods: Maps: of "t-SNE", "UMAP", "PCA"; of fewer than four images that differ, none.
         seed: Of sample and maps.
-        truths: (N,) class of each image, None where it is not known; empty if no image's is.
-        progress: Called with the number of images that were done since the last call.
+        truths: (N,) class of each image, None where it is not known; empty if none is.
+        progress: Called with the number of images done since the last call.
 
     Returns:
-        Number of rows, and a line for each file that was left out. Without a row, no file is
-        written, and one that is there is left as it was.
+        Number of rows, and a line per file that was left out; without a row, nothing is written.
 
     Raises:
         ValueError: the file is one of the images, or its name does not end in .parquet.
-        OSError: it cannot be written; what was there before is kept.
+        OSError: it cannot be written; what was there is kept.
     """
-    if Path(file).suffix != SUFFIX:
-        raise ValueError(f"{file}: the table is written as Parquet; end its name in {SUFFIX}")
+    if Path(file).suffix != ".parquet":
+        raise ValueError(f"{file}: the table is written as Parquet; end its name in .parquet")
     require_apart(file, paths)
     require_writable(file)
-    truths = truths or [None] * len(paths)
+    truths = truths or [None] * len(paths)  # nothing is known of any image
+    key = key_of(model, paths, truths, name)
     with named_if_not_written(file):
-        parts = open_parts(Path(file), key_of(model, paths, truths, name), len(paths))
+        parts = open_parts(Path(file), key, len(paths))
         _write_rows(model, paths, truths, parts, name, progress)
         if count := parts.rows:
             _write_with_maps(parts.files, file, count, methods, seed)

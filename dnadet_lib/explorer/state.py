@@ -48,11 +48,10 @@ class Explorer:
         maps: Name of a map -> (N, 2).
         selections: Name -> positions of kept images.
         errors: What could not be read, a line a file.
-        notes: What a user should know of images that were added and read, such as a frame chosen.
+        notes: What was done to added images to read them, such as choosing a frame.
         others: Name of another checkpoint -> its model and its embeddings (N, D) of these images.
             Its maps are named "METHOD, NAME".
-        note: What is to be said of the checkpoint of a table: that it is another one now, or was
-            not compared. Else "".
+        note: Of a table's checkpoint: that it is another one now, or was not compared; else "".
     """
 
     maker: DNADet | None
@@ -138,8 +137,8 @@ def _describe(
     model: DNADet, table: pd.DataFrame, embeddings: Tensor, unknown_scores: Tensor
 ) -> np.ndarray:
     """Add what the model says to the table; return the probabilities."""
-    probabilities = probabilities_of(model, embeddings).cpu().numpy()
     scores = unknown_scores.cpu().numpy()
+    probabilities = probabilities_of(model, embeddings).cpu().numpy()
     labels = [storable(model.classes[k]) for k in probabilities.argmax(axis=1)]
     told, known = may_name(model, embeddings), are_known(model, scores).tolist()
     _add(table, labels, told, probabilities.max(axis=1), scores, known)
@@ -163,10 +162,8 @@ def _add(
 def open_table(file: Path | str, model: DNADet | None = None) -> Explorer:
     """Open what `dnadet embed` wrote, with its maps; rows that are no numbers are left out.
 
-    Labels, probabilities and scores are the file's own. If the checkpoint that made them is gone or
-    has been overwritten since, `note` says so, and what would need it is refused.
-
-    The class of an image is what the table's column "truth" says, else "not labelled"; its folder
+    Labels, probabilities and scores come from the file. If the checkpoint that made them is gone
+    or has been overwritten since, `note` says so, and what would need it is refused. The class of an image is what the table's column "truth" says, else "not labelled"; its folder
     stands as its generator. Images are read when they are looked at; those that are gone are named
     in `errors`, and keep their points.
 
@@ -184,18 +181,9 @@ def open_table(file: Path | str, model: DNADet | None = None) -> Explorer:
     maker, note = _maker(file, read, model)
     if note:
         print(one_line(note), file=sys.stderr)
-    errors = list(read.errors)
-    gone = [str(path) for path in read.paths if not os.path.isfile(path)]
-    if gone:
-        errors.append(f"{len(gone)} images are not where {file} says, such as {gone[0]}")
-    if not read.maps:
-        errors.append(
-            f"{file}: holds no map; explorer.add_map makes one, of four or more images that differ"
-        )
     truths = [NOT_LABELLED if truth is None else truth for truth in read.truths]
-    folders = [folder_name(path) for path in read.paths]
-    setup = storable(Path(file).stem)
-    table = pd.DataFrame({"class": truths, "generator": folders, "set-up": setup})
+    folders, setup = map(folder_name, read.paths), storable(Path(file).stem)
+    table = pd.DataFrame({"class": truths, "generator": list(folders), "set-up": setup})
     if read.said is not None:
         said = read.said
         _add(table, said.labels, said.told, said.confidence, read.scores, said.known)
@@ -208,8 +196,19 @@ def open_table(file: Path | str, model: DNADet | None = None) -> Explorer:
         raise ValueError(f"{note} The file holds no labels of its own.")
     return Explorer(
         maker, read.paths, table, read.embeddings, probabilities, classes, maps=read.maps,
-        errors=errors, note=note,
+        errors=[*read.errors, *_lacking(file, read)], note=note,
     )  # fmt: skip
+
+
+def _lacking(file: Path | str, read: EmbeddingFile) -> list[str]:
+    errors = []
+    if gone := [str(path) for path in read.paths if not os.path.isfile(path)]:
+        errors.append(f"{len(gone)} images are not where {file} says, such as {gone[0]}")
+    if not read.maps:
+        errors.append(
+            f"{file}: holds no map; explorer.add_map makes one, of four or more images that differ"
+        )
+    return errors
 
 
 def _maker(
@@ -246,11 +245,10 @@ def folder_name(path: Path) -> str:
 
 
 def add_images(state: Explorer, sources: Iterable[Path | str], name: str = "added") -> np.ndarray:
-    """Embed further images and place them on the maps, which stay as they are.
+    """Embed further images and place them on the maps, whose points stay where they are.
 
     What cannot be read is named in `state.errors`, and what was done to an image to read it in
-    `state.notes`. Nothing is known of who made the images: their
-    class is "not labelled".
+    `state.notes`. Nobody says who made the images: their class is "not labelled".
 
     Args:
         state: Gets the images, at the end.
@@ -263,8 +261,7 @@ def add_images(state: Explorer, sources: Iterable[Path | str], name: str = "adde
     Raises:
         ValueError: the model that made the embeddings is there no more.
     """
-    model = state.model
-    paths = []
+    model, paths = state.model, []
     with listening(state.notes.append):
         for source in sources:
             try:
@@ -278,26 +275,27 @@ def add_images(state: Explorer, sources: Iterable[Path | str], name: str = "adde
         return np.array([], int)
     folders = [folder_name(path.resolve()) for path in paths]
     table = pd.DataFrame({"class": NOT_LABELLED, "generator": folders, "set-up": storable(name)})
-    scores = unknown_score(model, features.traces)
+    scores, first = unknown_score(model, features.traces), len(state)
     probabilities = _describe(model, table, features.embeddings, scores)
     embeddings = features.embeddings.cpu().numpy()
-    others = {
-        checkpoint: (other, embed_images(other, paths))
-        for checkpoint, (other, _) in state.others.items()
-    }
-    for title, points in state.maps.items():
-        checkpoint = title.partition(", ")[2]
-        new = others[checkpoint][1] if checkpoint else embeddings
-        placed = place(state.embeddings_of(title), points, new)
-        state.maps[title] = np.concatenate([points, placed.astype(np.float32)])
-    first = len(state)
-    for checkpoint, (other, old) in state.others.items():
-        state.others[checkpoint] = other, np.concatenate([old, others[checkpoint][1]])
+    _place(state, paths, embeddings)
     state.paths += paths
     state.table = pd.concat([state.table, table], ignore_index=True)
     state.embeddings = np.concatenate([state.embeddings, embeddings])
     state.probabilities = np.concatenate([state.probabilities, probabilities])
     return np.arange(first, len(state))
+
+
+def _place(state: Explorer, paths: Sequence[Path], embeddings: np.ndarray) -> None:
+    """Place further images on every map, by the embeddings of the checkpoint that it shows."""
+    others = {name: embed_images(other, paths) for name, (other, _) in state.others.items()}
+    for title, points in state.maps.items():
+        checkpoint = title.partition(", ")[2]
+        new = others[checkpoint] if checkpoint else embeddings
+        placed = place(state.embeddings_of(title), points, new)
+        state.maps[title] = np.concatenate([points, placed.astype(np.float32)])
+    for name, (other, old) in state.others.items():
+        state.others[name] = other, np.concatenate([old, others[name]])
 
 
 def add_checkpoint(state: Explorer, name: str, model: DNADet) -> None:

@@ -58,12 +58,9 @@ def explore(
 
 
 def degrade(
-    model: DNADet,
-    image: np.ndarray,
-    name: str = "JPEG",
-    seed: int = 0,
+    model: DNADet, image: np.ndarray, name: str = "JPEG", seed: int = 0,
     state: Explorer | None = None,
-) -> Any:
+) -> Any:  # fmt: skip
     """Make sliders that degrade an image while its probabilities move.
 
     Args:
@@ -92,12 +89,8 @@ def degrade(
         if state and background:
             place = background.at(explorer.moved(state, title, found.embeddings[0]))
         label = "as it is" if chosen is None else f"{closeup.measure(kind.value)} {chosen:g}"
-        shown = explorer_html.picture(changed, 256, f"the image, {label}")
-        result.value = (
-            '<div style="display: flex; gap: 16px; align-items: flex-start; line-height: 1.4">'
-            f"<div>{shown}<div>{label}</div></div>"
-            f"<div>{explorer_html.bars(found, model.classes)}</div>{place}</div>"
-        )
+        bars = explorer_html.bars(found, model.classes)
+        result.value = _degraded(changed, label, bars, place)
 
     def on_kind(change: dict) -> None:
         strength.description = closeup.measure(change["new"])
@@ -109,6 +102,14 @@ def degrade(
     strength.observe(draw, "value")
     draw()
     return widgets.VBox([kind, strength, result])
+
+
+def _degraded(image: np.ndarray, label: str, bars: str, place: str) -> str:
+    shown = explorer_html.picture(image, 256, f"the image, {label}")
+    return (
+        '<div style="display: flex; gap: 16px; align-items: flex-start; line-height: 1.4">'
+        f"<div>{shown}<div>{label}</div></div><div>{bars}</div>{place}</div>"
+    )
 
 
 def _strengths(name: str) -> list[tuple[str, float]]:

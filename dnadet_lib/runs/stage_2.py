@@ -53,45 +53,35 @@ def dev_validation(dev: ImageSet) -> Callable[[DNADet], tuple[np.ndarray, np.nda
 
 
 def run_training(
-    preset: Preset,
-    train: ImageSet,
-    dev: ImageSet,
-    *,
-    pretrained: DNADet | None = None,
-    seed: int = 0,
-    folder: Path | None = None,
-) -> tuple[DNADet, list[dict[str, float]]]:
+    preset: Preset, train: ImageSet, dev: ImageSet, *, pretrained: DNADet | None = None,
+    seed: int = 0, folder: Path | None = None,
+) -> tuple[DNADet, list[dict[str, float]]]:  # fmt: skip
     """Stage 2: learn the classes of labelled images.
 
     Args:
         preset: A stage 2 preset.
         train: Training images, of one size; every class must have some.
         dev: Images of dev generators: scores an epoch, the temperature and the unknown threshold.
-        pretrained: Stage 1 model, of one or several backbones, or None for random weights; a
-            discriminant needs one.
+        pretrained: Stage 1 model, or None for random weights; a discriminant needs one.
         seed: Of weights, order and patches.
-        folder: For history, state and model; a run of the same key found there goes on, and a
-            finished one is returned as it is.
+        folder: For history, state and model; a run of the same key goes on there.
 
     Returns:
         The calibrated model with the weights of the epoch that the preset keeps, and the history.
 
     Raises:
         FileNotFoundError: images are missing; named.
-        ValueError: what `preflight.check_before_training` and `trainable.require_trainable` refuse,
-            or a class has copies of one image alone.
+        ValueError: what `preflight` and `trainable` refuse, or a class has copies of one image.
         OtherRunError: the folder holds another run; what differs is said.
     """
     check_before_training(preset, train, dev)
     dev = require_trainable(preset, train, dev, pretrained)
-    model = build_model(
-        train.classes, preset, seed, pretrained.backbones if pretrained is not None else 1
-    )
+    model = build_model(train.classes, preset, seed, pretrained.backbones if pretrained else 1)
     if pretrained is not None:
         transfer_backbone(model, pretrained)
-    cache = folder / "cache" if folder else None
-    images = None if preset.discriminant else load_images(train.paths, cache)
-    if images is not None:
+    images = None
+    if not preset.discriminant:
+        images = load_images(train.paths, folder / "cache" if folder else None)
         require_patch(images[0], preset.input, train.paths[0])
     key = training_key(preset, train, dev, pretrained=pretrained, seed=seed, images=images)
     require_variety(train, key.train)

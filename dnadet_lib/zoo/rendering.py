@@ -74,38 +74,29 @@ def jobs_of(generators: list[Generator], counts: RenderCounts) -> list[tuple[Gen
 
 
 def render(
-    profile: str = "pocket",
-    root: Path | None = None,
-    workers: int | None = None,
-    *,
-    count: int | None = None,
-    splits: Sequence[str] = ROLES,
-) -> Path:
+    profile: str = "pocket", root: Path | None = None, workers: int | None = None, *,
+    count: int | None = None, splits: Sequence[str] = ROLES,
+) -> Path:  # fmt: skip
     """Render generators and photographs to PNG folders; what is there already is kept.
 
-    Of several processes that render into one folder, one works and the others wait.
-
-    The tree has the layout of the released data set: `real/CONTENT/GROUP/*.png` and
+    Of several processes that render into one folder, one works and the others wait. The tree has
+    the layout of the released data set: `real/CONTENT/GROUP/*.png` and
     `GANs/CLASS/NAME/SPLIT/*.png`. Image i of a split comes from latent seed
-    `LATENT_SEEDS[split] + i`; the splits' ranges never overlap. Bytes are equal for one version
-    of torch on one machine.
+    `LATENT_SEEDS[split] + i`. Bytes are equal for one version of torch on one machine.
 
     Args:
-        profile: "pocket", or "smoke" for a few images of each.
-        root: Where to write; by default `image_root(profile)`, or with a count a folder of its own.
+        profile: "pocket", or "smoke" for a few images of each generator.
+        root: Where to write; by default `image_root(profile)`, with a count another folder.
         workers: Processes; as many as the machine has cores by default.
-        count: Images of every generator, and crops of every content, a split; by default the
-            profile's numbers.
-        splits: "train", "dev", "test"; the photographs for fine-tuning and the images of jittered
-            copies go with "train".
+        count: Images per generator and split, and crops per content; by default the profile's.
+        splits: "train" (with photographs for fine-tuning and jittered copies), "dev", "test".
 
     Returns:
         The root folder.
 
     Raises:
-        OSError: the folder cannot be written, or holds files of somebody else where images go.
-        ValueError: a split is none of the three, or the count is not positive or goes beyond a
-            split's latent seeds; or a folder for images leads out of the root.
+        OSError: the folder cannot be written, or holds somebody else's files where images go.
+        ValueError: a split or the count is out of range, or a folder leads out of the root.
     """
     if odd := [s for s in splits if s not in ROLES]:
         raise ValueError(f"unknown split {odd[0]!r}: choose of {', '.join(ROLES)}")
@@ -116,6 +107,22 @@ def render(
         counts = RenderCounts(count, count, count, count, (count,) * 4, count)
         root = root or build_folder() / "images" / f"{count}_each"
     root = root or image_root(profile)
+    tasks = tasks_of(counts, splits, root)
+    with locked(root):
+        for function, arguments in tasks:  # all of them, before anything is written
+            _require_own(FOLDERS[function](arguments[0], arguments[1], root))
+        with ProcessPoolExecutor(
+            workers or os.cpu_count(), get_context("spawn"), initializer=start_worker
+        ) as pool:
+            for future in [pool.submit(function, *arguments) for function, arguments in tasks]:
+                future.result()
+    return root
+
+
+def tasks_of(
+    counts: RenderCounts, splits: Sequence[str], root: Path
+) -> list[tuple[Callable, tuple]]:
+    """List what is rendered: a function and its arguments, long ones first."""
     groups = zip(("train", "dev", "test", "finetune"), counts.photos, strict=True)
     tasks: list[tuple[Callable, tuple]] = [
         (render_photos, (content, group, number, root))
@@ -126,16 +133,7 @@ def render(
     every = jobs_of(read_manifest(), counts)
     jobs = [job for job in every if {JITTERED: "train"}.get(job[1], job[1]) in splits]
     tasks += [(render_split, (*job, root)) for job in jobs]
-    tasks.sort(key=lambda task: -task[1][2])  # long ones first
-    with locked(root):
-        for function, arguments in tasks:  # all of them, before anything is written
-            _require_own(FOLDERS[function](arguments[0], arguments[1], root))
-        with ProcessPoolExecutor(
-            workers or os.cpu_count(), get_context("spawn"), initializer=start_worker
-        ) as pool:
-            for future in [pool.submit(function, *arguments) for function, arguments in tasks]:
-                future.result()
-    return root
+    return sorted(tasks, key=lambda task: -task[1][2])
 
 
 def render_photos(content: str, group: str, count: int, root: Path) -> None:
