@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dnadet_lib.explorer import explorer
+from dnadet_lib.explorer import explorer, forms
 from dnadet_lib.explorer import html as explorer_html
 from dnadet_lib.explorer.explorer import CATEGORIES, NUMBERS, Explorer
 from dnadet_lib.explorer.figures import require_maps
@@ -27,11 +27,7 @@ HIGHEST = 330  # pixels of a map: about its width, else it is cut off at the sid
 LEGEND_FITS = 116  # characters of the legend above the maps
 VIEWS = IMAGE, SELECTION, MORE = "one image", "selection", "compare, add images"
 LEGEND = "legend"
-WIDE = {"description_width": "initial"}  # the whole label is shown
 STYLE = Path(__file__).with_name("widgets.css")
-
-
-# Linked maps -------------------------------------------------------------------------------------
 
 
 class Panel:
@@ -65,10 +61,18 @@ class Panel:
         self.pictures = Pictures()
         self.grid = widgets.HTML()
         self.said = widgets.HTML(for_html(state.note))
+        keeping, self.name = forms.keeping(
+            lambda: self.say(self._keep), lambda: self.say(self._export)
+        )
+        comparison, self.compared = forms.comparison(state)
+        adding = forms.adding(
+            lambda files: self.say(lambda: self._add_files(files)),
+            lambda folder: self.say(lambda: self._add([folder])),
+        )
         self.views = {
             IMAGE: self.close_up,
-            SELECTION: widgets.VBox([self._pages(), self.pictures, self.grid, self._keeping()]),
-            MORE: widgets.VBox([self._comparison(), self._adding()]),
+            SELECTION: widgets.VBox([self._pages(), self.pictures, self.grid, keeping]),
+            MORE: widgets.VBox([comparison, adding]),
             LEGEND: self.all_legend,
         }
         self.pane = widgets.Box(list(self.views.values()))
@@ -260,31 +264,13 @@ class Panel:
         shown = "" if number > at_once else "none"
         self.before.layout.display = self.after.layout.display = shown
 
-    def _keeping(self) -> Any:
-        import ipywidgets as widgets
-
-        self.name = widgets.Text(
-            placeholder="name of the selection", description="name", layout={"width": "300px"},
-            style=WIDE,
-        )
-        keep, export = (widgets.Button(description=text) for text in ("keep", "export"))
-        keep.tooltip = "keep the selection under this name, to compare it or to use it in a cell"
-        export.tooltip = "write the selection's table, and copies of its images"
-        keep.on_click(lambda _: self.say(self._keep))
-        export.on_click(lambda _: self.say(self._export))
-        return widgets.HBox([self.name, keep, export])
-
     def _keep(self) -> Sequence[str]:
         explorer.keep(self.state, self.name.value, self.selected)
         for menu in self.compared:
-            menu.options = self._choices()
+            menu.options = forms.kept(self.state)
         kept = (f"{key} ({len(value)})" for key, value in self.state.selections.items())
         name = self.name.value.strip()
         return f"kept: {', '.join(kept)}", f"in the next cell: explorer.frame(state, {name!r})"
-
-    def _choices(self) -> list[tuple[str, str]]:
-        """List the kept selections for a menu: what it shows, and the name."""
-        return [(shortened(name), name) for name in self.state.selections]
 
     def _export(self) -> Sequence[str]:
         name = plain_name(self.name.value.strip() or "selection", "name of the selection")
@@ -292,39 +278,7 @@ class Panel:
         file = explorer.export(self.state, self.selected, folder)
         return (f"written: {file} and copies of the images",)
 
-    def _comparison(self) -> Any:
-        import ipywidgets as widgets
-
-        self.compared = [
-            widgets.Dropdown(options=self._choices(), description=text, layout={"width": "230px"},
-                             style=WIDE)
-            for text in ("compare", "with")
-        ]
-        button, table = widgets.Button(description="compare"), widgets.HTML()
-
-        def on_compare(_: object) -> None:
-            first, second = (menu.value or "" for menu in self.compared)
-            try:
-                found = explorer.compare(self.state, first, second).reset_index()
-                table.value = explorer_html.table_element(found)
-            except ValueError as error:
-                table.value = for_html(error)
-
-        button.on_click(on_compare)
-        return widgets.VBox([widgets.HBox([*self.compared, button]), table])
-
-    # Images of one's own
-
-    def _adding(self) -> Any:
-        import ipywidgets as widgets
-
-        dropped = widgets.FileUpload(multiple=True, accept="image/*", description="add images")
-        folder = widgets.Text(
-            placeholder="a folder, then Enter", description="or", continuous_update=False
-        )
-        dropped.observe(lambda change: self.say(lambda: self._add_files(change["new"])), "value")
-        folder.observe(lambda change: self.say(lambda: self._add([change["new"]])), "value")
-        return widgets.HBox([dropped, folder])
+    # Added images
 
     def _add_files(self, files: Sequence[Mapping[str, Any]]) -> Sequence[str]:
         paths = []

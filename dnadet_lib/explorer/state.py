@@ -163,9 +163,9 @@ def open_table(file: Path | str, model: DNADet | None = None) -> Explorer:
     """Open what `dnadet embed` wrote, with its maps; rows that are no numbers are left out.
 
     Labels, probabilities and scores come from the file. If the checkpoint that made them is gone
-    or has been overwritten since, `note` says so, and what would need it is refused. The class of an image is what the table's column "truth" says, else "not labelled"; its folder
-    stands as its generator. Images are read when they are looked at; those that are gone are named
-    in `errors`, and keep their points.
+    or has been overwritten since, `note` says so, and what would need it is refused. The class of
+    an image is what the table's column "truth" says, else "not labelled"; its folder stands as its
+    generator. Images are read when they are looked at; `errors` names those that are gone.
 
     Args:
         file: Parquet file.

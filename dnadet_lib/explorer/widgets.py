@@ -15,8 +15,9 @@ import numpy as np
 from dnadet_lib.explorer import closeup, explorer
 from dnadet_lib.explorer import html as explorer_html
 from dnadet_lib.explorer.explorer import Explorer
+from dnadet_lib.explorer.forms import WIDE
 from dnadet_lib.explorer.gradcam import image_cam
-from dnadet_lib.explorer.panel import WIDE, Panel
+from dnadet_lib.explorer.panel import Panel
 from dnadet_lib.explorer.place import map_picture
 from dnadet_lib.model import DNADet
 from dnadet_lib.plumbing.text import shortened
