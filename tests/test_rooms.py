@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,14 @@ def test_a_module_and_its_functions_are_short(name):
         if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= 45
     ]
     assert not long
+
+
+def test_the_map_names_what_is_there():
+    text = (LIBRARY / "README.md").read_text(encoding="utf-8")
+    root = LIBRARY.parent
+    places = re.findall(r"`((?:\w+/)*\w+(?:\.py|/))`", text)
+    assert not [p for p in places if not (LIBRARY / p).exists() and not (root / p).exists()]
+    one_way = text.split("Imports go one way")[1].split("`tests/")[0]
+    assert re.findall(r"`(\w+)`", one_way) == list(ORDER[:-2])
+    rooms = {folder.name for folder in LIBRARY.iterdir() if (folder / "__init__.py").is_file()}
+    assert rooms == set(re.findall(r"(?m)^\| `(\w+)/` \|", text))
