@@ -157,7 +157,7 @@ def run_suite(
         for jittered in {method.jittered for method, _ in wanted}
     }
     folders = [folder / method.seed_folder(learned[method.jittered], k) for method, k in wanted]
-    rows = dict(zip(folders, wanted, strict=True))
+    rows = {work: wanted[folders.index(work)] for work in folders}  # of several seeds, the first
     lacking = [work for work in rows if len(read_row(work, tests)) < len(tests)]
     if lacking and not only_there:
         jobs = [(*rows[work], train, dev, tests, root, work) for work in lacking]
