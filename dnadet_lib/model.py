@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -184,13 +185,9 @@ class DNADet(nn.Module):
         self.trace_blocks = tuple(block for block in TRACE_BLOCKS if block < blocks)
         self.channels = channels = [3, *(backbones * width * 2 ** (k // 2) for k in range(BLOCKS))]
         self.high_pass = HighPass() if self.input.high_pass else nn.Identity()
+        pairs = enumerate(pairwise(channels[: blocks + 1]))
         self.main = nn.Sequential(
-            *(
-                ConvolutionBlock(
-                    channels[i], channels[i + 1], i % 2 == 0, groups=backbones if i else 1
-                )
-                for i in range(blocks)
-            )
+            *(ConvolutionBlock(a, b, i % 2 == 0, backbones if i else 1) for i, (a, b) in pairs)
         )
         self.embedding_size = pooled = channels[blocks] * (2 if discriminant else 1)
         self.whitening = nn.Linear(pooled, pooled) if discriminant else nn.Identity()

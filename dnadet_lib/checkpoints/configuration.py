@@ -12,7 +12,7 @@ from dnadet_lib.plumbing.values import check_changes, check_class_names, is_fini
 
 TEXT_AT_MOST = 2**20  # characters of a header
 WIDTH_AT_MOST = 8192
-BACKBONES_AT_MOST = CHANGES_AT_MOST = 64
+BACKBONES_AT_MOST = 64
 NEEDED = ("classes", "width", "input", "temperature", "threshold")
 
 

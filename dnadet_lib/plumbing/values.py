@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dnadet_lib.checkpoints.configuration import CHANGES_AT_MOST
 from dnadet_lib.plumbing.text import one_line
 
 CLASSES_AT_MOST = 10_000
+CHANGES_AT_MOST = 64
 
 
 def is_whole(value: object) -> bool:

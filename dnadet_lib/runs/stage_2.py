@@ -11,10 +11,15 @@ import torch
 from torch import Tensor
 
 from dnadet_lib.attribution import probabilities_of
-from dnadet_lib.changed_images import best_temperature, changed_traces, dev_copies, fit_calibrations
 from dnadet_lib.checkpoints.joining import transfer_backbone
 from dnadet_lib.data import ImageSet, load_images
 from dnadet_lib.discriminant import fit_discriminant
+from dnadet_lib.evaluation.changed_images import (
+    best_temperature,
+    changed_traces,
+    dev_copies,
+    fit_calibrations,
+)
 from dnadet_lib.evaluation.open_set import reference_traces
 from dnadet_lib.evaluation.predictions import predict
 from dnadet_lib.inference import image_features
