@@ -11,10 +11,15 @@ import torch
 from torch import Tensor
 
 from dnadet_lib.attribution import probabilities_of
-from dnadet_lib.changed_images import best_temperature, changed_traces, dev_copies, fit_calibrations
 from dnadet_lib.checkpoints.joining import transfer_backbone
 from dnadet_lib.data import ImageSet, load_images
 from dnadet_lib.discriminant import fit_discriminant
+from dnadet_lib.evaluation.changed_images import (
+    best_temperature,
+    changed_traces,
+    dev_copies,
+    fit_calibrations,
+)
 from dnadet_lib.evaluation.open_set import reference_traces
 from dnadet_lib.evaluation.predictions import predict
 from dnadet_lib.inference import image_features
@@ -142,9 +147,8 @@ def calibrate(
         model.calibrations = fit_calibrations(model, features.embeddings, dev.labels, copies)
         model.temperature = model.calibrations[0].temperature
         learned = learned.joined(changed_traces(model, train, seed))
-        own = LabelledTraces(copies.features.traces, copies.labels).take(copies.seen)
-        instances = instances.joined(own)
-        makers = np.concatenate([makers, copies.makers[copies.seen]])
+        instances = instances.joined(LabelledTraces(copies.features.traces, copies.labels))
+        makers = np.concatenate([makers, copies.makers])
     squares = held_out_distances(learned, instances, makers, model.trace_sizes)[:, : len(dev)]
     model.threshold = float(np.quantile(relative_distance(squares).numpy(), KNOWN_SHARE))
     model.reference = trace_distances(learned.joined(instances), model.trace_sizes)
