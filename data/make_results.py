@@ -6,6 +6,7 @@
     python data/make_results.py unknown       # architectures that the model does not know
     python data/make_results.py calibration
     python data/make_results.py robustness
+    python data/make_results.py verdicts      # what is said of changed copies, and how surely
     python data/make_results.py page          # RESULTS.md from what the steps before left
     python data/make_results.py               # all of it
 
@@ -19,13 +20,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 
 from dnadet_lib.attribution import probabilities_of
-from dnadet_lib.bench.methods import SHIPPED, all_methods, make_method
+from dnadet_lib.bench.methods import PLAIN, SHIPPED, all_methods, make_method
 from dnadet_lib.bench.position import INNER, compare_labels, generated, mean_maps, study_table
 from dnadet_lib.bench.suite import run_suite
 from dnadet_lib.bench.tables import (
@@ -53,7 +55,7 @@ from dnadet_lib.evaluation.open_set import (
 )
 from dnadet_lib.evaluation.predictions import Predictions, predict
 from dnadet_lib.evaluation.results import markdown_table, results_table
-from dnadet_lib.evaluation.robustness import DEGRADATIONS, accuracy_curves
+from dnadet_lib.evaluation.robustness import DEGRADATIONS, accuracy_curves, resize_back
 from dnadet_lib.figures.results import (
     degradation_curves,
     position_maps,
@@ -61,10 +63,12 @@ from dnadet_lib.figures.results import (
     suite_dots,
 )
 from dnadet_lib.figures.style import save, use_style
+from dnadet_lib.images.changes import webp
 from dnadet_lib.inference import embed_images, image_features
 from dnadet_lib.model import DNADet
 from dnadet_lib.plumbing.files import atomic_path, claimed_folder
 from dnadet_lib.plumbing.paths import build_folder
+from dnadet_lib.transforms import jpeg
 from dnadet_lib.unknown import LabelledTraces, held_out_distances, relative_distance
 from dnadet_lib.zoo.manifest import CLASSES, read_manifest
 from dnadet_lib.zoo.rendering import image_root, render
@@ -72,12 +76,23 @@ from dnadet_lib.zoo.setups import load_setup
 
 DATA = Path(__file__).resolve().parent
 RESULTS = DATA / "results"
-MODEL = "pocket"
+MODEL = PLAIN  # whose unknown score and calibration are measured
 CENTRE = (2, 2)
 POSITION_IMAGES = {"train": 1000, "test": 300}  # a generator
 SEEDS = (0, 1, 2, 3)
 WORKERS = 2  # that train rows of the table side by side
-ROBUSTNESS_IMAGES = 200  # a generator
+ROBUSTNESS_IMAGES = {PLAIN: 200, SHIPPED: 20}  # a generator
+VERDICT_IMAGES = {"Real": 150, "": 30}  # of a content's photographs, of a generator
+SURE = 0.9  # probability of a photograph that would mislead
+COPIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # what test images undergo
+    "as they are": lambda image: image,
+    **{f"JPEG {q}": partial(jpeg, rng=np.random.default_rng(0), quality=q)
+       for q in (95, 90, 75, 50)},
+    "WebP 80": partial(webp, quality=80),
+    "0.75x and back": lambda image: resize_back(image, 0.75, np.random.default_rng()),
+    "1.5x and back": lambda image: resize_back(image, 1.5, np.random.default_rng()),
+    "1.5x": lambda image: cv2.resize(image, None, fx=1.5, fy=1.5, interpolation=cv2.INTER_CUBIC),
+}
 BLOCK_IMAGES = 100  # a generator
 PANELS = {d.name: d.unit + "\n(a pre-training class)" * d.pretrained for d in DEGRADATIONS}
 WITH_PATCHES = "high-pass, all"  # the top of the ladder
@@ -96,14 +111,14 @@ def suite(only_there: bool = False) -> None:
     work = build_folder() / "suite" / "pocket"
     methods = [make_method(name) for name in all_methods()]
     predictions = run_suite(methods, image_root(), work, only_there=only_there, workers=WORKERS)
-    rows = write_suite(predictions, SHIPPED, RESULTS)
+    rows = write_suite(predictions, PLAIN, RESULTS)
     save(suite_dots(rows), RESULTS / "results.png")
     save_table(confusions(predictions), "confusions")
     every, counts = generator_table(predictions), image_counts(predictions)
     leads = mean_rows(differences(every, WITH_PATCHES), "lead", counts)
     with atomic_path(RESULTS / "leads.md") as temporary:
         temporary.write_text(results_table(leads, "lead"), encoding="utf-8")
-    table = every.loc[[SHIPPED, WITH_PATCHES], ["seed"], :]
+    table = every.loc[[PLAIN, WITH_PATCHES], ["seed"], :]
     faulty = with_repeated_seed(table).rename("{}, first seed repeated".format, level="method")
     repeated = [mean_rows(part, "accuracy", counts) for part in (table, faulty)]
     with atomic_path(RESULTS / "fault_a.md") as temporary:
@@ -213,7 +228,7 @@ def calibration() -> None:
         reliability_curve(axis, table, setup)
     save(figure, RESULTS / "calibration.png")
     work = build_folder() / "suite" / "pocket"
-    scores = run_suite([make_method(SHIPPED)], image_root(), work, only_there=True)
+    scores = run_suite([make_method(PLAIN)], image_root(), work, only_there=True)
     save_table(calibration_by_seed(scores), "calibration_seeds")
 
 
@@ -240,25 +255,84 @@ def calibration_by_seed(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def robustness() -> None:
-    """Measure accuracy on degraded images: set-ups of new generators, and photographs."""
-    model = load_model(MODEL)
-    sets = {setup: first_of_each(load_setup(setup), ROBUSTNESS_IMAGES) for setup in CHANGED}
-    closed = first_of_each(load_setup("closed"), ROBUSTNESS_IMAGES)
+    """Measure accuracy on degraded images; figures of a checkpoint that are there are kept."""
+    kept = pd.read_csv(RESULTS / "robustness.csv").groupby("checkpoint")
+    there = {name: curves for name, curves in kept}
+    curves = pd.concat(
+        [there[n] if n in there else degraded_accuracy(n) for n in (PLAIN, SHIPPED)]
+    )
+    save_table(curves, "robustness")
+    means = robustness_means(curves[curves["checkpoint"] == SHIPPED])
+    save(degradation_curves(means, PANELS), RESULTS / "robustness.png")
+
+
+def degraded_accuracy(name: str) -> pd.DataFrame:
+    """Measure a checkpoint on degraded images: set-ups of new generators, and photographs."""
+    model, count = load_model(name), ROBUSTNESS_IMAGES[name]
+    sets = {setup: first_of_each(load_setup(setup), count) for setup in CHANGED}
+    closed = first_of_each(load_setup("closed"), count)
     sets["Real"] = closed.take(np.flatnonzero(closed.labels == CLASSES.index("Real")))
 
     def classify(images: np.ndarray) -> np.ndarray:
         features = torch.from_numpy(embed_images(model, images))
         return probabilities_of(model, features).argmax(dim=1).numpy()
 
-    curves = pd.concat(
+    return pd.concat(
         accuracy_curves(
             classify, load_images(images.paths), images.labels, origins(np.array(images.sources))
-        ).assign(setup=setup)
+        ).assign(setup=setup, checkpoint=name)
         for setup, images in sets.items()
     )
-    save_table(curves, "robustness")
-    figure = degradation_curves(robustness_means(curves), PANELS)
-    save(figure, RESULTS / "robustness.png")
+
+
+def verdicts() -> None:
+    """Say what the shipped checkpoint answers on changed copies of test images."""
+    model, rows = load_model(SHIPPED), []
+    for setup in ("closed", *CHANGED, "dataset", "unknown"):
+        every = load_setup(setup)
+        real = np.array([every.classes[k] == "Real" for k in every.labels])
+        images = first_of_each(every.take(np.flatnonzero(~real)), VERDICT_IMAGES[""])
+        if real.any():
+            own = every.take(np.flatnonzero(real))
+            images = images.joined(first_of_each(own, VERDICT_IMAGES["Real"]))
+        pixels, names = load_images(images.paths), origins(np.array(images.sources))
+        for copies, change in COPIES.items():
+            found = model.attribute([np.ascontiguousarray(change(image)) for image in pixels])
+            real = found.probabilities[:, model.classes.index("Real")]
+            truth = [images.classes[k] for k in images.labels]
+            table = pd.DataFrame({
+                "generator": names,
+                "nearest right": [a == b for a, b in zip(found.labels, truth, strict=True)],
+                "named rightly": [a == b for a, b in zip(found.verdicts, truth, strict=True)],
+                "cannot tell": [verdict is None for verdict in found.verdicts],
+                "refused": ~found.known,
+                "sure and known as Real": (real >= SURE) & found.known,
+            })  # fmt: skip
+            means = table.groupby("generator", as_index=False).mean()
+            rows.append(means.assign(setup=setup, copies=copies))
+            print(setup, copies, flush=True)
+    save_table(pd.concat(rows), "verdicts")
+
+
+def verdicts_table() -> str:
+    """Average over new generators, all known GANs and photographs, as Markdown."""
+    table = pd.read_csv(RESULTS / "verdicts.csv")
+    real = table["generator"].str.startswith("real/")
+    new = table[table["setup"].isin(CHANGED)].groupby("copies", sort=False)
+    every = table[~real & (table["setup"] != "unknown")].groupby("copies", sort=False)
+    others = table[table["setup"] == "unknown"].groupby("copies", sort=False)
+    photographs = table[real].groupby("copies", sort=False)
+    shown = pd.DataFrame({
+        "new generators, named rightly": new["named rightly"].mean(),
+        "nearest class right": new["nearest right"].mean(),
+        "cannot tell": new["cannot tell"].mean(),
+        "all GANs, sure and known as Real": every["sure and known as Real"].mean(),
+        "unknown GANs, sure and known as Real": others["sure and known as Real"].mean(),
+        "unknown GANs, refused": others["refused"].mean(),
+        "photographs, named rightly": photographs["named rightly"].mean(),
+        "photographs, cannot tell": photographs["cannot tell"].mean(),
+    })  # fmt: skip
+    return markdown_table(shown.round(3).rename_axis("copies").reset_index())
 
 
 def robustness_means(curves: pd.DataFrame) -> pd.DataFrame:
@@ -299,20 +373,30 @@ def summary(name: str, by: list[str], columns: dict[str, Callable[[pd.Series], s
     return markdown_table(table.groupby(by, sort=False).agg(columns).reset_index())
 
 
+def changes_table() -> str:
+    """Write what candidates for the shipped recipe reach on dev copies, as Markdown."""
+    table = pd.read_csv(RESULTS / "changes.csv")
+    table["right"] = [
+        f"{row.meadow:.2f}, {row.stamps:.2f}, {row.photographs:.2f}" for row in table.itertuples()
+    ]
+    candidates = table["candidate"].unique()
+    shown = table.pivot(index="dev copies", columns="candidate", values="right")
+    return markdown_table(shown.loc[table["dev copies"].unique(), candidates].reset_index())
+
+
 def robustness_table() -> str:
     """Write the means of every degradation, and the accuracy on photographs, as Markdown."""
-    curves = pd.read_csv(RESULTS / "robustness.csv")
-    table = robustness_means(curves)
-    real = curves[curves["setup"] == "Real"]
-    rows = [
-        {
-            "degradation": row.degradation, "strength": f"{row.strength:g}",
-            "new generators": f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]",
-            "photographs": f"{photographs:.3f}",
-        }
-        for row, photographs in zip(table.itertuples(), real["accuracy"], strict=True)
-    ]  # fmt: skip
-    return markdown_table(pd.DataFrame(rows))
+    curves, shown = pd.read_csv(RESULTS / "robustness.csv"), pd.DataFrame()
+    for checkpoint, own in curves.groupby("checkpoint"):
+        table = robustness_means(own)
+        shown["degradation"] = table["degradation"]
+        shown["strength"] = table["strength"].map("{:g}".format)
+        shown[f"{checkpoint}, new generators"] = [
+            f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in table.itertuples()
+        ]
+        real = own.loc[own["setup"] == "Real", "accuracy"]
+        shown[f"{checkpoint}, photographs"] = real.map("{:.3f}".format).to_numpy()
+    return markdown_table(shown)
 
 
 def calibration_table() -> str:
@@ -359,6 +443,9 @@ def page() -> None:
         calibration=calibration_table(),
         calibration_seeds=calibration_seeds_table(),
         robustness=robustness_table(),
+        verdicts=verdicts_table(),
+        changes=changes_table(),
+        histories=markdown_table(pd.read_csv(RESULTS / "history.csv")),
     )  # fmt: skip
     with atomic_path(DATA / "RESULTS.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -366,7 +453,8 @@ def page() -> None:
 
 STEPS = {
     "suite": suite, "table": partial(suite, only_there=True), "position": position,
-    "unknown": unknown, "calibration": calibration, "robustness": robustness, "page": page,
+    "unknown": unknown, "calibration": calibration, "robustness": robustness,
+    "verdicts": verdicts, "page": page,
 }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dnadet_lib.model import DNADet
 
 LEAST_ACCURACY = 0.6  # on changed dev images of a kind, for a class to be named at all
-LEAST_CONFIDENCE = 0.4  # with which a class is named: 3 in 1,000 unchanged dev images have less
+LEAST_CONFIDENCE = 0.35  # with which a class is named: all but some unchanged dev images have it
 TURNS = 4  # copies of a view that vote where the input is "turned"
 
 

@@ -20,7 +20,8 @@ def results(tmp_path, monkeypatch):
     (tmp_path / "results").mkdir()
     names = (
         "suite", "leads", "fault_a", "tuning", "position", "unknown", "blocks",
-        "refused", "calibration", "calibration_seeds", "robustness",
+        "refused", "calibration", "calibration_seeds", "robustness", "verdicts",
+        "changes", "histories",
     )  # fmt: skip
     (tmp_path / "results_template.md").write_text(
         "\n".join(f"## {name}\n\n{{{name}}}\n" for name in names)
@@ -55,9 +56,21 @@ def results(tmp_path, monkeypatch):
         {"method": "AttNet", "setting": "{}", "seed": 0, "images": "abc",
          "dev accuracy": 0.4567, "minutes": 3}
     ])  # fmt: skip
+    answers = ("nearest right", "named rightly", "cannot tell", "refused", "sure and known as Real")
+    save("verdicts", [
+        {"generator": generator, "setup": setup, "copies": "JPEG 95",
+         **dict.fromkeys(answers, share)}
+        for generator, setup, share in (("A", "seed", 0.5), ("B", "loss", 0.25), ("C", "closed", 0),
+                                        ("D", "unknown", 1), ("real/meadow", "closed", 0.125))
+    ])  # fmt: skip
+    save("changes", [
+        {"candidate": name, "dev copies": "JPEG 95", "meadow": 0.5, "stamps": 0.25,
+         "photographs": 1} for name in ("none", "all")
+    ])  # fmt: skip
+    save("history", [{"dev copies": "JPEG 95", "grid, generators": 0.75}])
     save("robustness", [
-        {"setup": setup, "degradation": "JPEG", "strength": 90, "generator": f"{setup}{k}",
-         "accuracy": value + 0.1 * k}
+        {"checkpoint": "pocket", "setup": setup, "degradation": "JPEG", "strength": 90,
+         "generator": f"{setup}{k}", "accuracy": value + 0.1 * k}
         for setup, value, count in (("seed", 0.5, 3), ("loss", 0.7, 2), ("Real", 0.25, 1))
         for k in range(count)
     ])  # fmt: skip
@@ -78,6 +91,9 @@ def test_the_page_shows_every_table(results):
     assert page.index("| seed | 0.010") < page.index("| closed | 0.010")  # in the table's order
     assert "| AttNet | {} | 0 | 0.457 |" in page
     assert "| AttNet | 0.123 |" in page
+    assert "| JPEG 95 | 0.50, 0.25, 1.00 | 0.50, 0.25, 1.00 |" in page
+    assert "| JPEG 95 | 0.75 |" in page
+    assert "| JPEG 95 | 0.375 | 0.375 | 0.375 | 0.25 | 1.0 | 1.0 | 0.125 | 0.125 |" in page
     assert "| pocket, first seed repeated | 0.5 |" in page
 
 

@@ -124,10 +124,7 @@ def test_the_worst_come_first() -> None:
     assert [f.score for f in order] == [0.9, 0.7, 0.2, 0.1]
 
 
-def test_examine_says_what_attribute_says_and_why_files_are_not_read(
-    tiny_model, images, monkeypatch
-) -> None:
-    monkeypatch.setattr(report, "BATCH", 3)
+def test_examine_says_what_attribute_says_and_why_files_are_not_read(tiny_model, images) -> None:
     paths = sorted(path for path in images.iterdir() if path.suffix != ".txt")
     findings, unread = report.examine(tiny_model, paths)
     assert [Path(u.path).name for u in unread] == ["broken.png", "empty.jpg"]

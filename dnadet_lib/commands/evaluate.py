@@ -17,6 +17,7 @@ from dnadet_lib.commands.inputs import (
     remarks,
     require_own_images,
 )
+from dnadet_lib.plumbing.notes import note
 
 if TYPE_CHECKING:
     from dnadet_lib.data import ImageSet
@@ -41,6 +42,8 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure a model on the zoo's set-ups or on labelled images."""
+    import numpy as np
+
     from dnadet_lib.evaluation.label_checks import check_labels, checks_text
     from dnadet_lib.evaluation.predictions import predict_readable, write_predictions
     from dnadet_lib.evaluation.results import results_json, results_table, summarise, write_results
@@ -63,6 +66,9 @@ def run(options: argparse.Namespace) -> int:
         if predictions is None:
             continue
         rows += summarise(str(options.model), name, predictions)
+        if untold := int(np.sum(~predictions.told)) if predictions.told is not None else 0:
+            note(f"{name}: attribute would not name the class of {untold} of {len(read)} images; "
+                 "the most probable class is counted")  # fmt: skip
         checks[name] = check_labels(read, predictions, model.threshold)
         if options.out:
             write_predictions(predictions, read, options.out / tables[name])

@@ -50,9 +50,9 @@ def training_preset(profile: str) -> Preset:
 
 
 def discriminant_preset(profile: str) -> Preset:
-    """Return the preset of the shipped checkpoint: a discriminant on frozen channels."""
-    width = presets.smoke.width if profile == "smoke" else presets.pocket.width
-    return replace(presets.pocket, width=width)
+    """Return a preset for a discriminant on frozen channels, solved on images as they are."""
+    plain = presets.pocket_plain
+    return replace(plain, width=presets.smoke.width if profile == "smoke" else plain.width)
 
 
 def baseline_preset(profile: str) -> Preset:

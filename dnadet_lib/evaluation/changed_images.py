@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from dnadet_lib.attribution import Features, join_features
 from dnadet_lib.data import ImageSet, origins, some_of_each
-from dnadet_lib.images.changes import CHANGES, changed_copies
+from dnadet_lib.images.changes import changed_copies
 from dnadet_lib.inference import image_features
 from dnadet_lib.model import Calibration, DNADet
 from dnadet_lib.unknown import LabelledTraces
@@ -28,25 +28,20 @@ class Copies(NamedTuple):
         features: Of N copies.
         labels: (N,) class numbers.
         makers: (N,) generator or photograph.
-        seen: Whether the model has learned from copies that were changed in that way, (N,).
     """
 
     features: Features
     labels: np.ndarray
     makers: np.ndarray
-    seen: np.ndarray
 
 
 def dev_copies(model: DNADet, dev: ImageSet, seed: int = 0) -> Copies:
-    """Change some images of each dev generator in every way, also in those not learned from."""
+    """Change some images of each dev generator, in the ways of the model."""
     sources = np.unique(origins(np.array(dev.makers)), return_inverse=True)[1]
     some = dev.take(some_of_each(sources, EACH_SOURCE, seed))
-    parts = [image_features(model, changed_copies(some.paths, name, seed)) for name in CHANGES]
-    learned = np.isin(list(CHANGES), model.changes)
-    return Copies(
-        join_features(parts), np.tile(some.labels, len(parts)),
-        np.tile(np.array(some.makers), len(parts)), np.repeat(learned, len(some)),
-    )  # fmt: skip
+    parts = [image_features(model, changed_copies(some.paths, n, seed)) for n in model.changes]
+    labels, makers = some.labels, np.array(some.makers)
+    return Copies(join_features(parts), np.tile(labels, len(parts)), np.tile(makers, len(parts)))
 
 
 def changed_traces(model: DNADet, train: ImageSet, seed: int = 0) -> LabelledTraces:

@@ -8,7 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dnadet_lib.attribution import Features, join_features, probabilities_of, unknown_score
+from dnadet_lib.attribution import (
+    Features,
+    join_features,
+    may_name,
+    probabilities_of,
+    unknown_score,
+)
 from dnadet_lib.data import ImageSet
 from dnadet_lib.inference import image_features, readable_features
 from dnadet_lib.model import DNADet
@@ -27,6 +33,8 @@ class Predictions:
         unknown_scores: (N,).
         sources: (N,) generator or folder, or `real/CONTENT/PHOTOGRAPH` for crops.
         classes: Names of the classes.
+        told: (N,) whether `attribute` names the class; None where that was not asked. Accuracies
+            count the most probable class all the same.
     """
 
     truth: np.ndarray
@@ -35,6 +43,7 @@ class Predictions:
     unknown_scores: np.ndarray
     sources: np.ndarray
     classes: tuple[str, ...]
+    told: np.ndarray | None = None
 
     @property
     def predicted(self) -> np.ndarray:
@@ -93,6 +102,7 @@ def _predictions(model: DNADet, images: ImageSet, features: Features) -> Predict
         unknown_score(model, features.traces).cpu().numpy(),
         np.array(images.makers),
         images.classes,
+        may_name(model, features.embeddings),
     )
 
 
@@ -111,6 +121,8 @@ def write_predictions(predictions: Predictions, images: ImageSet, path: Path) ->
             "unknown_score": predictions.unknown_scores,
         }
     )
+    if predictions.told is not None:
+        table["told"] = predictions.told
     for number, name in enumerate(classes):
         table[f"p_{name}"] = predictions.probabilities[:, number]
     with atomic_path(path) as temporary, temporary.open("wb") as stream:

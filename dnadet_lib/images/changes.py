@@ -33,7 +33,7 @@ def _between(rng: np.random.Generator, low: float, high: float) -> float:
 
 def tone(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Scale the contrast by 0.15 to 1.2, shift the brightness, and blur or sharpen at times."""
-    pixels = image.astype(np.float32)
+    pixels: np.ndarray = image.astype(np.float32)
     if rng.random() < 0.8:
         middle = pixels.mean()
         pixels = (pixels - middle) * _between(rng, 0.15, 1.2) + middle + rng.uniform(-30, 30)

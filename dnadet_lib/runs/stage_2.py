@@ -137,9 +137,8 @@ def calibrate(
         model.calibrations = fit_calibrations(model, features.embeddings, dev.labels, copies)
         model.temperature = model.calibrations[0].temperature
         learned = learned.joined(changed_traces(model, train, seed))
-        own = LabelledTraces(copies.features.traces, copies.labels).take(copies.seen)
-        instances = instances.joined(own)
-        makers = np.concatenate([makers, copies.makers[copies.seen]])
+        instances = instances.joined(LabelledTraces(copies.features.traces, copies.labels))
+        makers = np.concatenate([makers, copies.makers])
     squares = held_out_distances(learned, instances, makers, model.trace_sizes)[:, : len(dev)]
     model.threshold = float(np.quantile(relative_distance(squares).numpy(), KNOWN_SHARE))
     model.reference = trace_distances(learned.joined(instances), model.trace_sizes)
