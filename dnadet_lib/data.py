@@ -19,7 +19,6 @@ from dnadet_lib.plumbing.files import atomic_path, reserve
 from dnadet_lib.plumbing.notes import note
 from dnadet_lib.plumbing.text import storable
 
-NAMED = 10  # faulty files in a message
 MEMORY_LIMIT = 512 * 2**20  # bytes of decoded images above which they live in a file on disk
 
 
@@ -220,33 +219,6 @@ def load_images(paths: Sequence[Path], cache: Path | None = None) -> np.ndarray:
             _fill(mapped, paths)
             mapped.flush()
     return np.load(file, mmap_mode="r")
-
-
-def require_readable(paths: Sequence[Path], smallest: int = 1) -> None:
-    """Decode images once and keep none, to find what is wrong before hours of work.
-
-    Args:
-        paths: Image files.
-        smallest: Pixels a side that an image must have.
-
-    Raises:
-        ValueError: some cannot be read or are smaller; up to ten are named, and all counted.
-    """
-    faults = []
-    for path in dict.fromkeys(paths):
-        try:
-            height, width = read_image(path).shape[:2]
-        except OSError as error:
-            faults.append(str(error))
-        else:
-            if min(height, width) < smallest:
-                faults.append(f"{path}: {width}x{height} pixels, fewer than {smallest}x{smallest}")
-    if faults:
-        more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
-        raise ValueError(
-            f"{len(faults)} of {len(set(paths))} images cannot be used, mend them or take them "
-            f"out: {'; '.join(faults[:NAMED])}{more}"
-        )
 
 
 def _fill(images: np.ndarray, paths: Sequence[Path]) -> None:

@@ -106,11 +106,6 @@ class InputSpec:
         if side is not None and self.patch > side:
             raise ValueError(f"input patch {self.patch}: larger than the image, resized to {side}")
 
-    @property
-    def smallest(self) -> int:
-        """Pixels a side that an image must have, for patches to be cut from it."""
-        return 1 if self.resize or self.resize_first else self.patch
-
 
 def channel_statistics(maps: Tensor) -> Tensor:
     """Map (B, C, H, W) to the channels' means and log deviations over the image, (B, 2 * C)."""

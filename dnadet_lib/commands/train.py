@@ -29,9 +29,8 @@ def run(options: argparse.Namespace) -> int:
     """Train stage 2 on the zoo or on labelled images."""
     from dnadet_lib.checkpoints.joining import join_backbones
     from dnadet_lib.checkpoints.models import load_model
-    from dnadet_lib.data import require_readable
     from dnadet_lib.presets import get_preset, require_stage
-    from dnadet_lib.runs.preflight import training_remarks
+    from dnadet_lib.runs.checks import training_remarks
     from dnadet_lib.runs.stage_2 import run_training, training_data
     from dnadet_lib.zoo.rendering import image_root
 
@@ -51,7 +50,6 @@ def run(options: argparse.Namespace) -> int:
     written = [options.out / name for name in ("model.safetensors", "history.csv", "state.pt")]
     lists = [path for path in (options.train, options.dev) if path is not None]
     keep_inputs(written, [*start, *lists, *train.paths, *dev.paths])
-    require_readable([*train.paths, *dev.paths], preset.input.smallest)
     pretrained = join_backbones([load_model(name) for name in start]) if start else None
     run_training(
         preset, train, dev, pretrained=pretrained, seed=options.seed, folder=options.out

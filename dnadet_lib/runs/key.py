@@ -40,13 +40,16 @@ class KeptImages:
         return {"images": _short(self.hashes.tobytes()), "labels": _short(labels.tobytes())}
 
 
+def image_digest(image: np.ndarray) -> bytes:
+    """SHA-256 of a uint8 image's size and pixels."""
+    return hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).digest()
+
+
 def keep(
     images: Iterable[np.ndarray], labels: np.ndarray, paths: Sequence[Path] = ()
 ) -> KeptImages:
     """Hash uint8 images (H, W, 3) with class numbers (N,)."""
-    hashes = [
-        hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).digest() for image in images
-    ]
+    hashes = [image_digest(image) for image in images]
     table = np.frombuffer(b"".join(hashes), np.uint8).reshape(len(hashes), 32)
     return KeptImages(table, np.asarray(labels, np.int64), paths)
 

@@ -26,15 +26,9 @@ from dnadet_lib.inference import image_features
 from dnadet_lib.model import DNADet
 from dnadet_lib.presets import Preset
 from dnadet_lib.runs.batches import PatchBatches
+from dnadet_lib.runs.checks import require_trainable, training_key
 from dnadet_lib.runs.folder import RunFolder
-from dnadet_lib.runs.preflight import check_before_training
 from dnadet_lib.runs.stage_1 import build_model
-from dnadet_lib.runs.trainable import (
-    require_patch,
-    require_trainable,
-    require_variety,
-    training_key,
-)
 from dnadet_lib.training import dev_figures, fit, write_history
 from dnadet_lib.unknown import (
     LabelledTraces,
@@ -76,26 +70,21 @@ def run_training(
 
     Raises:
         FileNotFoundError: images are missing; named.
-        ValueError: what `preflight` and `trainable` refuse, or a class has copies of one image.
+        ValueError: what `checks.require_trainable` and `checks.training_key` refuse.
         OtherRunError: the folder holds another run; what differs is said.
     """
-    check_before_training(preset, train, dev)
     dev = require_trainable(preset, train, dev, pretrained)
     model = build_model(train.classes, preset, seed, pretrained.backbones if pretrained else 1)
     if pretrained is not None:
         transfer_backbone(model, pretrained)
-    images = None
-    if not preset.discriminant:
-        images = load_images(train.paths, folder / "cache" if folder else None)
-        require_patch(images[0], preset.input, train.paths[0])
-    key = training_key(preset, train, dev, pretrained=pretrained, seed=seed, images=images)
-    require_variety(train, key.train)
+    key = training_key(preset, train, dev, pretrained=pretrained, seed=seed)
     run = RunFolder(folder, key) if folder else None
     if run is not None and run.is_finished():
         return run.finished()
-    if images is None:
+    if preset.discriminant:
         history = solve(model, preset, train, dev, seed, run)
     else:
+        images = load_images(train.paths, folder / "cache" if folder else None)
         batches = PatchBatches(images, train.labels, preset)
         history = fit(model, batches, dev_validation(dev), preset, seed=seed, run_folder=run)
         calibrate(model, train, dev, seed)

@@ -25,7 +25,7 @@ from support import write_images
 
 from dnadet_lib import zoo
 from dnadet_lib.cli import main
-from dnadet_lib.data import ImageSet, list_images, require_readable
+from dnadet_lib.data import ImageSet, list_images
 from dnadet_lib.evaluation import audit
 from dnadet_lib.images import reading as images
 from dnadet_lib.images.converting import ORIENTATION, TURNS
@@ -424,13 +424,6 @@ def test_train_names_all_bad_files_before_the_first_epoch(labelled, kinds, tmp_p
     assert last.count("cannot be read as an image") == 10
     assert last.endswith(f"; and {len(kinds.errors) - 10} more")
     assert not (tmp_path / "run" / "history.csv").exists()
-
-
-def test_images_too_small_to_train_on_are_named(tmp_path, rng) -> None:
-    paths = [*write_images(tmp_path / "a", 2, rng, 20), *write_images(tmp_path / "b", 2, rng, 64)]
-    with pytest.raises(ValueError, match=r"2 of 4 images .*a.0\.png: 20x20 pixels, fewer than 32"):
-        require_readable(paths, 32)
-    require_readable(paths)
 
 
 def test_a_set_of_which_nothing_can_be_read(tmp_path, checkpoint, capsys) -> None:

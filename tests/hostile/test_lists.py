@@ -28,8 +28,8 @@ from dnadet_lib.evaluation.predictions import Predictions
 from dnadet_lib.explorer import explorer
 from dnadet_lib.images.lists import read_annotation, read_lines, read_list
 from dnadet_lib.model import DNADet
-from dnadet_lib.presets import PRESETS, get_preset, require_stage
-from dnadet_lib.runs.preflight import check_before_training, training_remarks
+from dnadet_lib.presets import PRESETS, Preset, get_preset, require_stage
+from dnadet_lib.runs.checks import require_trainable, training_key, training_remarks
 from dnadet_lib.transforms import image_transformations
 from dnadet_lib.zoo.manifest import CLASSES
 
@@ -606,14 +606,18 @@ def tiny_set(folder: Path, counts: dict[str, int], rng, side: int = 40) -> Image
     return ImageSet.from_folders(folder)
 
 
+def check_training(preset: Preset, train: ImageSet, dev: ImageSet) -> None:
+    training_key(preset, train, require_trainable(preset, train, dev))
+
+
 def test_what_training_refuses_before_it_begins(tmp_path, rng):
     preset = get_preset("smoke")
     train = tiny_set(tmp_path / "train", {"a": 2, "b": 2}, rng)
     dev = tiny_set(tmp_path / "dev", {"a": 2, "b": 2}, rng)
-    check_before_training(preset, train, dev)
+    check_training(preset, train, dev)
     one = tiny_set(tmp_path / "one", {"a": 2}, rng)
     other = tiny_set(tmp_path / "other", {"a": 1, "c": 1}, rng)
-    sized = tiny_set(tmp_path / "sized", {"a": 1, "b": 1}, rng)
+    sized = tiny_set(tmp_path / "sized", {"a": 2, "b": 2}, rng)
     write_images(tmp_path / "sized" / "b", 1, rng, side=48)
     tiny = tiny_set(tmp_path / "tiny", {"a": 1, "b": 1}, rng, side=20)
     for sets, message in (
@@ -624,18 +628,22 @@ def test_what_training_refuses_before_it_begins(tmp_path, rng):
         ((train, tiny), "image is 20x20 pixels, smaller than a patch of 32x32 .2 such dev"),
     ):
         with pytest.raises(ValueError, match=message):
-            check_before_training(preset, *sets)
+            check_training(preset, *sets)
     (tmp_path / "dev" / "b" / "1.png").unlink()
     with pytest.raises(FileNotFoundError, match="dev: 1 of 4 images are missing: .*b.1.png"):
-        check_before_training(preset, train, dev)
-    check_before_training(preset, train, sized)  # sizes of dev images may differ
+        check_training(preset, train, dev)
+    check_training(preset, train, sized)  # sizes of dev images may differ
 
 
-def test_a_turned_photograph_is_left_to_decoding(tmp_path, rng):
-    train = tiny_set(tmp_path, {"a": 1, "b": 1}, rng)
-    for path, size in zip(train.paths, ((48, 40), (40, 48)), strict=True):
-        Image.new("RGB", size).save(path)
-    check_before_training(get_preset("smoke"), train, train)
+def test_a_turned_photograph_has_the_size_that_is_seen(tmp_path, rng):
+    train = tiny_set(tmp_path, {"a": 2, "b": 2}, rng)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    for path in train.paths[1:]:
+        pixels = rng.integers(0, 256, (48, 40, 3), np.uint8)
+        Image.fromarray(pixels).save(path)
+    Image.fromarray(rng.integers(0, 256, (40, 48, 3), np.uint8)).save(train.paths[0], exif=turned)
+    check_training(get_preset("smoke"), train, train)
 
 
 def test_what_training_remarks_on(tmp_path, rng):
