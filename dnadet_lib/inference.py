@@ -268,6 +268,23 @@ def readable_features(
             yield batch.numbers, batch.features
 
 
+def read_features(model: DNADet, paths: Sequence[Path]) -> tuple[list[int], Features, list[str]]:
+    """Make the features of the images that can be read, in batches.
+
+    Returns:
+        Their positions, their features, and a line for each other file.
+    """
+    kept: list[int] = []
+    errors: list[str] = []
+    device = next(model.parameters()).device
+    sizes = model.embedding_size, sum(model.trace_sizes)
+    made = [Features(*(torch.empty(0, size, device=device) for size in sizes))]
+    for positions, features in readable_features(model, paths, errors):
+        kept += positions
+        made.append(features)
+    return kept, join_features(made), errors
+
+
 def embed_images(model: DNADet, images: Sequence[Path | np.ndarray]) -> np.ndarray:
     """Embed images, in batches: (N, D). Errors are those of `image_features`."""
     return image_features(model, images).embeddings.cpu().numpy()

@@ -21,6 +21,7 @@ from dnadet_lib.plumbing.notes import note
 
 if TYPE_CHECKING:
     from dnadet_lib.data import ImageSet
+    from dnadet_lib.evaluation.predictions import Predictions
     from dnadet_lib.model import DNADet
 
 HELP = "measure a model on the set-ups"
@@ -42,8 +43,6 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure a model on the zoo's set-ups or on labelled images."""
-    import numpy as np
-
     from dnadet_lib.evaluation.label_checks import check_labels, checks_text
     from dnadet_lib.evaluation.predictions import predict_readable, write_predictions
     from dnadet_lib.evaluation.results import results_json, results_table, summarise, write_results
@@ -66,9 +65,7 @@ def run(options: argparse.Namespace) -> int:
         if predictions is None:
             continue
         rows += summarise(str(options.model), name, predictions)
-        if untold := int(np.sum(~predictions.told)) if predictions.told is not None else 0:
-            note(f"{name}: attribute would not name the class of {untold} of {len(read)} images; "
-                 "the most probable class is counted")  # fmt: skip
+        note_untold(name, predictions)
         checks[name] = check_labels(read, predictions, model.threshold)
         if options.out:
             write_predictions(predictions, read, options.out / tables[name])
@@ -87,6 +84,16 @@ def run(options: argparse.Namespace) -> int:
         for name, found in checks.items():
             print(checks_text(name, found, tables=options.test is not None), end="")
     return 1 if errors else 0
+
+
+def note_untold(name: str, predictions: Predictions) -> None:
+    """Say how many images of a set-up `attribute` would not name."""
+    told = predictions.told
+    if told is not None and not told.all():
+        note(
+            f"{name}: attribute would not name the class of {(~told).sum()} of {len(told)} images; "
+            "the most probable class is counted"
+        )
 
 
 def complain_of(lost: list[str], name: str, read: int, listed: int) -> None:

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from dnadet_lib.attribution import (
-    Features,
     are_known,
     join_features,
     may_name,
@@ -26,7 +25,7 @@ from dnadet_lib.data import ImageSet, list_images, origins
 from dnadet_lib.explorer.embedding_file import EmbeddingFile, read_embeddings
 from dnadet_lib.explorer.figures import NOT_LABELLED
 from dnadet_lib.explorer.projection import place
-from dnadet_lib.inference import embed_images, readable_features
+from dnadet_lib.inference import embed_images, read_features
 from dnadet_lib.model import DNADet
 from dnadet_lib.plumbing.files import sha256_of
 from dnadet_lib.plumbing.notes import listening
@@ -114,23 +113,6 @@ def open_images(model: DNADet, sets: Mapping[str, ImageSet]) -> Explorer:
     probabilities = _describe(model, table, features.embeddings, scores)
     embeddings = features.embeddings.cpu().numpy()
     return Explorer(model, paths, table, embeddings, probabilities, model.classes, errors=errors)
-
-
-def read_features(model: DNADet, paths: Sequence[Path]) -> tuple[list[int], Features, list[str]]:
-    """Make the features of the images that can be read, in batches.
-
-    Returns:
-        Their positions, their features, and a line for each other file.
-    """
-    kept: list[int] = []
-    errors: list[str] = []
-    device = next(model.parameters()).device
-    sizes = model.embedding_size, sum(model.trace_sizes)
-    made = [Features(*(torch.empty(0, size, device=device) for size in sizes))]
-    for positions, features in readable_features(model, paths, errors):
-        kept += positions
-        made.append(features)
-    return kept, join_features(made), errors
 
 
 def _describe(
