@@ -10,7 +10,6 @@ __getattr__, __dir__, __all__ = names_of(
     ),
     state=(
         "Explorer", "add_checkpoint", "add_images", "folder_name", "open_images", "open_table",
-        "read_features",
     ),
     figures=(
         "CATEGORIES", "COLOURS", "EMPTY", "NUMBERS", "as_text", "colours", "figure",
