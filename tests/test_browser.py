@@ -25,8 +25,7 @@ import pytest
 from PIL import Image
 
 from dnadet_lib.data import ImageSet
-from dnadet_lib.explorer import explorer
-from dnadet_lib.explorer import page as explorer_page
+from dnadet_lib.explorer import explorer, page as explorer_page
 from dnadet_lib.zoo.generators import UNKNOWN_ARCHITECTURES
 
 ROOT = Path(__file__).parents[1]

@@ -22,10 +22,13 @@ from support import write_images
 from dnadet_lib import zoo
 from dnadet_lib.checkpoints.models import load_model, save_model
 from dnadet_lib.data import ImageSet
-from dnadet_lib.explorer import closeup, explorer
-from dnadet_lib.explorer import html as explorer_html
-from dnadet_lib.explorer import place as explorer_place
-from dnadet_lib.explorer import widgets as explorer_widgets
+from dnadet_lib.explorer import (
+    closeup,
+    explorer,
+    html as explorer_html,
+    place as explorer_place,
+    widgets as explorer_widgets,
+)
 from dnadet_lib.explorer.embedding_writing import write_embeddings
 from dnadet_lib.explorer.explorer import Explorer
 from dnadet_lib.explorer.projection import place, project

@@ -22,8 +22,7 @@ from dnadet_lib.checkpoints.models import save_model
 from dnadet_lib.course import site
 from dnadet_lib.course.running import lesson_files
 from dnadet_lib.data import ImageSet
-from dnadet_lib.explorer import explorer, sheets
-from dnadet_lib.explorer import page as explorer_page
+from dnadet_lib.explorer import explorer, page as explorer_page, sheets
 from dnadet_lib.explorer.explorer import Explorer
 from dnadet_lib.images.reading import read_image
 from dnadet_lib.model import DNADet

@@ -22,10 +22,12 @@ from dnadet_lib.images.reading import read_image
 from dnadet_lib.model import DNADet, InputSpec
 from dnadet_lib.plumbing.notes import Notes
 from dnadet_lib.plumbing.paths import data_folder
-from dnadet_lib.report import findings as report
-from dnadet_lib.report import known_images
-from dnadet_lib.report import page as report_page
-from dnadet_lib.report import views as report_views
+from dnadet_lib.report import (
+    findings as report,
+    known_images,
+    page as report_page,
+    views as report_views,
+)
 from dnadet_lib.report.findings import Finding, Report, Unread
 
 NASTY = "</script><img src=x onerror=alert(1)>&amp;'\""

@@ -30,8 +30,7 @@ def run(options: argparse.Namespace) -> int:
 
     from dnadet_lib.checkpoints.models import load_model, require_architectures
     from dnadet_lib.evaluation.error_rates import measured_of
-    from dnadet_lib.report import findings as report
-    from dnadet_lib.report import page as report_page
+    from dnadet_lib.report import findings as report, page as report_page
     from dnadet_lib.report.known_images import KnownImages, known_images
 
     twin = report.twin_of(options.out)

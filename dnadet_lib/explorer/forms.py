@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dnadet_lib.explorer import explorer
-from dnadet_lib.explorer import html as explorer_html
+from dnadet_lib.explorer import explorer, html as explorer_html
 from dnadet_lib.explorer.explorer import Explorer
 from dnadet_lib.plumbing.text import for_html, shortened
 

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dnadet_lib.explorer import explorer, forms
-from dnadet_lib.explorer import html as explorer_html
+from dnadet_lib.explorer import explorer, forms, html as explorer_html
 from dnadet_lib.explorer.explorer import CATEGORIES, NUMBERS, Explorer
 from dnadet_lib.explorer.figures import require_maps
 from dnadet_lib.explorer.maps import linked_maps, place_of, positions, recolour

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dnadet_lib.explorer import closeup, explorer
-from dnadet_lib.explorer import html as explorer_html
+from dnadet_lib.explorer import closeup, explorer, html as explorer_html
 from dnadet_lib.explorer.explorer import Explorer
 from dnadet_lib.explorer.forms import WIDE
 from dnadet_lib.explorer.gradcam import image_cam

@@ -604,8 +604,7 @@ def ten_copies(folder: Path, rng: np.random.Generator) -> Path:
 def test_what_has_no_map_is_said(
     make: Callable, reason: str, tmp_path, rng, checkpoint, tiny_model, capsys
 ) -> None:
-    from dnadet_lib.explorer import explorer
-    from dnadet_lib.explorer import widgets as explorer_widgets
+    from dnadet_lib.explorer import explorer, widgets as explorer_widgets
 
     make(tmp_path / "k", rng)
     file = tmp_path / "e.parquet"

@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from dnadet_lib import course as lessons
-from dnadet_lib import presets
-from dnadet_lib import runs as stages
+from dnadet_lib import course as lessons, presets, runs as stages
 from dnadet_lib.course.lessons import Lesson
 from dnadet_lib.presets import get_preset
 from dnadet_lib.runs.folder import HISTORY, MODEL, STATE

@@ -28,9 +28,12 @@ from dnadet_lib.cli import main
 from dnadet_lib.data import ImageSet
 from dnadet_lib.evaluation.predictions import predict
 from dnadet_lib.evaluation.results import markdown_table, summarise
-from dnadet_lib.explorer import closeup, explorer
-from dnadet_lib.explorer import page as explorer_page
-from dnadet_lib.explorer import widgets as explorer_widgets
+from dnadet_lib.explorer import (
+    closeup,
+    explorer,
+    page as explorer_page,
+    widgets as explorer_widgets,
+)
 from dnadet_lib.explorer.embedding_file import read_embeddings
 from dnadet_lib.images.reading import read_image
 from dnadet_lib.model import DNADet, InputSpec

@@ -30,22 +30,19 @@ from PIL import Image
 from safetensors.torch import save_file
 from support import write_images, write_manifest, write_photographs, write_zoo, zoo_row
 
-from dnadet_lib import cli
-from dnadet_lib import figures as plots
+from dnadet_lib import cli, figures as plots
 from dnadet_lib.checkpoints.models import save_model
 from dnadet_lib.cli import main
 from dnadet_lib.course import lessons, site
 from dnadet_lib.course.lesson_models import fresh
 from dnadet_lib.course.running import execute, own_kernel
 from dnadet_lib.data import ImageSet
-from dnadet_lib.explorer import explorer
-from dnadet_lib.explorer import maps as explorer_maps
+from dnadet_lib.explorer import explorer, maps as explorer_maps
 from dnadet_lib.explorer.embedding_writing import write_embeddings
 from dnadet_lib.explorer.page import write_page
 from dnadet_lib.plumbing import files
 from dnadet_lib.plumbing.files import LOCK, claimed_file, claimed_folder, locked
-from dnadet_lib.zoo import manifest as zoo
-from dnadet_lib.zoo import photographs as photos
+from dnadet_lib.zoo import manifest as zoo, photographs as photos
 from dnadet_lib.zoo.manifest import CLASSES
 from dnadet_lib.zoo.rendering import MARKER, render_photos, render_split, rendered_images
 
