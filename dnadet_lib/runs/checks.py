@@ -30,7 +30,6 @@ def require_trainable(
         The dev images with the classes of the training images.
 
     Raises:
-        FileNotFoundError: an image is missing; ten are named, and all counted.
         ValueError: the preset is of stage 1 or needs a pre-trained model, a class has no training
             image, there are fewer than two classes to train on or in dev, or dev has another one.
     """
@@ -51,8 +50,6 @@ def require_trainable(
             f"dev: class {listed(unknown)} has no training images; train: "
             f"{listed(train.classes)}; dev: {listed(dev.classes)}"
         )
-    require_files(train, "train")
-    require_files(dev, "dev")
     if len(present) < 2:
         raise ValueError(
             f"dev images are of {len(present)} of the {len(train.classes)} classes: two or more "
@@ -71,11 +68,12 @@ def training_key(
     """Read every image once and make the key of a run; arguments are those of `run_training`.
 
     Raises:
+        FileNotFoundError: images are missing; ten are named, and all counted.
         ValueError: images cannot be read, are smaller than a patch or, to train on, not of one
             size, or a class has copies of one image alone; files are named.
     """
     dev = dev.with_classes(train.classes)
-    found = measured([*train.paths, *dev.paths])
+    found = measured(train, dev)
     require_sizes(preset, found, train, dev)
     kept = [
         KeptImages(
@@ -92,25 +90,29 @@ def training_key(
 Measured = Mapping[Path, tuple[tuple[int, int], bytes]]
 
 
-def measured(paths: list[Path]) -> Measured:
+def measured(train: ImageSet, dev: ImageSet) -> Measured:
     """Read images, each once: path -> (height, width) and the digest of its pixels.
 
     Raises:
+        FileNotFoundError: some are missing, and nothing else is wrong.
         ValueError: some cannot be read; up to ten are named, and all counted.
     """
-    found, faults = {}, []
-    for path in dict.fromkeys(paths):
+    found, faults = {}, {}
+    for path in dict.fromkeys([*train.paths, *dev.paths]):
         try:
             image = read_image(path)
         except OSError as error:
-            faults.append(str(error))
+            faults[path] = str(error)
         else:
             found[path] = (image.shape[0], image.shape[1]), image_digest(image)
     if faults:
+        if not any(path.is_file() for path in faults):
+            require_files(train, "train")
+            require_files(dev, "dev")
         more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
         raise ValueError(
-            f"{len(faults)} of {len(set(paths))} images cannot be used, mend them or take them "
-            f"out: {'; '.join(faults[:NAMED])}{more}"
+            f"{len(faults)} of {len(found) + len(faults)} images cannot be used, mend them or "
+            f"take them out: {'; '.join(list(faults.values())[:NAMED])}{more}"
         )
     return found
 

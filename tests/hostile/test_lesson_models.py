@@ -69,7 +69,7 @@ def test_a_model_that_a_lesson_left_is_used_for_its_seed_and_images(
     assert origin.startswith("tiny")
     assert f"run lesson {number} again to have one of seed 1" in capsys.readouterr().out
     fewer = train.take(np.arange(1, len(train)))
-    monkeypatch.setattr("dnadet_lib.runs.stage_2.training_data", lambda *_, **__: (fewer, dev))
+    monkeypatch.setattr("dnadet_lib.course.lesson_models.training_data", lambda *_, **__: (fewer, dev))
     assert find(lesson)[1].startswith("tiny")
 
 
