@@ -5,6 +5,7 @@ These functions ask a model; `inference` feeds them images of any kind in batche
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,7 +139,7 @@ def infer(model: DNADet, views: Sequence[np.ndarray], batch_pixels: int = 2**17)
     batch_size = max(1, batch_pixels // (stacked.shape[1] * stacked.shape[2]))
     chunks = [
         model.features(normalise(torch.from_numpy(part).to(device)))
-        for part in np.array_split(stacked, -(-len(stacked) // batch_size))
+        for part in np.array_split(stacked, math.ceil(len(stacked) / batch_size))
     ]
     counts = [len(v) for v in views]
     return Features(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -167,7 +168,7 @@ class DNADet(nn.Module):
         if len(self.classes) != num_classes:
             raise ValueError(f"{len(self.classes)} class names given for {num_classes} classes")
         self.input = input or InputSpec()
-        self.smallest = 2 ** -(-blocks // 2)
+        self.smallest = 2 ** math.ceil(blocks / 2)
         if self.input.vote != "whole" and self.input.patch < self.smallest:
             raise ValueError(
                 f"input patch {self.input.patch}: {blocks} blocks need {self.smallest} or more"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from PIL import Image
@@ -94,7 +96,7 @@ def grid_corners(
     """
     check_patch_fits(height, width, patch)
     sides = height - patch, width - patch
-    numbers = [min(max_per_side, 1 + -(-density * free // patch)) for free in sides]
+    numbers = [min(max_per_side, 1 + math.ceil(density * free / patch)) for free in sides]
     tops, lefts = (
         np.linspace(0, free, number) for free, number in zip(sides, numbers, strict=True)
     )

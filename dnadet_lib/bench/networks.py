@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
@@ -87,7 +89,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network_ = network.to(self.device_)
         optimiser = torch.optim.Adam(self.network_.parameters(), self.learning_rate, self.betas)
-        steps = self.epochs * -(-len(images) // self.batch_size)
+        steps = self.epochs * math.ceil(len(images) / self.batch_size)
         scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
         rng = np.random.default_rng(self.seed)
         self.history_ = [

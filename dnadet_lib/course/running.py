@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from dnadet_lib.course.lessons import CLONE, INSTALL, LessonError, _short
 from dnadet_lib.plumbing.files import atomic_path, claimed_folder
@@ -143,17 +142,11 @@ def own_kernel() -> Iterator[None]:
 def _join_streams(file: Path) -> None:
     """Make one output of printed lines that follow each other, as JupyterLab shows them."""
     import nbformat
+    from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
-    notebook = nbformat.read(file, as_version=4)
-    for cell in notebook.cells:
-        joined: list[Any] = []
-        for output in cell.get("outputs", []):
-            if output.output_type == "stream" and joined and output.name == joined[-1].get("name"):
-                joined[-1].text += output.text
-            else:
-                joined.append(output)
-        if cell.cell_type == "code":
-            cell.outputs = joined
+    notebook, _ = CoalesceStreamsPreprocessor().preprocess(
+        nbformat.read(file, as_version=4), {}
+    )
     with atomic_path(file) as temporary:
         nbformat.write(notebook, temporary)
 

@@ -7,6 +7,7 @@ the class, attribution shows nothing about fingerprints.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -96,7 +97,7 @@ def fit_network(pixels: np.ndarray, labels: np.ndarray, classes: int, seed: int 
         counts = np.maximum(np.bincount(labels, minlength=classes), 1)
         weights = torch.tensor(len(labels) / (classes * counts), dtype=torch.float32)
         targets = torch.from_numpy(np.asarray(labels, np.int64))
-        steps = EPOCHS * (-(-len(labels) // BATCH))
+        steps = EPOCHS * math.ceil(len(labels) / BATCH)
         optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=1e-2)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps)
         for _ in range(EPOCHS):

@@ -6,6 +6,7 @@ of its error.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,7 @@ class Panel:
 
         self.maps = linked_maps(self.state, self.colour.value, self.names)
         columns = 1 if len(self.maps) < 3 else 2
-        height = min(HIGHEST, MAPS // -(-len(self.maps) // columns) - TITLE)
+        height = min(HIGHEST, MAPS // math.ceil(len(self.maps) / columns) - TITLE)
         jscatter.compose(self.maps, sync_selection=True, sync_hover=True, row_height=height)
         self.row.layout.grid_template_columns = f"repeat({columns}, minmax(0, 1fr))"
         self.row.children = [

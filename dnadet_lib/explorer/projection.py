@@ -7,7 +7,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE, trustworthiness
 from sklearn.metrics import silhouette_score
 from sklearn.model_selection import cross_val_score
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from dnadet_lib.plumbing.code_key import code_digest
 
@@ -42,7 +42,7 @@ def project(embeddings: np.ndarray, method: str = "t-SNE", *, seed: int = 0,
     if not np.isfinite(embeddings).all():
         row = int(np.flatnonzero(~np.isfinite(embeddings).all(axis=1))[0])
         raise ValueError(f"embedding {row} holds a value that is not finite")
-    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True).clip(1e-12)
+    unit = unit_rows(embeddings)
     neighbours = min(neighbours, (count - 1) // 3)
     if method == "PCA":
         return PCA(2, random_state=seed).fit_transform(unit).astype(np.float32)
@@ -107,22 +107,12 @@ def projection_code() -> str:
 
 
 def nearest_to(
-    embeddings: np.ndarray, new: np.ndarray, count: int, batch: int = 1000
+    embeddings: np.ndarray, new: np.ndarray, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the nearest embeddings (N, D) of new ones (M, D): positions and cosine distances."""
-    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True).clip(1e-12)
-    count = min(count, len(unit))
-    positions, distances = [], []
-    for start in range(0, len(new), batch):
-        rows = new[start : start + batch]
-        rows = rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-12)
-        distance = (1 - rows @ unit.T).clip(0)
-        part = np.argpartition(distance, count - 1, axis=1)[:, :count]
-        values = np.take_along_axis(distance, part, axis=1)
-        order = values.argsort(axis=1, kind="stable")
-        positions.append(np.take_along_axis(part, order, axis=1))
-        distances.append(np.take_along_axis(values, order, axis=1))
-    return np.concatenate(positions), np.concatenate(distances)
+    index = NearestNeighbors(n_neighbors=min(count, len(embeddings)), metric="cosine")
+    distances, positions = index.fit(embeddings).kneighbors(new)
+    return positions, distances
 
 
 def map_quality(
@@ -143,7 +133,7 @@ def map_quality(
     rng = np.random.default_rng(seed)
     sample = rng.permutation(len(points))[:SCORED_AT_MOST]
     embeddings, points, labels = embeddings[sample], points[sample], labels[sample]
-    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True).clip(1e-12)
+    unit = unit_rows(embeddings)
     sizes = np.unique(labels, return_counts=True)[1]
     folds = int(min(5, *sizes)) if len(sizes) else 0
     if len(sizes) < 2 or folds < 2:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
@@ -25,7 +26,7 @@ def image_grid(
         columns: Images a row.
         side: Of an image on paper, in inches.
     """
-    rows = -(-len(images) // columns)
+    rows = math.ceil(len(images) / columns)
     figure, axes = plt.subplots(
         rows, columns, figsize=(columns * side, rows * (side + 0.3)), squeeze=False
     )
@@ -53,7 +54,7 @@ def attributions(
         titles: One an image.
         columns: Images a row.
     """
-    rows = -(-len(images) // columns)
+    rows = math.ceil(len(images) / columns)
     figure, axes = plt.subplots(
         rows, 2 * columns, figsize=(2.35 * columns, 1.75 * rows + 0.8), squeeze=False,
         width_ratios=[1, 0.8] * columns,

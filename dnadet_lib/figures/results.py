@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -99,7 +100,7 @@ def ladder_dots(
     setups = [*found[-1:], *found[:-1]]  # the mean first
     steps = list(dict.fromkeys(name.split(", ", 1)[1] for name in names))
     columns = 3
-    lines = -(-len(setups) // columns)
+    lines = math.ceil(len(setups) / columns)
     size = 11, 0.9 + lines * (1.2 + 0.42 * len(steps))
     figure, axes = plt.subplots(lines, columns, figsize=size, sharey=True, squeeze=False)
     looks = list(zip(ladders.items(), LINE_COLOURS, ("o", "s"), (-0.17, 0.17), strict=False))
@@ -167,7 +168,7 @@ def degradation_curves(table: pd.DataFrame, marked: Mapping[str, str]) -> Figure
         marked: Degradation -> label of the horizontal axis, in the order of the panels.
     """
     columns = 4
-    lines = -(-len(marked) // columns)
+    lines = math.ceil(len(marked) / columns)
     figure, axes = plt.subplots(
         lines, columns, figsize=(3.4 * columns, 3.1 * lines), sharey=True, squeeze=False
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -25,7 +26,7 @@ def balanced_batches(
     batches = max(1, longest // items)
     columns = []
     for member in members:
-        rounds = -(-batches * items // len(member))
+        rounds = math.ceil(batches * items / len(member))
         columns.append(np.concatenate([rng.permutation(member) for _ in range(rounds)]))
     for start in range(0, batches * items, items):
         yield np.concatenate([column[start : start + items] for column in columns])
