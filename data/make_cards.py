@@ -37,13 +37,17 @@ from dnadet_lib.evaluation.results import (
 )
 from dnadet_lib.evaluation.thumbnails import thumbnail_leak, train_judges
 from dnadet_lib.explorer.projection import project
-from dnadet_lib.figures.axes import scatter_map
-from dnadet_lib.figures.style import class_legend, plt, use_style
 from dnadet_lib.images.kinds import kinds_table
 from dnadet_lib.model import DNADet
+from dnadet_lib.plots.axes import scatter_map
+from dnadet_lib.plots.style import class_legend, plt, use_style
 from dnadet_lib.plumbing.files import atomic_path
 from dnadet_lib.presets import get_preset
-from dnadet_lib.runs.stage_1 import predict_transformations, pretraining_scores, transformation_set
+from dnadet_lib.stages.stage_1 import (
+    predict_transformations,
+    pretraining_scores,
+    transformation_set,
+)
 from dnadet_lib.zoo.generators import sample_images
 from dnadet_lib.zoo.manifest import CLASSES, Generator, read_manifest
 from dnadet_lib.zoo.photographs import CONTENTS, GROUPS, PHOTO_CONTENTS, cut_crops, load_photographs

@@ -56,16 +56,16 @@ from dnadet_lib.evaluation.open_set import (
 from dnadet_lib.evaluation.predictions import Predictions, predict
 from dnadet_lib.evaluation.results import markdown_table, results_table
 from dnadet_lib.evaluation.robustness import DEGRADATIONS, accuracy_curves, resize_back
-from dnadet_lib.figures.results import (
+from dnadet_lib.images.changes import webp
+from dnadet_lib.inference import embed_images, image_features
+from dnadet_lib.model import DNADet
+from dnadet_lib.plots.results import (
     degradation_curves,
     position_maps,
     reliability_curve,
     suite_dots,
 )
-from dnadet_lib.figures.style import save, use_style
-from dnadet_lib.images.changes import webp
-from dnadet_lib.inference import embed_images, image_features
-from dnadet_lib.model import DNADet
+from dnadet_lib.plots.style import save, use_style
 from dnadet_lib.plumbing.files import atomic_path, claimed_folder
 from dnadet_lib.plumbing.paths import build_folder
 from dnadet_lib.transforms import jpeg

@@ -25,8 +25,8 @@ from dnadet_lib.model import DNADet
 from dnadet_lib.plumbing.files import atomic_path, claimed_folder
 from dnadet_lib.plumbing.paths import build_folder
 from dnadet_lib.presets import Preset, pocket, pocket_pretrain, pocket_pretrain_raw, whole_raw
-from dnadet_lib.runs.stage_1 import pretrained_model, run_pretraining
-from dnadet_lib.runs.stage_2 import run_training, training_data
+from dnadet_lib.stages.stage_1 import pretrained_model, run_pretraining
+from dnadet_lib.stages.stage_2 import run_training, training_data
 from dnadet_lib.zoo.rendering import render
 
 CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"

@@ -31,7 +31,7 @@ from dnadet_lib.fingerprints.residual import DENOISERS
 from dnadet_lib.plumbing.files import atomic_path, locked
 from dnadet_lib.plumbing.paths import build_folder
 from dnadet_lib.presets import augmented, pocket_plain
-from dnadet_lib.runs.stage_2 import training_data
+from dnadet_lib.stages.stage_2 import training_data
 from dnadet_lib.zoo.rendering import image_root, render
 
 TUNING = Path(__file__).resolve().parent / "results" / "tuning.csv"

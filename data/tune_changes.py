@@ -35,7 +35,7 @@ from dnadet_lib.model import DNADet
 from dnadet_lib.plumbing.code_key import code_digest
 from dnadet_lib.plumbing.files import atomic_path
 from dnadet_lib.plumbing.paths import build_folder
-from dnadet_lib.runs.stage_2 import training_data
+from dnadet_lib.stages.stage_2 import training_data
 from dnadet_lib.zoo.rendering import image_root, render
 
 RESULTS = Path(__file__).resolve().parent / "results"

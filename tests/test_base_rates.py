@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dnadet_lib import figures as plots
+from dnadet_lib import plots
 from dnadet_lib.evaluation.base_rates import Alarms, error_section, posterior, upper_bound
 
 

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from dnadet_lib.runs.trainable import training_key
+from dnadet_lib.stages.trainable import training_key
 from PIL import Image
 from support import photograph, write_images
 
 from dnadet_lib.data import ImageSet
 from dnadet_lib.images.changes import CHANGES, change_named, changed_copies
 from dnadet_lib.presets import get_preset
-from dnadet_lib.runs.batches import changed_at_random
+from dnadet_lib.stages.batches import changed_at_random
 
 
 @pytest.mark.parametrize("name", CHANGES)

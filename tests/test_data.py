@@ -11,7 +11,7 @@ from support import photograph, write_images
 from dnadet_lib.data import ImageSet, list_images, load_images
 from dnadet_lib.images.lists import read_annotation
 from dnadet_lib.images.reading import read_image
-from dnadet_lib.runs.batches import balanced_batches
+from dnadet_lib.stages.batches import balanced_batches
 
 
 def test_reading_gives_rgb_bytes_whatever_the_file(tmp_path, rng):

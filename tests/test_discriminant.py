@@ -12,7 +12,7 @@ from PIL import Image
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from support import photograph
 
-from dnadet_lib import runs as stages
+from dnadet_lib import stages
 from dnadet_lib.checkpoints.joining import join_backbones
 from dnadet_lib.checkpoints.models import load_model
 from dnadet_lib.data import ImageSet

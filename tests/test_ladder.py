@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dnadet_lib import figures as plots
+from dnadet_lib import plots
 from dnadet_lib.bench import ladder
 from dnadet_lib.bench.tables import CROSS, MEAN
 from dnadet_lib.evaluation.intervals import mean_of_setups

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from dnadet_lib import figures as plots
+from dnadet_lib import plots
 from dnadet_lib.zoo.generators import ARCHITECTURES, UNKNOWN_ARCHITECTURES
 
 NAMES = ("Real", *ARCHITECTURES, *UNKNOWN_ARCHITECTURES)

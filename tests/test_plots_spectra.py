@@ -4,8 +4,8 @@ import pytest
 
 matplotlib.use("Agg")
 
-from dnadet_lib import figures as plots  # noqa: E402
-from dnadet_lib.figures import plots_spectra  # noqa: E402
+from dnadet_lib import plots  # noqa: E402
+from dnadet_lib.plots import plots_spectra  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

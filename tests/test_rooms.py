@@ -13,7 +13,7 @@ LIBRARY = Path(__file__).parents[1] / "dnadet_lib"
 ORDER = (
     "plumbing", "transforms", "losses", "images", "patches", "data", "unknown", "attribution",
     "inference", "model", "checkpoints", "presets", "discriminant", "training", "zoo",
-    "evaluation", "runs", "fingerprints", "figures", "bench", "explorer", "report", "course",
+    "evaluation", "stages", "fingerprints", "plots", "bench", "explorer", "report", "course",
     "commands", "cli", "__init__", "__main__",
 )  # fmt: skip
 MODULES = {

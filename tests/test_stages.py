@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dnadet_lib import runs as stages
+from dnadet_lib import stages
 from dnadet_lib.checkpoints.models import load_model
 from dnadet_lib.model import DNADet
 from dnadet_lib.presets import PRESETS, get_preset
@@ -121,8 +121,8 @@ def test_stage_1_takes_photographs_of_both_contents_and_is_trained_once(
         get_preset("smoke_pretrain"), name="both", contents=("meadow", "stamps"), **ONE_EPOCH
     )
     monkeypatch.setitem(PRESETS, "both", both)
-    monkeypatch.setattr("dnadet_lib.runs.stage_1.PRETRAINING_CROPS", {"pocket": 20})
-    monkeypatch.setattr("dnadet_lib.runs.stage_1.IMAGES_A_TRANSFORMATION", {"pocket": 1})
+    monkeypatch.setattr("dnadet_lib.stages.stage_1.PRETRAINING_CROPS", {"pocket": 20})
+    monkeypatch.setattr("dnadet_lib.stages.stage_1.IMAGES_A_TRANSFORMATION", {"pocket": 1})
     first = stages.pretrained_model(["both"], seed=3)
     file = tmp_path / "checkpoints" / "both_seed_3" / "model.safetensors"
     before = file.stat().st_mtime_ns

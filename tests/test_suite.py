@@ -27,7 +27,7 @@ from dnadet_lib.data import load_images
 from dnadet_lib.evaluation.intervals import mean_of_setups
 from dnadet_lib.images.reading import read_image
 from dnadet_lib.presets import PRESETS, get_preset
-from dnadet_lib.runs.stage_2 import training_data
+from dnadet_lib.stages.stage_2 import training_data
 from dnadet_lib.zoo.manifest import CLASSES
 from dnadet_lib.zoo.setups import load_setup
 

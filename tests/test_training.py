@@ -14,9 +14,9 @@ from dnadet_lib.attribution import infer, prepare, probabilities_of
 from dnadet_lib.model import DNADet
 from dnadet_lib.patches import normalise
 from dnadet_lib.presets import Preset, get_preset
-from dnadet_lib.runs.batches import PatchBatches, TransformationBatches, apply_transformations
-from dnadet_lib.runs.folder import OtherRunError, RunFolder
-from dnadet_lib.runs.key import RunKey, keep
+from dnadet_lib.stages.batches import PatchBatches, TransformationBatches, apply_transformations
+from dnadet_lib.stages.folder import OtherRunError, RunFolder
+from dnadet_lib.stages.key import RunKey, keep
 from dnadet_lib.training import epoch_line, fit, start_run, train_step
 from dnadet_lib.transforms import image_transformations
 

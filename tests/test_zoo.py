@@ -15,7 +15,7 @@ from PIL import Image
 from support import write_zoo, zoo_rows
 
 from dnadet_lib import zoo
-from dnadet_lib.runs.stage_2 import training_data
+from dnadet_lib.stages.stage_2 import training_data
 from dnadet_lib.zoo.generators import ARCHITECTURES, UNKNOWN_ARCHITECTURES, sample_images
 from dnadet_lib.zoo.manifest import Generator
 from dnadet_lib.zoo.photographs import CONTENTS

@@ -11,7 +11,7 @@ DCTCNN              log DCT coefficients, small convolutional network (Frank 202
 AttNet              convolutional network that keeps every resolution (Yu 2019)
 =================== ======================================================================
 
-DNA-Det's own backbone on whole images, the fifth, is a preset of `dnadet_lib.runs.stage_2`.
+DNA-Det's own backbone on whole images, the fifth, is a preset of `dnadet_lib.stages.stage_2`.
 """
 
 from __future__ import annotations

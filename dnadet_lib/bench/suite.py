@@ -25,8 +25,8 @@ from dnadet_lib.plumbing.code_key import code_digest
 from dnadet_lib.plumbing.files import atomic_path, locked
 from dnadet_lib.plumbing.stopping import clean_up_when_stopped
 from dnadet_lib.presets import PRESETS, Preset
-from dnadet_lib.runs.stage_1 import pretrained_model
-from dnadet_lib.runs.stage_2 import run_training, training_data
+from dnadet_lib.stages.stage_1 import pretrained_model
+from dnadet_lib.stages.stage_2 import run_training, training_data
 from dnadet_lib.zoo.setups import load_jittered, load_setup
 
 Classifier = Callable[[ImageSet], np.ndarray]

@@ -108,7 +108,7 @@ def model_and_sets(options: argparse.Namespace) -> tuple[DNADet, dict[str, Image
     """Load the model to evaluate, and list the images of each set-up."""
     from dnadet_lib.checkpoints.models import holds_names, load_model, require_architectures
     from dnadet_lib.images.names import names_beside
-    from dnadet_lib.runs.labelled import match_classes
+    from dnadet_lib.stages.labelled import match_classes
     from dnadet_lib.zoo.rendering import image_root
     from dnadet_lib.zoo.setups import available_setups, load_setup
 

@@ -75,7 +75,7 @@ def labelled_images(
     options: argparse.Namespace, split: str, default: Sequence[str] | None = None
 ) -> ImageSet:
     """Read the labelled images of a split, and print what is to be remarked on them."""
-    from dnadet_lib.runs.labelled import read_labelled
+    from dnadet_lib.stages.labelled import read_labelled
 
     source = getattr(options, split)
     images, remarks = read_labelled(
@@ -98,7 +98,7 @@ def images_to_count(
     options: argparse.Namespace, split: str, default: Sequence[str] | None = None
 ) -> ImageSet:
     """Read the labelled images of a split, each once; refuse missing files before work begins."""
-    from dnadet_lib.runs.labelled import require_files, without_repeats
+    from dnadet_lib.stages.labelled import require_files, without_repeats
 
     images = labelled_images(options, split, default)
     if getattr(options, split).is_file():  # of a folder, what is listed is there

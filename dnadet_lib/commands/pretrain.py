@@ -20,7 +20,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train stage 1."""
     from dnadet_lib.presets import get_preset, require_stage
-    from dnadet_lib.runs.stage_1 import run_pretraining
+    from dnadet_lib.stages.stage_1 import run_pretraining
 
     preset = get_preset(options.preset)
     require_stage(preset, 1)

@@ -28,8 +28,8 @@ def run(options: argparse.Namespace) -> int:
     from dnadet_lib.bench.suite import run_suite
     from dnadet_lib.bench.tables import write_suite
     from dnadet_lib.evaluation.results import results_json
-    from dnadet_lib.figures.results import suite_dots
-    from dnadet_lib.figures.style import save, use_style
+    from dnadet_lib.plots.results import suite_dots
+    from dnadet_lib.plots.style import save, use_style
     from dnadet_lib.plumbing.files import require_writable_folder
     from dnadet_lib.plumbing.paths import build_folder
     from dnadet_lib.zoo.rendering import image_root

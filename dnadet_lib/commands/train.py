@@ -30,8 +30,8 @@ def run(options: argparse.Namespace) -> int:
     from dnadet_lib.checkpoints.joining import join_backbones
     from dnadet_lib.checkpoints.models import load_model
     from dnadet_lib.presets import get_preset, require_stage
-    from dnadet_lib.runs.checks import training_remarks
-    from dnadet_lib.runs.stage_2 import run_training, training_data
+    from dnadet_lib.stages.checks import training_remarks
+    from dnadet_lib.stages.stage_2 import run_training, training_data
     from dnadet_lib.zoo.rendering import image_root
 
     if (options.train is None) != (options.dev is None):

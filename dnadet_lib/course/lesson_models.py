@@ -14,11 +14,11 @@ from dnadet_lib.images.reading import read_image
 from dnadet_lib.model import DNADet
 from dnadet_lib.plumbing.paths import data_folder
 from dnadet_lib.presets import Preset
-from dnadet_lib.runs.checks import training_key
-from dnadet_lib.runs.folder import HISTORY, MODEL, STATE, made_by
-from dnadet_lib.runs.key import RunKey, keep
-from dnadet_lib.runs.stage_1 import pretraining_material, run_pretraining
-from dnadet_lib.runs.stage_2 import run_training, training_data
+from dnadet_lib.stages.checks import training_key
+from dnadet_lib.stages.folder import HISTORY, MODEL, STATE, made_by
+from dnadet_lib.stages.key import RunKey, keep
+from dnadet_lib.stages.stage_1 import pretraining_material, run_pretraining
+from dnadet_lib.stages.stage_2 import run_training, training_data
 
 DEFAULT_MODELS = ("pocket", "whole_raw")  # profile smoke may put a tiny model in their place
 

@@ -83,7 +83,7 @@ def start(profile: str, seed: int = 0, data_dir: str = "") -> Lesson:
         except (OSError, ValueError) as error:  # a weights file or a photograph is missing or cut
             raise LessonError(f"{error}\n{REPAIR}") from error
     torch.manual_seed(seed)
-    from dnadet_lib.figures.style import use_style
+    from dnadet_lib.plots.style import use_style
 
     use_style()
     lesson = Lesson(profile, seed, root, build_folder() / "lessons" / profile)

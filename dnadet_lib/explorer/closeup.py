@@ -15,11 +15,11 @@ from matplotlib.figure import Figure
 from dnadet_lib.attribution import Attribution, infer
 from dnadet_lib.evaluation.robustness import DEGRADATIONS, Degradation, degrade
 from dnadet_lib.explorer.gradcam import image_cam
-from dnadet_lib.figures.style import class_legend, colour_of, marker_of
 from dnadet_lib.fingerprints.residual import residuals
 from dnadet_lib.fingerprints.spectra import decibels, spectra_of
 from dnadet_lib.model import DNADet
 from dnadet_lib.patches import check_patch_fits, grid_corners, resize
+from dnadet_lib.plots.style import class_legend, colour_of, marker_of
 from dnadet_lib.plumbing.text import for_figure, for_title
 
 VOTES_PER_SIDE = 24

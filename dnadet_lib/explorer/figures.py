@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dnadet_lib.explorer.projection import nearest_to
-from dnadet_lib.figures.pictures import image_grid
-from dnadet_lib.figures.style import NOT_LABELLED, colour_of, legend_columns
 from dnadet_lib.images.reading import read_image
+from dnadet_lib.plots.pictures import image_grid
+from dnadet_lib.plots.style import NOT_LABELLED, colour_of, legend_columns
 from dnadet_lib.plumbing.text import for_figure, one_line
 
 if TYPE_CHECKING:

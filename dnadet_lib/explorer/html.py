@@ -19,8 +19,8 @@ from PIL import Image
 from dnadet_lib.attribution import Attribution
 from dnadet_lib.explorer import closeup, explorer
 from dnadet_lib.explorer.explorer import Explorer
-from dnadet_lib.figures.style import colour_of
 from dnadet_lib.images.reading import read_image
+from dnadet_lib.plots.style import colour_of
 from dnadet_lib.plumbing.text import for_html, one_line, shortened
 
 SHOWN_AT_ONCE = 24  # images of a selection

@@ -31,7 +31,7 @@ from dnadet_lib.evaluation.predictions import predict
 from dnadet_lib.inference import readable_features
 from dnadet_lib.model import InputSpec
 from dnadet_lib.presets import get_preset
-from dnadet_lib.runs.stage_2 import run_training
+from dnadet_lib.stages.stage_2 import run_training
 from dnadet_lib.unknown import Distances
 
 

@@ -14,7 +14,7 @@ from dnadet_lib.evaluation.predictions import predict
 from dnadet_lib.images.lists import read_annotation
 from dnadet_lib.images.reading import read_image
 from dnadet_lib.presets import get_preset
-from dnadet_lib.runs.stage_2 import run_training
+from dnadet_lib.stages.stage_2 import run_training
 
 
 def test_missing_folder(tmp_path):

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from dnadet_lib import course as lessons, presets, runs as stages
+from dnadet_lib import course as lessons, presets, stages
 from dnadet_lib.course.lessons import Lesson
 from dnadet_lib.presets import get_preset
-from dnadet_lib.runs.folder import HISTORY, MODEL, STATE
+from dnadet_lib.stages.folder import HISTORY, MODEL, STATE
 
 ONE = {"epochs": 1, "steps_per_epoch": 1, "items": 2}
 
@@ -69,7 +69,8 @@ def test_a_model_that_a_lesson_left_is_used_for_its_seed_and_images(
     assert origin.startswith("tiny")
     assert f"run lesson {number} again to have one of seed 1" in capsys.readouterr().out
     fewer = train.take(np.arange(1, len(train)))
-    monkeypatch.setattr("dnadet_lib.course.lesson_models.training_data", lambda *_, **__: (fewer, dev))
+    patched = "dnadet_lib.course.lesson_models.training_data"
+    monkeypatch.setattr(patched, lambda *_, **__: (fewer, dev))
     assert find(lesson)[1].startswith("tiny")
 
 

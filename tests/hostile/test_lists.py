@@ -29,7 +29,7 @@ from dnadet_lib.explorer import explorer
 from dnadet_lib.images.lists import read_annotation, read_lines, read_list
 from dnadet_lib.model import DNADet
 from dnadet_lib.presets import PRESETS, Preset, get_preset, require_stage
-from dnadet_lib.runs.checks import require_trainable, training_key, training_remarks
+from dnadet_lib.stages.checks import require_trainable, training_key, training_remarks
 from dnadet_lib.transforms import image_transformations
 from dnadet_lib.zoo.manifest import CLASSES
 

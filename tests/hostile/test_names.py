@@ -22,7 +22,7 @@ from nbconvert.filters import markdown2html
 from PIL import Image
 from support import photograph, write_images
 
-from dnadet_lib import figures as plots
+from dnadet_lib import plots
 from dnadet_lib.checkpoints.models import load_model, save_model
 from dnadet_lib.cli import main
 from dnadet_lib.data import ImageSet

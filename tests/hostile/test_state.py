@@ -18,10 +18,10 @@ from dnadet_lib.checkpoints.models import load_model, save_model
 from dnadet_lib.data import ImageSet
 from dnadet_lib.model import DNADet
 from dnadet_lib.presets import get_preset
-from dnadet_lib.runs import stage_2 as stages
-from dnadet_lib.runs.folder import MODEL, STATE, OtherRunError
-from dnadet_lib.runs.stage_1 import photograph_crops, run_pretraining
-from dnadet_lib.runs.stage_2 import run_training
+from dnadet_lib.stages import stage_2 as stages
+from dnadet_lib.stages.folder import MODEL, STATE, OtherRunError
+from dnadet_lib.stages.stage_1 import photograph_crops, run_pretraining
+from dnadet_lib.stages.stage_2 import run_training
 
 CLASSES = ("plain", "paired")
 FEW = replace(get_preset("smoke"), epochs=1, steps_per_epoch=1, items=2)
@@ -154,7 +154,7 @@ def test_stage_1_is_kept_by_its_photographs_preset_and_start(world, tmp_path, ca
     with pytest.raises(OtherRunError, match="learning_rate=0.001, now 0.1"):
         run(replace(preset, learning_rate=0.1))
     crops = photograph_crops
-    monkeypatch.setattr("dnadet_lib.runs.stage_1.photograph_crops", lambda *a: 255 - crops(*a))
+    monkeypatch.setattr("dnadet_lib.stages.stage_1.photograph_crops", lambda *a: 255 - crops(*a))
     with pytest.raises(OtherRunError, match=r"other images \(60 of 60 differ\)"):
         run()
 
@@ -214,7 +214,7 @@ def test_a_run_killed_before_it_is_calibrated_leaves_no_model(sets, tmp_path, mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("dnadet_lib.runs.stage_2.calibrate", killed)
+        patch.setattr("dnadet_lib.stages.stage_2.calibrate", killed)
         with pytest.raises(KeyboardInterrupt):
             run_training(TWO, *sets, folder=tmp_path / "run")
     assert sorted(contents(tmp_path / "run")) == ["history.csv", STATE]
@@ -285,8 +285,8 @@ def test_weights_that_are_lost_in_the_last_step_are_found(sets, tmp_path, monkey
 def test_a_folder_that_cannot_be_written_is_told_before_the_first_epoch(
     sets, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("dnadet_lib.runs.stage_1.fit", None)
-    monkeypatch.setattr("dnadet_lib.runs.stage_2.fit", None)
+    monkeypatch.setattr("dnadet_lib.stages.stage_1.fit", None)
+    monkeypatch.setattr("dnadet_lib.stages.stage_2.fit", None)
     (tmp_path / "file").write_text("mine")
     with pytest.raises(OSError, match="cannot be written"):
         run_training(FEW, *sets, folder=tmp_path / "file")
@@ -313,16 +313,16 @@ def test_dev_images_of_one_class_are_refused_and_absent_classes_named(sets, tmp_
 
 
 def test_a_dev_class_that_train_has_not_is_found_before_the_first_epoch(sets, monkeypatch):
-    monkeypatch.setattr("dnadet_lib.runs.stage_1.fit", None)
-    monkeypatch.setattr("dnadet_lib.runs.stage_2.fit", None)
+    monkeypatch.setattr("dnadet_lib.stages.stage_1.fit", None)
+    monkeypatch.setattr("dnadet_lib.stages.stage_2.fit", None)
     dev = replace(sets[1], classes=("plain", "other"))
     with pytest.raises(ValueError, match="class other has no training images; train: plain"):
         run_training(FEW, sets[0], dev)
 
 
 def test_a_dev_image_smaller_than_a_patch_is_found_before_the_first_epoch(sets, monkeypatch):
-    monkeypatch.setattr("dnadet_lib.runs.stage_1.fit", None)
-    monkeypatch.setattr("dnadet_lib.runs.stage_2.fit", None)
+    monkeypatch.setattr("dnadet_lib.stages.stage_1.fit", None)
+    monkeypatch.setattr("dnadet_lib.stages.stage_2.fit", None)
     Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(sets[1].paths[5])
     with pytest.raises(ValueError, match=r"dev.5\.png: image is 20x20 pixels, smaller than a"):
         run_training(FEW, *sets)

@@ -30,7 +30,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from support import write_images, write_manifest, write_photographs, write_zoo, zoo_row
 
-from dnadet_lib import cli, figures as plots
+from dnadet_lib import cli, plots
 from dnadet_lib.checkpoints.models import save_model
 from dnadet_lib.cli import main
 from dnadet_lib.course import lessons, site

@@ -8,8 +8,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from dnadet_lib.figures.style import class_legend, colour_of, marker_of
 from dnadet_lib.fingerprints.spectra import angular_profile, decibels, radial_profile
+from dnadet_lib.plots.style import class_legend, colour_of, marker_of
 from dnadet_lib.plumbing.text import for_figure, for_title
 
 FREQUENCY = "cycles per pixel"

@@ -20,9 +20,9 @@ from dnadet_lib.model import BLOCKS, DNADet
 from dnadet_lib.plumbing.files import locked
 from dnadet_lib.plumbing.paths import build_folder
 from dnadet_lib.presets import Preset, get_preset, require_stage
-from dnadet_lib.runs.batches import TransformationBatches, apply_transformations
-from dnadet_lib.runs.folder import RunFolder
-from dnadet_lib.runs.key import RunKey, keep, network_digest
+from dnadet_lib.stages.batches import TransformationBatches, apply_transformations
+from dnadet_lib.stages.folder import RunFolder
+from dnadet_lib.stages.key import RunKey, keep, network_digest
 from dnadet_lib.training import fit
 from dnadet_lib.transforms import image_transformations
 from dnadet_lib.zoo.photographs import cut_crops, load_photographs

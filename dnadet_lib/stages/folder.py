@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from dnadet_lib.checkpoints.models import load_model, save_model
 from dnadet_lib.model import DNADet
 from dnadet_lib.plumbing.files import atomic_path, require_writable
-from dnadet_lib.runs.key import RunKey, differences
+from dnadet_lib.stages.key import RunKey, differences
 
 STATE, HISTORY, MODEL = "state.pt", "history.csv", "model.safetensors"
 

@@ -25,10 +25,10 @@ from dnadet_lib.evaluation.predictions import predict
 from dnadet_lib.inference import image_features
 from dnadet_lib.model import DNADet
 from dnadet_lib.presets import Preset
-from dnadet_lib.runs.batches import PatchBatches
-from dnadet_lib.runs.checks import require_trainable, training_key
-from dnadet_lib.runs.folder import RunFolder
-from dnadet_lib.runs.stage_1 import build_model
+from dnadet_lib.stages.batches import PatchBatches
+from dnadet_lib.stages.checks import require_trainable, training_key
+from dnadet_lib.stages.folder import RunFolder
+from dnadet_lib.stages.stage_1 import build_model
 from dnadet_lib.training import dev_figures, fit, write_history
 from dnadet_lib.unknown import (
     LabelledTraces,

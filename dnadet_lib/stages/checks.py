@@ -15,8 +15,8 @@ from dnadet_lib.images.reading import read_image
 from dnadet_lib.model import DNADet
 from dnadet_lib.plumbing.text import one_line
 from dnadet_lib.presets import Preset, require_stage
-from dnadet_lib.runs.key import KeptImages, RunKey, image_digest, network_digest
-from dnadet_lib.runs.labelled import require_files
+from dnadet_lib.stages.key import KeptImages, RunKey, image_digest, network_digest
+from dnadet_lib.stages.labelled import require_files
 
 NAMED = 10  # faulty files in a message
 

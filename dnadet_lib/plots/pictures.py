@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from dnadet_lib.figures.style import LINE_COLOURS, class_legend, colour_of
+from dnadet_lib.plots.style import LINE_COLOURS, class_legend, colour_of
 from dnadet_lib.plumbing.text import for_title
 
 

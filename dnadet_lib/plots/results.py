@@ -15,8 +15,8 @@ from matplotlib.patches import Rectangle
 
 from dnadet_lib.evaluation.base_rates import Alarms, posterior
 from dnadet_lib.evaluation.results import Row
-from dnadet_lib.figures.axes import matrix
-from dnadet_lib.figures.style import LINE_COLOURS, colour_of, marker_of
+from dnadet_lib.plots.axes import matrix
+from dnadet_lib.plots.style import LINE_COLOURS, colour_of, marker_of
 from dnadet_lib.plumbing.text import for_figure, for_title
 
 

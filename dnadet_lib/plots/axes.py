@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from dnadet_lib.figures.style import LINE_COLOURS, colour_of, marker_of
+from dnadet_lib.plots.style import LINE_COLOURS, colour_of, marker_of
 from dnadet_lib.plumbing.text import for_figure, for_title
 
 
