@@ -167,14 +167,27 @@ def to_top(page, found) -> None:
 
 
 def require_in_view(page, found) -> None:
-    """Hold that an element lies whole in what is seen of the notebook, and nothing cuts it off."""
-    box = found.bounding_box()
-    assert box and box["width"] > 0 and box["height"] > 0
-    seen = page.locator(".jp-WindowedPanel-outer").first.bounding_box()
-    for side, size in (("x", "width"), ("y", "height")):
-        assert box[side] >= seen[side] - 2, (box, seen)
-        assert box[side] + box[size] <= seen[side] + seen[size] + 2, (box, seen)
+    """Hold that an element lies whole in what is seen of the notebook, and nothing cuts it off.
+
+    The notebook is given some seconds to settle: outputs above may still be drawn.
+    """
+    for _ in range(20):
+        box = found.bounding_box()
+        seen = page.locator(".jp-WindowedPanel-outer").first.bounding_box()
+        if box and box["width"] > 0 and box["height"] > 0 and lies_in(box, seen):
+            break
+        page.wait_for_timeout(250)
+    else:
+        raise AssertionError(f"not in view: {box}; what is seen: {seen}")
     assert found.evaluate(CUT_OFF) is False
+
+
+def lies_in(box: dict[str, float], seen: dict[str, float]) -> bool:
+    """Whether a box lies in another one, to two pixels."""
+    return all(
+        seen[side] - 2 <= box[side] and box[side] + box[size] <= seen[side] + seen[size] + 2
+        for side, size in (("x", "width"), ("y", "height"))
+    )
 
 
 def require_proportions(images) -> None:

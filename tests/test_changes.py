@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from dnadet_lib.stages.trainable import training_key
 from PIL import Image
 from support import photograph, write_images
 
@@ -12,6 +11,7 @@ from dnadet_lib.data import ImageSet
 from dnadet_lib.images.changes import CHANGES, change_named, changed_copies
 from dnadet_lib.presets import get_preset
 from dnadet_lib.stages.batches import changed_at_random
+from dnadet_lib.stages.checks import training_key
 
 
 @pytest.mark.parametrize("name", CHANGES)

@@ -48,11 +48,13 @@ def test_attribute_json(pictures, checkpoint, capsys):
     expected = load_model(checkpoint).attribute([pictures / "1.png"])
     result = report["results"][1]
     assert list(result) == [
-        "path", "label", "confidence", "probabilities", "unknown_score", "known", "looked_at",
+        "path", "label", "cannot_tell", "nearest", "confidence", "probabilities",
+        "unknown_score", "known", "history", "looked_at",
     ]  # fmt: skip
-    assert result["label"] == expected.labels[0]
+    assert result["label"] == expected.verdicts[0]
+    assert result["nearest"] == expected.labels[0]
     assert list(result["probabilities"]) == list(CLASSES)
-    assert result["probabilities"][result["label"]] == result["confidence"]
+    assert result["probabilities"][result["nearest"]] == result["confidence"]
     assert result["confidence"] == pytest.approx(float(expected.probabilities.max()), abs=1e-6)
     assert sum(result["probabilities"].values()) == pytest.approx(1, abs=1e-5)
     assert result["unknown_score"] == pytest.approx(float(expected.unknown_scores[0]), abs=1e-5)
@@ -97,12 +99,14 @@ def test_attribute_csv(pictures, checkpoint, capsys):
     assert main(["attribute", str(pictures), "--model", str(checkpoint), "--csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert list(rows[0]) == [
-        "path", "label", "confidence", "unknown_score", "known", "looked_at", *CLASSES,
+        "path", "label", "confidence", "unknown_score", "known", "looked_at", "nearest",
+        "cannot_tell", "history", *CLASSES,
     ]  # fmt: skip
     assert len(rows) == 3
     for row in rows:
         best = max(CLASSES, key=lambda name: float(row[name]))
-        assert row["label"] == best
+        assert row["nearest"] == best
+        assert row["label"] == ("" if row["cannot_tell"] else best)
 
 
 @pytest.mark.parametrize(("threshold", "outside"), [(1e9, False), (-1e9, True)])
@@ -135,7 +139,7 @@ def test_embed_writes_a_table(pictures, checkpoint, tmp_path, rng):
     table = pd.read_parquet(out)
     maps = {f"{method} {axis}" for method in METHODS for axis in "xy"}
     assert set(table.columns) == {
-        "path", "truth", "label", "confidence", "unknown_score", "known", "embedding",
+        "path", "truth", "label", "nearest", "confidence", "unknown_score", "known", "embedding",
         *(f"p_{name}" for name in CLASSES), *maps,
     }  # fmt: skip
     expected = load_model(checkpoint).attribute(sorted(pictures.glob("*.png")))

@@ -84,7 +84,7 @@ class KilledBatches(PatchBatches):
 def test_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(images, tmp_path, preset):
     whole, history = train(images, tmp_path / "whole", preset=preset)
     with pytest.raises(KeyboardInterrupt):
-        train(images, tmp_path / "halted", preset, batches=KilledBatches(*images, preset))
+        train(images, tmp_path / "halted", preset=preset, batches=KilledBatches(*images, preset))
     torch.manual_seed(99)  # whatever happened in between
     resumed, resumed_history = train(images, tmp_path / "halted", preset=preset)
     assert_same(whole, resumed)
