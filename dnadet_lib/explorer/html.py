@@ -185,13 +185,10 @@ def table_element(table: pd.DataFrame) -> str:
 def facts(state: Explorer, position: int) -> str:
     """Write what is known of an image, line by line."""
     row = state.table.iloc[position]
-    lines = [
-        f"{name}: {shortened(row[name], 60)}"
-        for name in ("class", "generator", "set-up", "predicted")
-    ]
+    lines = [f"{name}: {shortened(row[name], 60)}" for name in ("class", "generator", "set-up")]
+    nearest = shortened(row["predicted"], 60)
+    lines.append(f"predicted: {nearest if row['told'] else f'cannot tell (nearest: {nearest})'}")
     lines += [f"{name}: {row[name]:.3f}" for name in ("confidence", "unknown score")]
-    if not row["told"]:
-        lines.append("cannot tell: predicted is only the nearest class")
     if pd.isna(row["known"]):
         lines.append("not checked whether the model knows such images")
     elif not row["known"]:
