@@ -182,17 +182,28 @@ def table_element(table: pd.DataFrame) -> str:
     return written.replace("<table", style, 1)
 
 
-def facts(state: Explorer, position: int) -> str:
-    """Write what is known of an image, line by line."""
+def named(state: Explorer, position: int) -> list[str]:
+    """Say who made an image, and which class the model names."""
     row = state.table.iloc[position]
     lines = [f"{name}: {shortened(row[name], 60)}" for name in ("class", "generator", "set-up")]
     nearest = shortened(row["predicted"], 60)
     lines.append(f"predicted: {nearest if row['told'] else f'cannot tell (nearest: {nearest})'}")
-    lines += [f"{name}: {row[name]:.3f}" for name in ("confidence", "unknown score")]
+    return [*lines, f"confidence: {row['confidence']:.3f}"]
+
+
+def facts(state: Explorer, position: int) -> str:
+    """Write what is known of an image, line by line."""
+    row = state.table.iloc[position]
+    lines = [*named(state, position), f"unknown score: {row['unknown score']:.3f}"]
     if pd.isna(row["known"]):
         lines.append("not checked whether the model knows such images")
     elif not row["known"]:
         lines.append("unknown: outside what the model knows")
+    return as_facts(lines)
+
+
+def as_facts(lines: Sequence[str]) -> str:
+    """Write lines as an element, one below the other."""
     written = "".join(f"<div>{for_html(line)}</div>" for line in lines)
     return f'<div class="explorer-facts">{written}</div>'
 
@@ -224,7 +235,7 @@ def close_up(state: Explorer, position: int) -> str:
         f'<div title="{for_html(path)}"><b>{for_html(shortened(path.name))}</b>, '
         f"{width} x {height} pixels</div>"
         f'<div class="explorer-row">{picture(image, 112, shortened(name))}'
-        f"<div>{bars(attribution, state.classes)}</div>{facts(state, position)}</div>"
+        f"<div>{bars(attribution, state.classes)}</div>{as_facts(named(state, position))}</div>"
         f"{neighbours(state, position)}{drawn(figure, about)}"
     )
 
