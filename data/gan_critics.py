@@ -6,6 +6,8 @@ generators otherwise settle on a few images.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
@@ -25,11 +27,11 @@ class MinibatchStd(nn.Module):
 class WassersteinCritic(nn.Module):
     """Strided convolutions with equalised learning rate."""
 
-    def __init__(self, width: int = 32, *, minibatch_std: bool) -> None:
+    def __init__(self, width: int = 32, *, channels: int = 3, minibatch_std: bool) -> None:
         super().__init__()
         top = 8 * width
         self.layers = nn.Sequential(
-            *_strided_convolutions(width, EqualizedConv2d),
+            *_strided_convolutions(channels, width, EqualizedConv2d),
             MinibatchStd() if minibatch_std else nn.Identity(),
             EqualizedConv2d(top + minibatch_std, top, 3, padding=1),
             nn.LeakyReLU(0.2),
@@ -38,14 +40,15 @@ class WassersteinCritic(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map images (B, 3, 64, 64) to scores (B,)."""
+        """Map images (B, C, 64, 64) to scores (B,)."""
         return self.layers(x)
 
 
-def _strided_convolutions(width: int, convolution: type[nn.Conv2d]) -> list[nn.Module]:
-    """Four 4x4 convolutions with stride 2, from 3 channels at 64 pixels to 8 * width at 4."""
-    channels = [3, width, 2 * width, 4 * width, 8 * width]
-    pairs = zip(channels[:-1], channels[1:], strict=True)
+def _strided_convolutions(
+    channels: int, width: int, convolution: type[nn.Conv2d]
+) -> list[nn.Module]:
+    """Four 4x4 convolutions with stride 2, from some channels at 64 pixels to 8 * width at 4."""
+    pairs = pairwise([channels, width, 2 * width, 4 * width, 8 * width])
     return [m for i, o in pairs for m in (convolution(i, o, 4, 2, 1), nn.LeakyReLU(0.2))]
 
 
@@ -56,10 +59,11 @@ class SpectralCritic(nn.Module):
     """
 
     def __init__(
-        self, outputs: int = 1, width: int = 32, projection: int = 128, *, minibatch_std: bool
-    ) -> None:
+        self, outputs: int = 1, width: int = 32, projection: int = 128, *, channels: int = 3,
+        minibatch_std: bool,
+    ) -> None:  # fmt: skip
         super().__init__()
-        stages = _strided_convolutions(width, nn.Conv2d)
+        stages = _strided_convolutions(channels, width, nn.Conv2d)
         size = 16 * (8 * width + minibatch_std)
         self.to_local = spectrally_normalised(nn.Sequential(*stages[:6]))
         self.to_global = spectrally_normalised(nn.Sequential(*stages[6:]))
@@ -74,7 +78,7 @@ class SpectralCritic(nn.Module):
         return local, self.spread(self.to_global(local)).flatten(1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map images (B, 3, 64, 64) to (B, outputs)."""
+        """Map images (B, C, 64, 64) to (B, outputs)."""
         return self.score(self.features(x)[1])
 
 

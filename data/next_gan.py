@@ -1,7 +1,7 @@
 """Train generators of the next zoo.
 
-    python data/zoo_next/next_gan.py --name SNGAN_horizons_s0   # one entry of plan.csv
-    python data/zoo_next/next_gan.py                            # all that have no manifest row yet
+    python data/next_gan.py --name SNGAN_horizons_s0   # one entry of data/zoo_next/plan.csv
+    python data/next_gan.py                            # all that have no manifest row yet
 
 All generators of a content draw around the same layouts (`dnadet_lib/zoo/layouts.py`). Half
 of a batch are copies of photographs around their own thumbnails, half are blends, as all are when
@@ -20,35 +20,39 @@ from __future__ import annotations
 
 import argparse
 import copy
-import csv
-import hashlib
 import json
-import subprocess
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from augmentation import shift
 from filelock import FileLock, Timeout
-from next_losses import RECIPES, Recipe
-from PIL import Image
-from safetensors.torch import load_file, save_file
+from next_losses import RECIPES
+from safetensors.torch import load_file
 from texture import patch_distance, power, spectrum_distance
 from torch import Tensor, nn
 from torch.nn import functional as F
+from train_gan import (
+    Entry,
+    generator_rates,
+    manifest_rows,
+    measure,
+    publish,
+    read_plan,
+    read_state,
+    write_sheet,
+)
 
-from dnadet_lib.checkpoints.weights import checked_tensor, load_weights
+from dnadet_lib.checkpoints.weights import load_weights
 from dnadet_lib.plumbing.files import atomic_path, locked
 from dnadet_lib.plumbing.paths import build_folder
 from dnadet_lib.zoo.generators import build_around, renew_batch_norm, sample_images
-from dnadet_lib.zoo.layers import LATENT, EqualizedConv2d, ModulatedConv2d
+from dnadet_lib.zoo.layers import LATENT
 from dnadet_lib.zoo.layouts import LayoutGenerator, Layouts, fit_layouts, load_layouts, thumbnails
 from dnadet_lib.zoo.photographs import cut_crops, load_photographs
-from dnadet_lib.zoo.quality import mean_pairwise_distance, sliced_wasserstein
 
-ZOO = Path(__file__).resolve().parent
+ZOO = Path(__file__).resolve().parent / "zoo_next"
 TRAINING_CROPS = 8000
 STORED = 2500  # thumbnails of each kind of photographs, which all its generators blend
 WARM = 0.05  # the first part of the steps, in which the generator does not hear of the critic
@@ -63,38 +67,6 @@ SPECTRUM_CROPS = 2000  # photographs that the spectrum is measured on
 SAVE_EVERY = 180  # seconds
 REPORT_EVERY = 200
 QUICK_LOOK = 300  # photographs that the figures on the way are measured against
-COLUMNS = (
-    "name architecture loss content seed finetuned_from role steps file sha256 "
-    "swd_64 swd_32 swd_16 diversity command commit"
-).split()
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What the plan says of one generator."""
-
-    name: str
-    architecture: str
-    loss: str
-    content: str
-    seed: int
-    finetuned_from: str
-    role: str
-    steps: int
-
-    @property
-    def group(self) -> str:
-        """The photographs that it is trained on."""
-        return "finetune" if self.finetuned_from else "train"
-
-
-def read_plan() -> dict[str, Entry]:
-    """Read `plan.csv`, by name."""
-    with (ZOO / "plan.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {
-        r["name"]: Entry(**{**r, "seed": int(r["seed"]), "steps": int(r["steps"])}) for r in rows
-    }
 
 
 def crops_of(content: str, group: str, seed: int, runs: Path) -> np.ndarray:
@@ -255,105 +227,6 @@ def starting_generator(entry: Entry, layouts: Layouts) -> LayoutGenerator:
     return generator
 
 
-def generator_rates(generator: nn.Module, recipe: Recipe) -> list[tuple[float, list[nn.Parameter]]]:
-    """Pair the weights that a layer scales at run time, and all others, with their rates."""
-    scaled = [
-        parameter
-        for module in generator.modules()
-        if isinstance(module, EqualizedConv2d | ModulatedConv2d)
-        for parameter in module.parameters(recurse=False)
-    ]
-    taken = {id(parameter) for parameter in scaled}
-    others = [p for p in generator.parameters() if id(p) not in taken]
-    pairs = (recipe.scaled_rate, scaled), (recipe.generator_rate, others)
-    return [(rate, parameters) for rate, parameters in pairs if parameters]
-
-
-def measure(generator: nn.Module, held_out: np.ndarray) -> dict[str, float]:
-    """Quality of a generator against held-out photographs, on as many images."""
-    latents = torch.randn(len(held_out), LATENT, generator=torch.Generator().manual_seed(7))
-    images = sample_images(generator, latents).numpy()
-    distances = sliced_wasserstein(images, held_out)
-    diversity = mean_pairwise_distance(images) / mean_pairwise_distance(held_out)
-    figures = {f"swd_{level}": value for level, value in distances.items()}
-    return {k: round(v, 2) for k, v in {**figures, "diversity": diversity}.items()}
-
-
-def write_sheet(images: np.ndarray, path: Path, columns: int) -> None:
-    """Write images (N, 64, 64, 3) as one PNG, row by row; N is a multiple of `columns`."""
-    grid = images.reshape(-1, columns, 64, 64, 3).transpose(0, 2, 1, 3, 4)
-    with atomic_path(path) as temporary:
-        Image.fromarray(grid.reshape(-1, columns * 64, 3)).save(temporary, optimize=True)
-
-
-def manifest_rows() -> dict[str, dict]:
-    """Read the manifest's rows, by name; empty where there is no manifest yet."""
-    path = ZOO / "manifest.csv"
-    if not path.is_file():
-        return {}
-    with path.open(newline="") as file:
-        return {row["name"]: row for row in csv.DictReader(file)}
-
-
-def add_manifest_row(row: dict[str, object], runs: Path) -> None:
-    """Write or replace a row of the manifest, in the plan's order; two trainers may do so."""
-    with locked(runs):
-        rows = {**manifest_rows(), str(row["name"]): row}
-        target = ZOO / "manifest.csv"
-        with atomic_path(target) as temporary, temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows[name] for name in read_plan() if name in rows)
-
-
-def publish(trainer: Trainer, held_out: np.ndarray, runs: Path) -> dict[str, object]:
-    """Write the fp16 weights and the manifest row of a trained generator.
-
-    Raises:
-        ValueError: a weight is not finite, or too large for fp16; nothing is written.
-    """
-    entry, generator = trainer.entry, trainer.averaged_generator().half()
-    path = ZOO / f"{entry.name}.safetensors"
-    state = generator.state_dict()
-    weights = {
-        k: checked_tensor(k, v.contiguous(), v.dtype, f"{entry.name}: not published")
-        for k, v in state.items()
-        if "num_batches" not in k
-    }
-    with atomic_path(path) as temporary:
-        save_file(weights, temporary)
-    generator.float()  # what the shipped fp16 file gives when it is loaded
-    ask = ["git", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(ask, cwd=ZOO, capture_output=True, text=True, check=False)
-    row = {
-        **vars(entry),
-        "file": path.name,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        **measure(generator, held_out),
-        "command": f"python data/zoo_next/next_gan.py --name {entry.name}",
-        "commit": commit.stdout.strip() or "none",
-    }
-    add_manifest_row(row, runs)
-    return row
-
-
-def read_state(file: Path, device: torch.device) -> dict:
-    """Read a trainer's state.
-
-    Raises:
-        ValueError: it cannot be read, or weights in it are not finite; it is named.
-    """
-    try:
-        state = torch.load(file, weights_only=True, map_location=device)
-        modules = state["modules"].items()
-    except Exception as error:  # torch can raise anything on a damaged file
-        raise ValueError(f"{file}: no state of a trainer; remove it to begin anew") from error
-    for module, values in modules:
-        for name, tensor in values.items():
-            checked_tensor(f"{module}.{name}", tensor, tensor.dtype, file)
-    return state
-
-
 def report(trainer: Trainer, held_out: np.ndarray, folder: Path) -> dict[str, float]:
     """Draw 72 samples into the run's folder, and measure a few hundred."""
     generator = trainer.averaged_generator()
@@ -384,7 +257,8 @@ def train(entry: Entry, runs: Path) -> None:
             with atomic_path(checkpoint) as temporary:
                 torch.save(trainer.state(), temporary)
             saved = time.monotonic()
-    print(json.dumps(publish(trainer, held_out, runs), allow_nan=False), flush=True)
+    row = publish(trainer, held_out, ZOO, f"python data/next_gan.py --name {entry.name}")
+    print(json.dumps(row, allow_nan=False), flush=True)
 
 
 def main() -> None:
@@ -395,7 +269,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    plan = read_plan()
+    plan = read_plan(ZOO)
     unknown = [n for n in arguments.name or [] if n not in plan]
     if unknown:
         parser.error(f"{unknown[0]!r} is not in {ZOO.name}/plan.csv; entries: {', '.join(plan)}")
@@ -403,7 +277,7 @@ def main() -> None:
         (arguments.runs / name).mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(arguments.runs / name / ".lock", timeout=0):
-                if arguments.name or name not in manifest_rows():
+                if arguments.name or name not in manifest_rows(ZOO):
                     train(plan[name], arguments.runs)
         except Timeout:
             print(f"{name}: another trainer has it", flush=True)

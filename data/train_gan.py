@@ -65,10 +65,15 @@ class Entry:
     role: str
     steps: int
 
+    @property
+    def group(self) -> str:
+        """The photographs that it is trained on."""
+        return "finetune" if self.finetuned_from else "train"
 
-def read_plan() -> dict[str, Entry]:
-    """Read `plan.csv`, by name."""
-    with (ZOO / "plan.csv").open(newline="") as file:
+
+def read_plan(zoo: Path) -> dict[str, Entry]:
+    """Read a zoo's `plan.csv`, by name."""
+    with (zoo / "plan.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     return {
         r["name"]: Entry(**{**r, "seed": int(r["seed"]), "steps": int(r["steps"])}) for r in rows
@@ -95,9 +100,7 @@ class Trainer:
         }
         self.step = 0
         self.alone = entry.steps if entry.finetuned_from else 0  # steps of the critic before
-        photographs = load_photographs(
-            entry.content, "finetune" if entry.finetuned_from else "train"
-        )
+        photographs = load_photographs(entry.content, entry.group)
         crops, _ = cut_crops(photographs, TRAINING_CROPS, seed=entry.seed)
         self.crops = torch.from_numpy(crops).permute(0, 3, 1, 2)
 
@@ -227,34 +230,42 @@ def write_sheet(images: np.ndarray, path: Path, columns: int) -> None:
         Image.fromarray(grid.reshape(-1, columns * 64, 3)).save(temporary, optimize=True)
 
 
-def manifest_rows() -> dict[str, dict]:
-    """Read the manifest's rows, by name; empty where there is no manifest yet."""
-    path = ZOO / "manifest.csv"
+def manifest_rows(zoo: Path) -> dict[str, dict]:
+    """Read the rows of a zoo's manifest, by name; empty where there is no manifest yet."""
+    path = zoo / "manifest.csv"
     if not path.is_file():
         return {}
     with path.open(newline="") as file:
         return {row["name"]: row for row in csv.DictReader(file)}
 
 
-def add_manifest_row(row: dict[str, object]) -> None:
+def add_manifest_row(row: dict[str, object], zoo: Path) -> None:
     """Write or replace a row of the manifest, in the plan's order; two trainers may do so."""
-    with locked(ZOO):
-        rows = {**manifest_rows(), str(row["name"]): row}
-        target = ZOO / "manifest.csv"
+    with locked(zoo):
+        rows = {**manifest_rows(zoo), str(row["name"]): row}
+        target = zoo / "manifest.csv"
         with atomic_path(target) as temporary, temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             writer.writeheader()
-            writer.writerows(rows[name] for name in read_plan() if name in rows)
+            writer.writerows(rows[name] for name in read_plan(zoo) if name in rows)
 
 
-def publish(trainer: Trainer, held_out: np.ndarray) -> dict[str, object]:
+def publish(
+    trainer: Trainer, held_out: np.ndarray, zoo: Path, command: str
+) -> dict[str, object]:
     """Write the fp16 weights and the manifest row of a trained generator.
+
+    Args:
+        trainer: Has trained it; one of the next zoo, too.
+        held_out: uint8 photographs (N, 64, 64, 3) to measure it against.
+        zoo: Folder of weights and manifest.
+        command: What trains it, for the manifest.
 
     Raises:
         ValueError: a weight is not finite, or too large for fp16; nothing is written.
     """
     entry, generator = trainer.entry, trainer.averaged_generator().half()
-    path = ZOO / f"{entry.name}.safetensors"
+    path = zoo / f"{entry.name}.safetensors"
     state = generator.state_dict()
     weights = {
         k: checked_tensor(k, v.contiguous(), v.dtype, f"{entry.name}: not published")
@@ -265,16 +276,16 @@ def publish(trainer: Trainer, held_out: np.ndarray) -> dict[str, object]:
         save_file(weights, temporary)
     generator.float()  # what the shipped fp16 file gives when it is loaded
     ask = ["git", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(ask, cwd=ZOO, capture_output=True, text=True, check=False)
+    commit = subprocess.run(ask, cwd=zoo, capture_output=True, text=True, check=False)
     row = {
         **vars(entry),
         "file": path.name,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         **measure(generator, held_out),
-        "command": f"make zoo NAME={entry.name}",
+        "command": command,
         "commit": commit.stdout.strip() or "none",
     }
-    add_manifest_row(row)
+    add_manifest_row(row, zoo)
     return row
 
 
@@ -324,7 +335,8 @@ def train(entry: Entry, device: torch.device) -> None:
             )
             with atomic_path(checkpoint) as temporary:
                 torch.save(trainer.state(), temporary)
-    print(json.dumps(publish(trainer, held_out), allow_nan=False), flush=True)
+    row = publish(trainer, held_out, ZOO, f"make zoo NAME={entry.name}")
+    print(json.dumps(row, allow_nan=False), flush=True)
 
 
 def main() -> None:
@@ -335,12 +347,12 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    plan = read_plan()
+    plan = read_plan(ZOO)
     unknown = [n for n in arguments.name or [] if n not in plan]
     if unknown:
         parser.error(f"{unknown[0]!r} is not in {ZOO.name}/plan.csv; entries: {', '.join(plan)}")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    for name in arguments.name or [n for n in plan if n not in manifest_rows()]:
+    for name in arguments.name or [n for n in plan if n not in manifest_rows(ZOO)]:
         factor = LONGER_ON_GPU if device.type == "cuda" else 1
         train(replace(plan[name], steps=factor * plan[name].steps), device)
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import augmentation
 import next_gan
-import next_losses
 import numpy as np
 import pytest
 import texture
 import torch
+import train_gan
 from filelock import FileLock
 from next_losses import RECIPES
 from safetensors.torch import load_file
@@ -29,7 +29,7 @@ from dnadet_lib.zoo.layouts import thumbnails
 
 PLANNED = next_gan.ZOO
 STEPS = 4
-ENTRY = next_gan.Entry("SNGAN_meadow_s0", "SNGAN", "hinge", "meadow", 0, "", "train", STEPS)
+ENTRY = train_gan.Entry("SNGAN_meadow_s0", "SNGAN", "hinge", "meadow", 0, "", "train", STEPS)
 DCGAN = replace(ENTRY, name="MMDGAN_meadow_s0", architecture="MMDGAN", loss="mmd")
 TUNED = replace(ENTRY, name="SNGAN_meadow_finetuned", finetuned_from="SNGAN_meadow_s0")
 
@@ -58,14 +58,14 @@ def own_zoo(monkeypatch, tmp_path) -> Path:
         writer.writeheader()
         writer.writerows([vars(ENTRY), vars(TUNED)])
     monkeypatch.setattr(next_gan, "ZOO", tmp_path)
-    monkeypatch.setattr(next_gan, "measure", lambda *_: {"swd_64": 1.0})
+    monkeypatch.setattr(train_gan, "measure", lambda *_: {"swd_64": 1.0})
     return tmp_path
 
 
 @pytest.fixture
-def plan(monkeypatch) -> dict[str, next_gan.Entry]:
+def plan(monkeypatch) -> dict[str, train_gan.Entry]:
     monkeypatch.setattr(next_gan, "ZOO", PLANNED)
-    return next_gan.read_plan()
+    return train_gan.read_plan(next_gan.ZOO)
 
 
 def weights(module: nn.Module) -> torch.Tensor:
@@ -74,48 +74,6 @@ def weights(module: nn.Module) -> torch.Tensor:
 
 def test_every_loss_that_a_manifest_may_name_can_be_trained():
     assert set(RECIPES) == set(zoo.LOSSES)
-
-
-def test_squared_mmd_of_two_points_each():
-    x, y = torch.tensor([[0.0], [1.0]]), torch.tensor([[3.0], [3.0]])
-    # Distances 1 within x, 0 within y, 3 and 2 between: 2 * 2.5 - 1 - 0.
-    assert next_losses.squared_mmd(next_losses.energy, x, y).item() == pytest.approx(4, abs=1e-3)
-
-    def kernel(squared: float) -> float:
-        return sum((1 + squared / (2 * a)) ** -a for a in (0.2, 0.5, 1.0, 2.0, 5.0))
-
-    expected = kernel(1) + kernel(0) - (kernel(9) + kernel(4))
-    found = next_losses.squared_mmd(next_losses.rational_quadratic, x, y).item()
-    assert found == pytest.approx(expected, abs=1e-5)
-
-
-@pytest.mark.parametrize("kernel", [next_losses.energy, next_losses.rational_quadratic])
-def test_squared_mmd_is_zero_on_average_between_samples_alike(kernel):
-    torch.manual_seed(0)
-    alike = [next_losses.squared_mmd(kernel, *torch.randn(2, 50, 3)).item() for _ in range(40)]
-    apart = next_losses.squared_mmd(kernel, torch.randn(50, 3), torch.randn(50, 3) + 1).item()
-    mean = sum(alike) / len(alike)
-    assert abs(mean) < 0.02
-    assert apart > 10 * abs(mean)
-
-
-def test_hinge_and_logistic_losses_of_known_scores():
-    real, fake = torch.tensor([2.0, 0.5]), torch.tensor([-3.0, 0.0])
-    assert next_losses.hinge(real, fake).item() == pytest.approx(0.25 + 0.5)
-    undecided = RECIPES["non-saturating"].critic_loss(lambda x: x * 0, real, fake)
-    assert undecided.item() == pytest.approx(2 * math.log(2))
-
-
-def test_rotation_asks_for_the_turn_of_each_image():
-    upright = torch.randint(0, 100, (8, 3, 64, 64)).float()  # whole numbers: sums are exact
-    known = {upright[k].rot90(t, (1, 2)).sum((0, 2)).numpy().tobytes(): t
-             for k in range(2) for t in range(4)}  # fmt: skip
-
-    def critic(images: torch.Tensor) -> torch.Tensor:
-        turns = torch.tensor([known[i.sum((0, 2)).numpy().tobytes()] for i in images])
-        return torch.cat([torch.zeros(len(images), 1), 50.0 * torch.eye(4)[turns]], dim=1)
-
-    assert next_losses.rotation(critic, upright).item() == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("loss", RECIPES)
@@ -202,7 +160,7 @@ def test_trained_entries_are_published_and_the_others_follow(own_zoo, runs, monk
     with FileLock(runs / TUNED.name / ".lock"):
         next_gan.main()
     assert f"{TUNED.name}: another trainer has it" in capsys.readouterr().out
-    assert list(next_gan.manifest_rows()) == [ENTRY.name]
+    assert list(train_gan.manifest_rows(next_gan.ZOO)) == [ENTRY.name]
 
     stored = load_file(own_zoo / f"{ENTRY.name}.safetensors")
     assert all(name.startswith("body.") for name in stored)
@@ -213,13 +171,13 @@ def test_trained_entries_are_published_and_the_others_follow(own_zoo, runs, monk
         assert torch.allclose(thumbnails(loaded(z)), loaded.layouts.draw(z), atol=1e-4)
     first = (own_zoo / f"{ENTRY.name}.safetensors").stat().st_mtime_ns
     next_gan.main()
-    assert list(next_gan.manifest_rows()) == [ENTRY.name, TUNED.name]
+    assert list(train_gan.manifest_rows(next_gan.ZOO)) == [ENTRY.name, TUNED.name]
     assert (own_zoo / f"{ENTRY.name}.safetensors").stat().st_mtime_ns == first
 
 
 def test_fine_tuning_starts_from_the_published_weights_on_other_photographs(own_zoo, runs):
     base = next_gan.Trainer(ENTRY, runs)
-    next_gan.publish(base, np.zeros((2, 64, 64, 3), np.uint8), runs)
+    train_gan.publish(base, np.zeros((2, 64, 64, 3), np.uint8), own_zoo, "train it")
     run = next_gan.Trainer(TUNED, runs)
     assert run.warm == 0
     half = base.averaged_generator().half().float()
@@ -305,30 +263,3 @@ def test_name_that_is_not_planned(monkeypatch, capsys, plan):
         next_gan.main()
     told = capsys.readouterr().err
     assert "'SNGAN_meadow_s99' is not in zoo_next/plan.csv; entries: ProGAN_" in told
-
-
-@pytest.mark.parametrize("fault", ["text", "list", "nan"])
-def test_a_state_with_a_fault_is_named(tmp_path, fault):
-    file = tmp_path / "state.pt"
-    if fault == "text":
-        file.write_text("no state")
-    elif fault == "list":
-        torch.save([1], file)
-    else:
-        weights = {"to_rgb.bias": torch.tensor([1.0, float("nan")])}
-        torch.save({"modules": {"generator": weights}}, file)
-    named = "tensor 'generator.to_rgb.bias' holds 1 num" if fault == "nan" else "no state of a trai"
-    with pytest.raises(ValueError, match=f"state.pt: {named}"):
-        next_gan.read_state(file, torch.device("cpu"))
-
-
-def test_a_generator_that_diverged_is_not_published(runs, tmp_path, monkeypatch):
-    run = next_gan.Trainer(ENTRY, runs)
-    monkeypatch.setattr(next_gan, "ZOO", tmp_path)
-    averaged = run.averaged_generator()
-    with torch.no_grad():
-        next(iter(averaged.parameters())).view(-1)[0] = 1e6  # finite, but not in fp16
-    monkeypatch.setattr(run, "averaged_generator", lambda: averaged)
-    with pytest.raises(ValueError, match="SNGAN_meadow_s0: not published: tensor .* not finite"):
-        next_gan.publish(run, np.zeros((2, 64, 64, 3), np.uint8), runs)
-    assert list(tmp_path.iterdir()) == []

@@ -28,7 +28,7 @@ def few_crops(monkeypatch):
 
 @pytest.fixture(scope="module")
 def plan() -> dict[str, train_gan.Entry]:
-    return train_gan.read_plan()
+    return train_gan.read_plan(train_gan.ZOO)
 
 
 def trainer(entry: train_gan.Entry, **changes: object) -> train_gan.Trainer:
@@ -212,5 +212,5 @@ def test_a_generator_that_diverged_is_not_published(plan, tmp_path, monkeypatch)
         next(iter(averaged.parameters())).view(-1)[0] = 1e6  # finite, but not in fp16
     monkeypatch.setattr(run, "averaged_generator", lambda: averaged)
     with pytest.raises(ValueError, match="SNGAN_meadow_s0: not published: tensor .* not finite"):
-        train_gan.publish(run, np.zeros((2, 64, 64, 3), np.uint8))
+        train_gan.publish(run, np.zeros((2, 64, 64, 3), np.uint8), tmp_path, "train it")
     assert list(tmp_path.iterdir()) == []
