@@ -6,7 +6,7 @@ These functions ask a model; `inference` feeds them images of any kind in batche
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dnadet_lib.images.history import History, history_of
+from dnadet_lib.images.history import History
 from dnadet_lib.images.reading import NO_FILE, Coding, as_rgb, read_coded
 from dnadet_lib.patches import grid_patches, grid_share, normalise, resize, turned
 from dnadet_lib.unknown import relative_distance, squared_distances
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 LEAST_ACCURACY = 0.6  # on changed dev images of a kind, for a class to be named at all
 LEAST_CONFIDENCE = 0.35  # with which a class is named: all but some unchanged dev images have it
 TURNS = 4  # copies of a view that vote where the input is "turned"
+
+Look = Callable[[np.ndarray, Coding], History]
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Views(NamedTuple):
     Attributes:
         views: uint8 (V, h, w, 3), over which it votes.
         looked_at: Share of the image's area that some view shows.
-        history: What happened to the image.
+        history: What happened to the image, if somebody looked.
     """
 
     views: np.ndarray
@@ -225,8 +227,15 @@ def views_of(model: DNADet, image: Path | str | Image.Image | np.ndarray) -> np.
     return views_and_share(model, image).views
 
 
-def views_and_share(model: DNADet, image: Path | str | Image.Image | np.ndarray) -> Views:
+def views_and_share(
+    model: DNADet, image: Path | str | Image.Image | np.ndarray, look: Look | None = None
+) -> Views:
     """Prepare an image of any kind, and say how much of it the views show.
+
+    Args:
+        model: Sees the views.
+        image: Path, PIL image or uint8 array (H, W, 3).
+        look: Finds out what happened to the image, which costs some milliseconds.
 
     Raises:
         ValueError: as `attribute`; the file is named.
@@ -234,7 +243,7 @@ def views_and_share(model: DNADet, image: Path | str | Image.Image | np.ndarray)
     """
     if isinstance(image, Path | str):
         try:
-            return _views(model, *read_coded(Path(image)))
+            return _views(model, *read_coded(Path(image)), look)
         except ValueError as error:
             raise ValueError(f"{image}: {error}") from error
     if isinstance(image, Image.Image):
@@ -243,11 +252,11 @@ def views_and_share(model: DNADet, image: Path | str | Image.Image | np.ndarray)
         raise ValueError(
             f"array of {image.dtype} {image.shape}: expected uint8 (H, W, 3), red first"
         )
-    return _views(model, image)
+    return _views(model, image, NO_FILE, look)
 
 
-def _views(model: DNADet, image: np.ndarray, coding: Coding = NO_FILE) -> Views:
-    views, history = prepare(model, image), history_of(image, coding)
+def _views(model: DNADet, image: np.ndarray, coding: Coding, look: Look | None) -> Views:
+    views, history = prepare(model, image), look(image, coding) if look else History()
     if model.input.vote == "whole":
         return Views(views, 1.0, history)
     side = model.input.resize or model.input.resize_first

@@ -27,6 +27,7 @@ from PIL import Image
 from dnadet_lib.attribution import (
     LEAST_ACCURACY,
     Features,
+    Look,
     are_finite,
     attribution,
     infer,
@@ -34,11 +35,11 @@ from dnadet_lib.attribution import (
     overflow,
     views_and_share,
 )
+from dnadet_lib.images.history import History, history_of
 from dnadet_lib.plumbing.notes import listening, note
 from dnadet_lib.plumbing.workers import growing_windows, on_workers
 
 if TYPE_CHECKING:
-    from dnadet_lib.images.history import History
     from dnadet_lib.model import DNADet
 
 BATCH = 32  # images that a worker takes at a time
@@ -72,7 +73,7 @@ class Batch:
         numbers: (n,) positions in the input of the images that were read, in order.
         images: (n,) the images as they were given.
         looked_at: (n,) share of each image that some view shows.
-        histories: (n,) what happened to each image.
+        histories: (n,) what happened to each image, if somebody looked.
         features: Of these n images; None if there is none.
         failures: The others.
         notes: What was done to the images that a user should know.
@@ -87,7 +88,9 @@ class Batch:
     notes: list[str] = field(default_factory=list)
 
 
-def stream(model: DNADet, images: Iterable[Source], batch: int | None = None) -> Iterator[Batch]:
+def stream(
+    model: DNADet, images: Iterable[Source], batch: int | None = None, look: Look | None = None
+) -> Iterator[Batch]:
     """Make the features of images, in the order of the images.
 
     The first batches are small, so that the first results come soon; of large images, too, a batch
@@ -98,6 +101,7 @@ def stream(model: DNADet, images: Iterable[Source], batch: int | None = None) ->
         model: Makes the features.
         images: Paths, PIL images or uint8 arrays (H, W, 3), of any sizes; also an endless iterator.
         batch: Images that a worker takes at a time, at most (default: 32).
+        look: Finds out what happened to an image.
 
     Raises:
         Exception: whatever goes wrong but for images that cannot be read or are too small, and
@@ -105,7 +109,7 @@ def stream(model: DNADet, images: Iterable[Source], batch: int | None = None) ->
     """
     workers = _workers(model)
     windows = growing_windows(enumerate(images), workers, batch or BATCH)
-    for piece in on_workers(partial(_work, model), windows, workers):
+    for piece in on_workers(partial(_work, model, look), windows, workers):
         for text in piece.notes:
             note(text)
         yield piece
@@ -118,7 +122,9 @@ def _workers(model: DNADet) -> int:
     return min(WORKERS_FOR_GPU, os.cpu_count() or 1)
 
 
-def _work(model: DNADet, window: list[Item], stop: threading.Event) -> Iterator[Batch]:
+def _work(
+    model: DNADet, look: Look | None, window: list[Item], stop: threading.Event
+) -> Iterator[Batch]:
     """Decode images, and run the network whenever enough views have come together."""
     batch, views = Batch(), []
     for number, image in window:
@@ -126,7 +132,7 @@ def _work(model: DNADet, window: list[Item], stop: threading.Event) -> Iterator[
             return
         try:
             with listening(batch.notes.append):  # notes are told in the caller's thread, in order
-                prepared = views_and_share(model, image)
+                prepared = views_and_share(model, image, look)
         except (OSError, ValueError) as error:
             batch.failures.append(Failure(number, image, error))
             continue
@@ -201,7 +207,7 @@ def answers(
         checkpoint holds no distances; "history", what happened to the image, as plain values;
         "looked_at", the share of the image that some patch shows; "embedding", (D,).
     """
-    for batch in stream(model, images):
+    for batch in stream(model, images, look=history_of):
         failures = deque(batch.failures)
         for number, result in zip(batch.numbers, _results(model, batch, force), strict=True):
             while failures and failures[0].number < number:
