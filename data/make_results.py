@@ -2,6 +2,7 @@
 
     python data/make_results.py suite         # the table; hours from scratch, resumes row by row
     python data/make_results.py table         # the table of those rows that are there already
+    python data/make_results.py figure        # the table's figure, from its rows in results.json
     python data/make_results.py position      # what one cell of the grid teaches about the others
     python data/make_results.py unknown       # architectures that the model does not know
     python data/make_results.py calibration
@@ -27,6 +28,7 @@ import pandas as pd
 import torch
 
 from dnadet_lib.attribution import probabilities_of
+from dnadet_lib.bench.ladder import read_rows
 from dnadet_lib.bench.methods import PLAIN, SHIPPED, all_methods, make_method
 from dnadet_lib.bench.position import INNER, compare_labels, generated, mean_maps, study_table
 from dnadet_lib.bench.suite import run_suite
@@ -111,8 +113,8 @@ def suite(only_there: bool = False) -> None:
     work = build_folder() / "suite" / "pocket"
     methods = [make_method(name) for name in all_methods()]
     predictions = run_suite(methods, image_root(), work, only_there=only_there, workers=WORKERS)
-    rows = write_suite(predictions, PLAIN, RESULTS)
-    save(suite_dots(rows), RESULTS / "results.png")
+    write_suite(predictions, PLAIN, RESULTS)
+    suite_figure()
     save_table(confusions(predictions), "confusions")
     every, counts = generator_table(predictions), image_counts(predictions)
     leads = mean_rows(differences(every, WITH_PATCHES), "lead", counts)
@@ -123,6 +125,11 @@ def suite(only_there: bool = False) -> None:
     repeated = [mean_rows(part, "accuracy", counts) for part in (table, faulty)]
     with atomic_path(RESULTS / "fault_a.md") as temporary:
         temporary.write_text(results_table(sum(repeated, [])), encoding="utf-8")
+
+
+def suite_figure() -> None:
+    """Draw the table's rows, which `results.json` holds."""
+    save(suite_dots(read_rows(RESULTS)), RESULTS / "results.png")
 
 
 def confusions(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -452,9 +459,9 @@ def page() -> None:
 
 
 STEPS = {
-    "suite": suite, "table": partial(suite, only_there=True), "position": position,
-    "unknown": unknown, "calibration": calibration, "robustness": robustness,
-    "verdicts": verdicts, "page": page,
+    "suite": suite, "table": partial(suite, only_there=True), "figure": suite_figure,
+    "position": position, "unknown": unknown, "calibration": calibration,
+    "robustness": robustness, "verdicts": verdicts, "page": page,
 }  # fmt: skip
 
 
