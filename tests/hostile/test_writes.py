@@ -901,11 +901,10 @@ def test_rows_are_added_under_locks_that_windows_has(tmp_path, monkeypatch):
     assert len(pd.read_csv(tmp_path / "results" / "tuning.csv")) == 2
     plan = (train_gan.ZOO / "plan.csv").read_text()
     (tmp_path / "plan.csv").write_text(plan)
-    monkeypatch.setattr(train_gan, "ZOO", tmp_path)
-    first, second = list(train_gan.read_plan().values())[:2]
+    first, second = list(train_gan.read_plan(tmp_path).values())[:2]
     for entry in (second, first):
-        train_gan.add_manifest_row(vars(entry))
-    assert list(train_gan.manifest_rows()) == [first.name, second.name]
+        train_gan.add_manifest_row(vars(entry), tmp_path)
+    assert list(train_gan.manifest_rows(tmp_path)) == [first.name, second.name]
 
 
 # Everywhere --------------------------------------------------------------------------------------
