@@ -1,7 +1,5 @@
 """The command line: `dnadet COMMAND --help` says what each command takes."""
 
-from __future__ import annotations
-
 import argparse
 import io
 import logging

@@ -6,8 +6,6 @@ weights. Fisher's discriminant says it in closed form: whiten by the covariance 
 then take the nearest class mean.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterable
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The two losses of DNA-Det, and the weighting that is learned between them."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

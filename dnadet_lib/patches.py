@@ -1,7 +1,5 @@
 """Patches: cutting them, resizing images, and normalising both for the network."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Every number of a training run. The `paper_*` presets are the paper's, the others ours."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields, replace
 
 from dnadet_lib.model import InputSpec

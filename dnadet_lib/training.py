@@ -1,7 +1,5 @@
 """The training loop of both stages."""
 
-from __future__ import annotations
-
 import csv
 import math
 import os

@@ -1,7 +1,5 @@
 """The 170 image transformations whose recognition is the pretext task."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

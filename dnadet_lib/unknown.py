@@ -4,8 +4,6 @@ Distances are measured in the statistics of some blocks (`DNADet.features`), to 
 known classes and to the mean of all.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -62,11 +60,11 @@ class LabelledTraces(NamedTuple):
     values: Tensor
     labels: np.ndarray
 
-    def take(self, chosen: np.ndarray) -> LabelledTraces:
+    def take(self, chosen: np.ndarray) -> "LabelledTraces":
         """Keep the images that a mask (N,) chooses."""
         return LabelledTraces(self.values[torch.from_numpy(chosen)], self.labels[chosen])
 
-    def joined(self, other: LabelledTraces) -> LabelledTraces:
+    def joined(self, other: "LabelledTraces") -> "LabelledTraces":
         """Return these images and then others."""
         labels = np.concatenate([self.labels, other.labels])
         return LabelledTraces(torch.cat([self.values, other.values]), labels)

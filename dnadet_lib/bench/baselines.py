@@ -14,8 +14,6 @@ AttNet              convolutional network that keeps every resolution (Yu 2019)
 DNA-Det's own backbone on whole images, the fifth, is a preset of `dnadet_lib.stages.stage_2`.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.fft import dctn
@@ -79,7 +77,7 @@ class ResidualCorrelation(ClassifierMixin, BaseEstimator):
     def __init__(self, denoiser: str | Denoiser = "wavelet") -> None:
         self.denoiser = denoiser
 
-    def fit(self, images: np.ndarray, labels: ArrayLike) -> ResidualCorrelation:
+    def fit(self, images: np.ndarray, labels: ArrayLike) -> "ResidualCorrelation":
         """Average the residuals of uint8 images (N, H, W, 3), class by class."""
         images = check_images(images)
         self.classes_, numbers = check_labels(images, labels)
@@ -172,7 +170,7 @@ class DCTRegression(ClassifierMixin, BaseEstimator):
         self.high_pass = high_pass
         self.max_iter = max_iter
 
-    def fit(self, images: np.ndarray, labels: ArrayLike) -> DCTRegression:
+    def fit(self, images: np.ndarray, labels: ArrayLike) -> "DCTRegression":
         """Learn the classes of uint8 images (N, H, W, 3)."""
         images = check_images(images)
         check_labels(images, labels)

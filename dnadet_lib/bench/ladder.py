@@ -1,7 +1,5 @@
 """The ablation ladder, read from the figures that the suite left: what each step gains."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path

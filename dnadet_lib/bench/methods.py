@@ -9,8 +9,6 @@ generators with noise on their weights) and the `pocket_plain` preset: a linear 
 the pre-trained network. `pocket`, which is shipped, has also seen changed images.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import replace

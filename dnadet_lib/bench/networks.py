@@ -1,7 +1,5 @@
 """Rivals of DNA-Det that are neural networks, as scikit-learn estimators."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -67,7 +65,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         """Turn uint8 images (B, H, W, 3) into what the network sees, (B, 3, H, W)."""
         raise NotImplementedError
 
-    def fit(self, images: np.ndarray, labels: ArrayLike) -> NetworkClassifier:
+    def fit(self, images: np.ndarray, labels: ArrayLike) -> "NetworkClassifier":
         """Learn the classes of square uint8 images (N, H, H, 3).
 
         Args:

@@ -7,8 +7,6 @@ by region, so that accuracy falls away from the cell that was learned.
 Source: Yang et al. 2022, section 3.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

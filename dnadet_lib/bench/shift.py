@@ -1,7 +1,5 @@
 """What a shift does to fingerprints that are locked in position."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The table: methods by set-ups, several training seeds a row, with intervals."""
 
-from __future__ import annotations
-
 import hashlib
 import sys
 import time
@@ -176,7 +174,7 @@ def side_by_side(work: Callable, jobs: Sequence[tuple], workers: int) -> None:
 
 
 def whole_tables(
-    rows: Iterable[tuple[tuple[Method, int], Path]], tests: Mapping[str, HashedImages]
+    rows: Iterable[tuple[tuple[Method, int], Path]], tests: "Mapping[str, HashedImages]"
 ) -> list[pd.DataFrame]:
     """Read the rows, each a method with a seed and its folder, that are there in full."""
     found = [(row, read_row(work, tests)) for row, work in rows]

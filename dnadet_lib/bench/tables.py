@@ -1,7 +1,5 @@
 """The table of the suite: accuracies and leads with intervals, and its files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

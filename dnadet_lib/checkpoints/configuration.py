@@ -1,7 +1,5 @@
 """What a checkpoint's header says of its model, checked before anything is made of it."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Sequence

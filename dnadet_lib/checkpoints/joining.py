@@ -1,7 +1,5 @@
 """The backbones of pre-trained networks, joined or handed on."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """Checkpoints: our own files and released ones, read and written."""
 
-from __future__ import annotations
-
 import json
 import logging
 import re

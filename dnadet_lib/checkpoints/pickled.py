@@ -5,8 +5,6 @@ a few bytes can ask for all of the machine's memory. Here nothing is made but te
 within the file's own bytes.
 """
 
-from __future__ import annotations
-
 import io
 import pickle
 import pickletools

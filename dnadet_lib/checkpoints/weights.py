@@ -1,7 +1,5 @@
 """Files of weights of any kind, told apart by what is in them: safetensors and PyTorch's."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

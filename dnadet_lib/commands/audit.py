@@ -1,7 +1,5 @@
 """`dnadet audit`."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Mapping
@@ -71,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
     return 1 if errors else 0
 
 
-def lists_of(options: argparse.Namespace) -> tuple[ImageSet, dict[str, ImageSet]]:
+def lists_of(options: argparse.Namespace) -> "tuple[ImageSet, dict[str, ImageSet]]":
     """List the images to train on, and those of each test list by its name."""
     from dnadet_lib.zoo.rendering import image_root
     from dnadet_lib.zoo.setups import load_setup, present_setups
@@ -94,7 +92,7 @@ def table_name(name: str) -> str:
     return f"audit-{plain_stem(name)}.csv"
 
 
-def text_of(reports: Mapping[str, Audit], own: bool) -> str:
+def text_of(reports: "Mapping[str, Audit]", own: bool) -> str:
     """Write audits as Markdown; of your own lists it says what the intervals are over."""
     from dnadet_lib.evaluation.audit_text import audit_markdown, interval_over
 
@@ -104,7 +102,7 @@ def text_of(reports: Mapping[str, Audit], own: bool) -> str:
     return "\n".join(parts)
 
 
-def write(reports: Mapping[str, Audit], text: str, folder: Path) -> None:
+def write(reports: "Mapping[str, Audit]", text: str, folder: Path) -> None:
     """Write the text, and a table for each list."""
     from dnadet_lib.plumbing.files import atomic_path
     from dnadet_lib.plumbing.text import table_for_csv

@@ -1,7 +1,5 @@
 """What the commands read, and what they tell the user."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys
@@ -73,7 +71,7 @@ def complain(problem: object) -> None:
 
 def labelled_images(
     options: argparse.Namespace, split: str, default: Sequence[str] | None = None
-) -> ImageSet:
+) -> "ImageSet":
     """Read the labelled images of a split, and print what is to be remarked on them."""
     from dnadet_lib.stages.labelled import read_labelled
 
@@ -96,7 +94,7 @@ def require_own_images(options: argparse.Namespace, split: str, needed: Sequence
 
 def images_to_count(
     options: argparse.Namespace, split: str, default: Sequence[str] | None = None
-) -> ImageSet:
+) -> "ImageSet":
     """Read the labelled images of a split, each once; refuse missing files before work begins."""
     from dnadet_lib.stages.labelled import require_files, without_repeats
 

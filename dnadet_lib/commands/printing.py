@@ -1,7 +1,5 @@
 """`dnadet attribute`: a line for each image as soon as it is known, or JSON, or CSV."""
 
-from __future__ import annotations
-
 import csv
 import json
 import sys

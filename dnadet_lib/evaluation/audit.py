@@ -4,8 +4,6 @@ A detector that scores well may have read the file format, the colours or a dupl
 measures what is trivial, and how far a linear classifier gets on that alone.
 """
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path

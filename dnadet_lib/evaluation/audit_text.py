@@ -1,7 +1,5 @@
 """What an audit says: sentences, Markdown and JSON."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from dnadet_lib.data import origins

@@ -1,7 +1,5 @@
 """What an attribution is worth: error rates, base rates, and the probability of being right."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -64,7 +62,7 @@ class Alarms:
         return upper_bound(self.alarms, self.images)
 
     @classmethod
-    def count(cls, makers: str, called: np.ndarray) -> Alarms:
+    def count(cls, makers: str, called: np.ndarray) -> "Alarms":
         """Count (N,) booleans."""
         return cls(makers, int(np.sum(called)), len(called))
 

@@ -1,7 +1,5 @@
 """Calibration: is a confidence of 0.9 right nine times in ten?"""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """How far a model can be trusted on images that were changed, measured on changed dev images."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

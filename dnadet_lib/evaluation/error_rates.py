@@ -1,7 +1,5 @@
 """How often a shipped checkpoint is wrong, and what its word is worth where few are generated."""
 
-from __future__ import annotations
-
 import json
 from contextlib import suppress
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Intervals over images, and over generators."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ all the same. What stands here shows it: who was counted, how many were refused 
 whether paths or predictions contradict the labels.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from dataclasses import dataclass

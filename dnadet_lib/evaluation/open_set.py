@@ -5,8 +5,6 @@ pass are of *unseen instances* of known architectures: against the training gene
 measure a new instance, not a new architecture.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

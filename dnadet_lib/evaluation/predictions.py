@@ -1,7 +1,5 @@
 """What a model says of a set-up's images."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

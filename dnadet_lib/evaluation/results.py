@@ -1,7 +1,5 @@
 """Results of a set-up: rows with intervals, tables and files of them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """Robustness: images degraded at five strengths."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ of it than in 16x16. What a network still names then is content, colour and layo
 the class, attribution shows nothing about fingerprints.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

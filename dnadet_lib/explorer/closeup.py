@@ -1,7 +1,5 @@
 """One image, close up: which patches vote for what, where a layer looks, and degrading it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

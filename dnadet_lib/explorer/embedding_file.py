@@ -1,7 +1,5 @@
 """Embeddings of many images as one Parquet file, read."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -44,7 +42,7 @@ class Stored:
     known: list[bool | None]
     probabilities: np.ndarray
 
-    def take(self, rows: np.ndarray) -> Stored:
+    def take(self, rows: np.ndarray) -> "Stored":
         """Keep the rows at some positions."""
         labels, known = ([values[row] for row in rows] for values in (self.labels, self.known))
         numbers = self.confidence[rows], self.probabilities[rows]

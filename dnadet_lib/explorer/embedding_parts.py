@@ -1,7 +1,5 @@
 """What `dnadet embed` has finished, kept beside its output, so that a killed run goes on there."""
 
-from __future__ import annotations
-
 import json
 import secrets
 import shutil

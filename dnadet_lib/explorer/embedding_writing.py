@@ -1,7 +1,5 @@
 """Embeddings of many images as one Parquet file, in batches."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice

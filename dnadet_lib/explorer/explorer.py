@@ -5,8 +5,6 @@ through this module. The widgets in `explorer.widgets` call these functions and 
 their own.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The forms of the explorer's panel: keeping a selection, comparing two, adding images."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

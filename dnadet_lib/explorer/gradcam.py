@@ -1,7 +1,5 @@
 """Grad-CAM: where in an image a layer finds what speaks for a class."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

@@ -1,7 +1,5 @@
 """What the explorer's widgets show, as pieces of HTML made by plain functions."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """What the explorer's panel is made of: jupyter-scatter maps, and files that are added to them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

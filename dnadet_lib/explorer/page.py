@@ -4,8 +4,6 @@ The page loads nothing: what it shows is in it, and its script and style come fr
 `explorer_page.html` beside this file.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os

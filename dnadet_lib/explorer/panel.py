@@ -4,8 +4,6 @@ Each callback reads the controls, calls a plain function, and shows what comes b
 of its error.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A grid of pictures in a notebook, each of them a button."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 

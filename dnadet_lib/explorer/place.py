@@ -1,7 +1,5 @@
 """Where one image lies on a map: the map drawn once, and a ring that moves on it."""
 
-from __future__ import annotations
-
 import io
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Maps of embeddings: projections to two dimensions, and how far they can be trusted."""
 
-from __future__ import annotations
-
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE, trustworthiness

@@ -1,7 +1,5 @@
 """Images laid out on sheets, which a page holds as a few image elements instead of thousands."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """What an explorer holds, and how images get into it: from sets, a table, or added later."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence

@@ -4,8 +4,6 @@ The linked maps stand in `explorer.panel`; here are the widgets of one image. Ea
 the controls, calls a plain function, and shows what comes back or the message of its error.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -5,8 +5,6 @@ convolution, normalisation, ReLU. The weights are random and stay so; whatever t
 show, the structure alone has left them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 

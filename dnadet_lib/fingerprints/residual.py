@@ -1,7 +1,5 @@
 """Residuals: an image less its content, in which generators and cameras leave their traces."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import cv2

@@ -5,8 +5,6 @@ frequency (k - W // 2) / W in cycles per pixel. Power is in squared grey levels 
 white noise has its variance at every frequency.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Every change keeps the image's size, and leaves 8 bits a channel, as a file does.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """From an opened image to uint8 RGB: depth, transparency, frames and turns."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

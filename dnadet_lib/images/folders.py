@@ -1,7 +1,5 @@
 """Which files of a folder are images, and what is left out, counted."""
 
-from __future__ import annotations
-
 import glob
 import os
 from collections import Counter

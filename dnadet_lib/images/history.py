@@ -7,8 +7,6 @@ compressed (`data/results/history.csv`, made by `data/tune_changes.py`). Resizin
 resemble a generator's: of it, a model tells that has learned from resized images.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -50,7 +48,7 @@ class History:
     half_colour: bool = False
     looks: str = ""
 
-    def seen_as(self, change: str) -> History:
+    def seen_as(self, change: str) -> "History":
         """Add what a model takes the image for, a change or ""."""
         return replace(self, looks=change)
 

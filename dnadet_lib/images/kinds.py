@@ -1,7 +1,5 @@
 """What becomes of each kind of image file: the table that commands and the data card show."""
 
-from __future__ import annotations
-
 from textwrap import fill
 
 KINDS = (

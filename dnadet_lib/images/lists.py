@@ -6,8 +6,6 @@ them, may stand above, and then there may be further columns. The names of the c
 in the order of their numbers, may stand beside a list in `NAME.classes.txt`, or in `classes.txt`.
 """
 
-from __future__ import annotations
-
 import codecs
 import csv
 import os

@@ -1,7 +1,5 @@
 """Names of classes: read, compared and written in messages."""
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -4,8 +4,6 @@ What is done to an image beyond decoding (16 bits cut, alpha laid on white, a fr
 said with `notes.note`, in a line that names the file.
 """
 
-from __future__ import annotations
-
 import os
 import stat
 import threading

@@ -1,7 +1,5 @@
 """Drawings on an axis: matrices, curves, maps and histograms."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

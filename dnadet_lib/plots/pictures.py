@@ -1,7 +1,5 @@
 """Figures that show images."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Figures of spectra: maps on shared scales, profiles by class, and how alike generators are."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt

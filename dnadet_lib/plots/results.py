@@ -1,7 +1,5 @@
 """Figures of results: accuracies with intervals, calibration and base rates."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 

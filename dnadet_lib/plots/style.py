@@ -1,7 +1,5 @@
 """The style of all figures: a colour and a marker per class."""
 
-from __future__ import annotations
-
 import warnings
 import zlib
 from collections.abc import Sequence

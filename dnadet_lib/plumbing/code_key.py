@@ -7,8 +7,6 @@ docstrings and line numbers do not count. Another version of Python compiles oth
 results are made anew.
 """
 
-from __future__ import annotations
-
 import ast
 import dataclasses
 import functools

@@ -1,7 +1,5 @@
 """Where results go: atomic writes, names and paths that stay where they belong, locks."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import os

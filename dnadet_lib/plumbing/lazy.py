@@ -1,7 +1,5 @@
 """Packages that hand out names of their modules, and import these when a name is used."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable
 from typing import Any

@@ -4,8 +4,6 @@ Whoever lists or reads images calls `note`. A command hears the notes with `list
 and gives them in its JSON; elsewhere they are Python warnings.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Writing into a folder that may be the user's own: only what was written here is overwritten."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

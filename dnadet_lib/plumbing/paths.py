@@ -1,7 +1,5 @@
 """Where the shipped data and the run's products live."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """How far a command is: a bar where a person looks at the terminal, plain lines or nothing else."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Callable, Iterator

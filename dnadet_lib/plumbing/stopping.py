@@ -1,7 +1,5 @@
 """Ending cleanly when the system asks a run to stop (SIGTERM): no half-written file stays."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal

@@ -6,8 +6,6 @@ written goes through the function of its output; what programs read, JSON and Pa
 `storable`.
 """
 
-from __future__ import annotations
-
 import html
 import math
 import os

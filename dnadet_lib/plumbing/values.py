@@ -1,7 +1,5 @@
 """Values that come from files, checked and shown in messages."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from dnadet_lib.plumbing.text import one_line

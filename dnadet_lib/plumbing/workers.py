@@ -1,7 +1,5 @@
 """Work in threads on a stream of items, whose results come in the order of the items."""
 
-from __future__ import annotations
-
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator

@@ -1,7 +1,5 @@
 """The card of one image in a report's page."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections import Counter

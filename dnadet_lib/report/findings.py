@@ -1,7 +1,5 @@
 """What a report on images says: verdicts, the worst first, error rates and hashes; and as JSON."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections import Counter

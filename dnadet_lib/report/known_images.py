@@ -4,8 +4,6 @@ The package ships generators, not their images. So a handful is rendered in seco
 `build/cache/known_images` with what a checkpoint makes of it.
 """
 
-from __future__ import annotations
-
 import hashlib
 import zipfile
 from collections.abc import Callable, Iterator

@@ -4,8 +4,6 @@ Style and script come from `report_page.html` beside this file. The page is writ
 so that thousands of images take no memory but that of their rows.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

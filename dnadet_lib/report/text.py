@@ -1,7 +1,5 @@
 """The parts of a report's page that are text: counts, error rates, what they mean, the table."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from matplotlib.colors import to_hex, to_rgb

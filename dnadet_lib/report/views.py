@@ -1,7 +1,5 @@
 """What a report shows of one image: which patches vote for what, and its residual's spectrum."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What the training loop is fed: patches of labelled images, and transformed crops."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """What a run of stage 2 is given: checked before work begins, and read once to make its key."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping
 from pathlib import Path

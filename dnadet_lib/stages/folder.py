@@ -5,8 +5,6 @@ A folder holds one run: `state.pt`, from which it goes on, `history.csv`, and at
 is refused with what differs; one that finds its own model has nothing left to do.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Mapping

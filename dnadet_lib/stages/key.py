@@ -1,7 +1,5 @@
 """The key of a training run: everything that its result follows from."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Labelled images of one's own: where their classes and sources come from, and what is amiss."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

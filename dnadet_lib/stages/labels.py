@@ -1,7 +1,5 @@
 """What is known of the makers of images: the labels of lists, and folders named after classes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path

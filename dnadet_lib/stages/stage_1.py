@@ -1,7 +1,5 @@
 """Stage 1: a network learns to tell 170 image transformations apart."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass

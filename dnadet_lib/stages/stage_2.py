@@ -1,7 +1,5 @@
 """Stage 2: a network learns the architectures of labelled images."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -12,8 +12,6 @@ InfoMaxGAN bilinear in residual blocks                  batch norm      3x3, tan
 ========== ============================================ =============== ==================
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Sequence
 from functools import partial

@@ -1,7 +1,5 @@
 """Layers that generators and critics of the pocket zoo share and PyTorch does not bring."""
 
-from __future__ import annotations
-
 import math
 
 import torch

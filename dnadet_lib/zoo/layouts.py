@@ -11,8 +11,6 @@ distribution of codes, fitted after an autoencoder); Ramsauer et al. 2021 (softm
 patterns).
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

@@ -1,7 +1,5 @@
 """The manifest of the pocket zoo: a row per generator."""
 
-from __future__ import annotations
-
 import csv
 import hashlib
 from dataclasses import dataclass

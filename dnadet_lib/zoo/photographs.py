@@ -1,7 +1,5 @@
 """The photographs of the benchmark and the 64x64 crops that are cut from them."""
 
-from __future__ import annotations
-
 import csv
 import zlib
 from dataclasses import dataclass

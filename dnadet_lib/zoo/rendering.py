@@ -1,7 +1,5 @@
 """The pocket zoo and its photographs, rendered to folders of images."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

@@ -1,7 +1,5 @@
 """Test set-ups, which follow from the manifest: what changed against training."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 

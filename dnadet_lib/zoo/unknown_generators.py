@@ -14,8 +14,6 @@ ViTGAN        none: a transformer draws patches of 8x8 pixels        test
 ============= ====================================================== ==================
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 
