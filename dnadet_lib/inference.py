@@ -1,9 +1,9 @@
 """From images to features: the one path, in batches over all cores, a stream that takes what comes.
 
-Workers, one a core, each take some images at a time, decode them and run the network on one thread.
-Nobody waits at the barriers inside an operation, which costs half the speed on two cores and more
-where another program is busy; threads do, since Pillow and the network release Python's lock.
-Results come in the order of the images. What is kept does not grow with their number.
+Workers, one per core, each take some images, decode them and run the network on one thread. Nobody
+waits at the barriers inside an operation, which costs half the speed on two cores; threads do,
+since Pillow and the network release Python's lock. Results come in the order of the images. What is
+kept does not grow with their number.
 
 The network runs in float32. In bfloat16 the largest difference in a probability was 0.59 on 1,000
 images of the zoo, and two classes changed: the front end takes differences of neighbouring pixels.
@@ -52,12 +52,9 @@ Item = tuple[int, Source]
 
 @dataclass(frozen=True)
 class Failure:
-    """An image without an answer.
+    """An image without an answer: its position in the input, as it was given, and the error.
 
-    Attributes:
-        number: Its position in the input.
-        image: As it was given.
-        error: OSError or ValueError that names the file.
+    That is an OSError or ValueError that names the file.
     """
 
     number: int
@@ -99,7 +96,7 @@ def stream(
 
     Args:
         model: Makes the features.
-        images: Paths, PIL images or uint8 arrays (H, W, 3), of any sizes; also an endless iterator.
+        images: Paths, PIL images or uint8 arrays (H, W, 3), of any sizes; also without end.
         batch: Images that a worker takes at a time, at most (default: 32).
         look: Finds out what happened to an image.
 
@@ -262,11 +259,7 @@ def readable_features(
 ) -> Iterator[tuple[list[int], Features]]:
     """Make the features of the images that can be read: positions and features, batch by batch.
 
-    Args:
-        model: Makes them.
-        paths: Image files.
-        errors: Gets a line for each file that cannot be read or is smaller than a patch, or for
-            which the model's numbers are not finite.
+    `errors` gets a line for each other file, also where the model's numbers are not finite.
     """
     for batch in stream(model, paths):
         errors += [str(failure.error) for failure in batch.failures]
@@ -275,10 +268,9 @@ def readable_features(
 
 
 def read_features(model: DNADet, paths: Sequence[Path]) -> tuple[list[int], Features, list[str]]:
-    """Make the features of the images that can be read, in batches.
+    """Make the features of the images that can be read, and a line for each other file.
 
-    Returns:
-        Their positions, their features, and a line for each other file.
+    Returns positions, features and lines.
     """
     kept: list[int] = []
     errors: list[str] = []

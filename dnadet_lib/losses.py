@@ -65,11 +65,7 @@ class AutomaticWeightedLoss(nn.Module):
         self.scales = nn.Parameter(torch.ones(num))
 
     def forward(self, *losses: Tensor) -> Tensor:
-        """Combine `num` scalar losses into one.
-
-        Raises:
-            ValueError: another number of losses than `num`.
-        """
+        """Combine `num` scalar losses into one; a ValueError for another number."""
         if len(losses) != len(self.scales):
             raise ValueError(f"{len(losses)} losses given, {len(self.scales)} expected")
         squared = self.scales.square()

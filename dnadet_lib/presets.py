@@ -71,8 +71,7 @@ class Preset:
     def changed(self) -> dict[str, str]:
         """Write the fields that are not the defaults, so that a new field leaves it as it is.
 
-        The stage is left out: it changes no number of a run, and runs begun before it was a field
-        go on.
+        The stage is left out, since it changes no number of a run.
         """
         values = {f.name: (getattr(self, f.name), f.default) for f in fields(self)}
         del values["stage"]
@@ -172,22 +171,14 @@ PRESETS = {
 
 
 def get_preset(name: str) -> Preset:
-    """Return a preset by name.
-
-    Raises:
-        ValueError: there is none of that name.
-    """
+    """Return a preset by name; a ValueError if there is none."""
     if name not in PRESETS:
         raise ValueError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}")
     return PRESETS[name]
 
 
 def require_stage(preset: Preset, stage: int) -> None:
-    """Refuse a preset of the other stage.
-
-    Raises:
-        ValueError: it is; it is named, with those that would do.
-    """
+    """Refuse by a ValueError a preset of the other stage; it names those that would do."""
     if preset.stage != stage:
         fitting = ", ".join(p.name for p in PRESETS.values() if p.stage == stage)
         does = {1: "pretrain", 2: "train"}

@@ -157,7 +157,7 @@ def fit(
     seed: int,
     run_folder: Keeper | None = None,
 ) -> list[dict[str, float]]:
-    """Train a model and leave the weights of its best dev epoch, or its last one, in it.
+    """Train a model in place and leave the weights of its best dev epoch, or its last one, in it.
 
     Args:
         model: Trained in place.
@@ -165,8 +165,8 @@ def fit(
         validate: Returns true and predicted class numbers on the dev images.
         preset: Numbers of the run.
         seed: Every epoch's order, patches and dropout follow from it and the epoch's number.
-        run_folder: Gets history and state after every epoch; a run goes on from a state that it
-            finds there.
+        run_folder: Gets history and state after every epoch; a run goes on from a state found
+            there.
 
     Returns:
         The history: losses, training accuracy and dev score of each epoch.

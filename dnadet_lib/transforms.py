@@ -26,10 +26,7 @@ INTERPOLATIONS = {
 
 @dataclass(frozen=True)
 class Transformation:
-    """One of the 170: a class of the pretext task.
-
-    Call it with a uint8 image (H, W, 3), RGB, and a random generator (which only noise uses).
-    """
+    """One of the 170, a class of the pretext task: call it with a uint8 RGB image (H, W, 3)."""
 
     name: str
     family: str
@@ -85,13 +82,10 @@ def image_transformations(size: int) -> list[Transformation]:
     """List the 170 transformations in the order that numbers the classes.
 
     Args:
-        size: Side of the images in pixels; the down-sizing scales refer to it.
+        size: Side of the images in pixels, 8 or more, to which the down-sizing scales refer; a
+            ValueError where it is less.
 
-    Raises:
-        ValueError: the size is under 8 pixels, where shrinking leaves nothing.
-
-    Source:
-        Yang et al. 2022, section 4.1, with the parameters of its public release.
+    Source: Yang et al. 2022, section 4.1, with the parameters of its public release.
     """
     if size < 8:
         raise ValueError(f"size is {size} pixels: the transformations need at least 8")

@@ -28,11 +28,7 @@ CHUNK = 500  # images that are filtered or transformed at a time
 
 
 def check_images(images: np.ndarray, like: tuple[int, ...] | None = None) -> np.ndarray:
-    """Return images if they are uint8 (N, H, W, 3) and, with `like`, of that (H, W, 3).
-
-    Raises:
-        ValueError: they are not; what they are is named.
-    """
+    """Return images; a ValueError unless they are uint8 (N, H, W, 3), and of the size `like`."""
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or not len(images):
         raise ValueError(
@@ -49,8 +45,7 @@ def check_images(images: np.ndarray, like: tuple[int, ...] | None = None) -> np.
 def check_labels(images: np.ndarray, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Return the sorted classes and each label's number (N,).
 
-    Raises:
-        ValueError: not one label an image, or fewer than two classes.
+    A ValueError if there is not one label per image, or fewer than two classes.
     """
     classes, numbers = np.unique(np.asarray(labels), return_inverse=True)
     if len(numbers) != len(images):
@@ -63,15 +58,9 @@ def check_labels(images: np.ndarray, labels: ArrayLike) -> tuple[np.ndarray, np.
 class ResidualCorrelation(ClassifierMixin, BaseEstimator):
     """A class's fingerprint is its mean residual; the highest normalised correlation names it.
 
-    Args:
-        denoiser: As in `residual.residuals`.
+    The denoiser is one of `residual.residuals`; `fingerprints_` are float32 (K, H, W, 3).
 
-    Attributes:
-        classes_: Names of the classes.
-        fingerprints_: float32 (K, H, W, 3), the mean residuals.
-
-    Source:
-        Marra et al. 2019, section 2.
+    Source: Marra et al. 2019, section 2.
     """
 
     def __init__(self, denoiser: str | Denoiser = "wavelet") -> None:
@@ -115,17 +104,12 @@ def _unit_rows(images: np.ndarray) -> np.ndarray:
 
 
 def log_dct(images: np.ndarray, high_pass: bool = False) -> np.ndarray:
-    """Log magnitudes of the orthonormal 2-D DCT-II of every channel.
+    """Log magnitudes log(|D| + 1e-12) of the orthonormal 2-D DCT-II of every channel.
 
-    Args:
-        images: uint8 (N, H, W, 3).
-        high_pass: Transform the high-pass front end's output instead of the pixels.
+    Images are uint8 (N, H, W, 3), the result is float32 of that shape. With `high_pass`, the
+    high-pass front end's output is transformed instead of the pixels.
 
-    Returns:
-        float32 (N, H, W, 3), log(|D| + 1e-12).
-
-    Source:
-        Frank et al. 2020, section 3.
+    Source: Frank et al. 2020, section 3.
     """
     output = np.empty(images.shape, np.float32)
     for start in range(0, len(images), CHUNK):
@@ -158,11 +142,7 @@ class DCTRegression(ClassifierMixin, BaseEstimator):
         high_pass: Whether the fixed high-pass front end comes first.
         max_iter: Steps of the solver, at most.
 
-    Attributes:
-        classes_: Names of the classes.
-
-    Source:
-        Frank et al. 2020, sections 3 and 5.
+    Source: Frank et al. 2020, sections 3 and 5.
     """
 
     def __init__(self, C: float = 1e-3, high_pass: bool = False, max_iter: int = 300) -> None:

@@ -1,4 +1,4 @@
-"""The ablation ladder, read from the figures that the suite left: what each step gains."""
+"""The ablation ladder, read from the figures of the suite: what each step gains."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -69,13 +69,7 @@ def gain(table: pd.DataFrame, lower: str, upper: str, setups: Sequence[str] = CR
     """Mean of upper minus lower, and its 95% interval over generators and training seeds.
 
     Paired: the difference is taken generator by generator and seed by seed, over the seeds that
-    both have.
-
-    Args:
-        table: As `tables.generator_table` makes it.
-        lower: A method.
-        upper: Another.
-        setups: Set-ups, each counted once.
+    both have; each set-up counts once. The table is one of `tables.generator_table`.
     """
     difference = (table.loc[upper] - table.loc[lower]).dropna(axis=1)
     return mean_of_setups([difference.loc[setup].to_numpy() for setup in setups])
@@ -84,12 +78,8 @@ def gain(table: pd.DataFrame, lower: str, upper: str, setups: Sequence[str] = CR
 def step_gains(table: pd.DataFrame, ladders: Mapping[str, Sequence[str]]) -> pd.DataFrame:
     """What every step gains over the rung below, in each cross set-up and in their mean.
 
-    Args:
-        table: As `tables.generator_table` makes it.
-        ladders: Of `rungs`.
-
-    Returns:
-        Columns front, step, setup, gain, low, high, seeds.
+    The table is one of `tables.generator_table`, the ladders come from `rungs`. Columns are front,
+    step, setup, gain, low, high, seeds.
     """
     rows = []
     for front, names in ladders.items():
@@ -105,22 +95,13 @@ def step_gains(table: pd.DataFrame, ladders: Mapping[str, Sequence[str]]) -> pd.
 def front_gains(
     table: pd.DataFrame, ladders: Mapping[str, Sequence[str]]
 ) -> dict[str, Figures]:
-    """What the high-pass front end adds to each step that was measured with and without it.
-
-    Args:
-        table: As `tables.generator_table` makes it.
-        ladders: Of `rungs`.
-    """
+    """What the high-pass front end adds to each step that was measured with and without it."""
     raw, high = ({step_of(name): name for name in ladders.get(front, ())} for front in FRONTS)
     return {step: gain(table, raw[step], high[step]) for step in raw if step in high}
 
 
 def gain_sentences(gains: pd.DataFrame) -> list[str]:
-    """Say which step gains most where, and in the mean, whose interval leaves no gain open.
-
-    Args:
-        gains: Of `step_gains`.
-    """
+    """Say which of the `step_gains` is largest where, and which are settled in the mean."""
     told = []
     for front, own in gains.groupby("front", sort=False):
         for setup in ("seed", "dataset"):

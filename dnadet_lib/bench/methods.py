@@ -1,12 +1,11 @@
 """The rows of the table: rivals, the ablation ladder with and without the front end, the preset.
 
-The ladder goes from DNA-Det's backbone on whole images up to the whole method, one step a row:
-pre-training on transformations, patches, the contrastive loss, learned loss weights. Every rung is
-trained as the `rung` preset says, but for what its name says, and for settings that did best on the
-dev generators (`data/results/tuning.csv`, made by `data/tune.py`). Beside the ladder stand a recipe
-that adds to it (*augmented*: whole images, mirrored and turned, and images of the training
-generators with noise on their weights) and the `pocket_plain` preset: a linear discriminant on
-the pre-trained network. `pocket`, which is shipped, has also seen changed images.
+The ladder goes from DNA-Det's backbone on whole images up to the whole method, one step per row.
+Every rung is trained as the `rung` preset says, but for what its name says, and for settings that
+did best on the dev generators (`data/results/tuning.csv`, made by `data/tune.py`). Beside it stand
+a recipe that adds to it (*augmented*: whole images, mirrored and turned, and images of training
+generators with noise on their weights) and the `pocket_plain` preset: a linear discriminant on the
+pre-trained network. `pocket`, which is shipped, has also seen changed images.
 """
 
 import json
@@ -83,8 +82,7 @@ def make_method(name: str, settings: dict | None = None) -> Method:
 
     Args:
         name: Of the row.
-        settings: Of an estimator's constructor or a network's preset; by default those that did
-            best.
+        settings: Of an estimator's constructor or a network's preset; by default the best ones.
 
     Raises:
         ValueError: no such row.
@@ -103,10 +101,7 @@ def make_method(name: str, settings: dict | None = None) -> Method:
 
 
 def tuned_as(name: str) -> str:
-    """Name the row whose settings a row takes: its own, or one that its variants share.
-
-    What stands between two such rows is then their difference, not another learning rate.
-    """
+    """Name the row whose settings a row takes: its own, or that of which it is a variant."""
     front, _, step = name.partition(", ")
     if step in ("all, enlarged 2x", "all, double softmax") or step.startswith("+ "):
         return f"{front}, all"

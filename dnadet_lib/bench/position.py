@@ -1,8 +1,8 @@
 """The position study: is a trace the same in every region of the image?
 
-A network learns to name patches of one cell of a grid and is tested on every cell. Traces of an
-architecture are the same everywhere, so that it names them everywhere; traces of the weights differ
-by region, so that accuracy falls away from the cell that was learned.
+A network learns to name patches of one cell of a grid and is tested on every cell. It names traces
+of an architecture everywhere; traces of the weights differ by region, so that accuracy falls away
+from the cell that was learned.
 
 Source: Yang et al. 2022, section 3.
 """
@@ -43,16 +43,9 @@ class PatchNetwork(NetworkClassifier):
 
 
 def cut_cell(images: np.ndarray, row: int, column: int) -> np.ndarray:
-    """Cut one cell of a 5x5 grid whose cells touch and do not overlap.
+    """Cut cell (row, column) of a 5x5 grid from images (N, H, W, 3): (N, H // 5, W // 5, 3).
 
-    Args:
-        images: uint8 (N, H, W, 3); what 5 does not divide is left over at the right and below,
-            of 64 pixels four.
-        row: 0 to 4 from the top.
-        column: 0 to 4 from the left.
-
-    Returns:
-        uint8 (N, H // 5, W // 5, 3).
+    Cells touch and do not overlap; what 5 does not divide is left over at the right and below.
     """
     height, width = images.shape[1] // CELLS, images.shape[2] // CELLS
     top, left = row * height, column * width
@@ -143,7 +136,7 @@ def compare_labels(
         options: Of `position_study`.
 
     Returns:
-        (label, generators) -> study; the label is "architecture" or "weights".
+        ("architecture" or "weights", generators) -> study.
     """
     names = list(dict.fromkeys(name for name, _ in images))
     seeds = sorted({seed for _, seed in images})[:sets]

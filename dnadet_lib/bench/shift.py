@@ -11,8 +11,7 @@ from dnadet_lib.bench.baselines import ResidualCorrelation
 def moved(images: np.ndarray, shift: int) -> np.ndarray:
     """Move images (N, H, W, 3) to the left by `shift` pixels; the gap at the right is mirrored.
 
-    Raises:
-        ValueError: the shift is negative, or half the width or more.
+    A ValueError if the shift is negative, or half the width or more.
     """
     if not 0 <= shift < images.shape[2] / 2:
         raise ValueError(f"shift {shift}: give 0 to less than half of {images.shape[2]} pixels")
@@ -25,7 +24,7 @@ def shift_study(
     shifts: Sequence[int] = range(9),
     denoiser: str = "wavelet",
 ) -> pd.DataFrame:
-    """Learn mean residuals, and correlate residuals of images with them that were moved.
+    """Learn mean residuals, and correlate the residuals of shifted images with them.
 
     Args:
         train: Class -> uint8 (N, H, W, 3), which give the fingerprints.
@@ -34,14 +33,13 @@ def shift_study(
         denoiser: As in `residual.residuals`.
 
     Returns:
-        A row a shift: for each tested class the mean correlation of a residual with the class's
-        fingerprint, and "accuracy", the share of test images whose own class correlates best.
+        A row per shift: for each tested class the mean correlation of a residual with the class's
+        fingerprint, and "accuracy", the share of images whose own class correlates best.
 
     Raises:
         ValueError: a tested class has no fingerprint, or a shift is too far.
 
-    Source:
-        Marra et al. 2019, section 2, for fingerprint and correlation.
+    Source: Marra et al. 2019, section 2, for fingerprint and correlation.
     """
     if unknown := [name for name in test if name not in train]:
         raise ValueError(f"class {unknown[0]!r} has no fingerprint: train has {', '.join(train)}")

@@ -35,20 +35,16 @@ Fit = Callable[[ImageSet, ImageSet, int, Path], Classifier]
 class Method:
     """A row of the table.
 
-    Its results are kept in a folder whose name goes by all that they depend on, so that results of
-    other images, settings or code are never taken for them. Of code counts what `code_digest`
-    finds: the compiled code of `fit`, and of each function and class of this library or your own
-    that it goes through, without comments and docstrings; values that these use or close over count
-    as they stand when the suite is asked. That works in a notebook too. Installed packages count by
-    name alone: after another version of one, remove the folder.
+    Its results are kept in a folder whose name goes by all that they depend on: images, settings,
+    and code as `code_digest` counts it.
 
     Attributes:
         name: As printed.
-        settings: All that the result depends on, beside images, seed and code; what `fit` reads
-            from elsewhere, such as a file, belongs here.
+        settings: What the result depends on beside images, seed and code, such as a file that `fit`
+            reads.
         fit: Learns from train images, a seed, and a folder to keep its work in; returns a function
-            that scores images: (N, K), the highest is the prediction. Dev images may calibrate
-            the scores, and choose nothing.
+            that scores images: (N, K), the highest is the prediction. Dev images may calibrate the
+            scores, and choose nothing.
         seeded: Whether the seed changes anything.
         jittered: Whether images of jittered generators are among the training images.
     """
@@ -73,12 +69,9 @@ class Method:
 def network(name: str, preset: Preset, pretrained: Sequence[str] = ()) -> Method:
     """Make the row that trains DNA-Det's second stage as a preset says.
 
-    It starts from what stage 1 makes by the pre-trained names, or from random weights.
-
-    A discriminant has no randomness of its own, so its seed is that of stage 1.
-
-    Raises:
-        FileNotFoundError: there is no such checkpoint.
+    It starts from what stage 1 makes by the pre-trained names, or from random weights. A
+    discriminant has no randomness, so its seed is that of stage 1. A FileNotFoundError names a
+    missing checkpoint.
     """
     start = " ".join(stage_one_digest(own) for own in pretrained)
 
@@ -93,10 +86,9 @@ def network(name: str, preset: Preset, pretrained: Sequence[str] = ()) -> Method
 
 
 def stage_one_digest(name: str) -> str:
-    """SHA-256 of the preset of stage 1, which makes it for some seeds, and of its file, if shipped.
+    """SHA-256 of a preset of stage 1, if there is one, and of its checkpoint, if shipped.
 
-    Raises:
-        FileNotFoundError: there is neither.
+    A FileNotFoundError if there is neither.
     """
     digest = hashlib.sha256()
     if name in PRESETS:
@@ -204,9 +196,8 @@ def fill_row(
 ) -> None:
     """Train a method with a seed where scores of a set-up are missing, and write these.
 
-    The column image has the SHA-256 of each image's pixels.
-
-    Of several processes at the same folder, one works and the others wait and find it done.
+    The column image has the SHA-256 of each image's pixels. Of several processes at the same
+    folder, one works and the others wait and find it done.
     """
     clean_up_when_stopped()
     with locked(folder):
@@ -260,12 +251,7 @@ def read_row(folder: Path, tests: Mapping[str, HashedImages]) -> dict[str, pd.Da
 
 
 def score_table(classify: Classifier, images: ImageSet) -> pd.DataFrame:
-    """Score images.
-
-    Returns:
-        Columns source (generator, or `real/CONTENT/PHOTOGRAPH`), truth, predicted, and a score per
-        class.
-    """
+    """Score images: source (generator or photograph), truth, predicted, and a score per class."""
     scores = classify(images)
     names = np.array(images.classes)
     return pd.DataFrame(

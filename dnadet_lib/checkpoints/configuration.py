@@ -18,18 +18,8 @@ NEEDED = ("classes", "width", "input", "temperature", "threshold")
 class Configuration:
     """A model's configuration; the fields are those of `DNADet`.
 
-    Attributes:
-        classes: Names, in the order of the logits.
-        width: Channels of the first stage.
-        input: Fields of an `InputSpec`, not yet checked.
-        blocks: Number of blocks, or None for all.
-        discriminant: Whether it is one.
-        backbones: How many.
-        changes: Names of the changes for which each class has a mean of its own.
-        trace_blocks: Or None for the usual ones.
-        temperature: Above 0.
-        threshold: Infinite where there is none.
-        calibrations: One for images as they are and for each change, or none.
+    The fields of `input` are not yet checked, `blocks` and `trace_blocks` are None for the usual
+    ones, and the threshold is infinite where there is none.
     """
 
     classes: tuple[str, ...]
@@ -46,16 +36,9 @@ class Configuration:
 
 
 def parse_configuration(text: str, most_blocks: int, input_fields: Sequence[str]) -> Configuration:
-    """Read a header.
+    """Read a header, JSON in which all `input_fields` of an `InputSpec` are needed.
 
-    Args:
-        text: JSON.
-        most_blocks: How many blocks a network can have.
-        input_fields: Names of the fields of an `InputSpec`, all of which are needed.
-
-    Raises:
-        ValueError: a field is missing, of another type, or out of range; it is named, with what
-            would be right.
+    A ValueError names a field that is missing, of another type, or out of range.
     """
     fields = _fields(text)
     if odd := set(input_fields).symmetric_difference(fields["input"]):
@@ -124,11 +107,7 @@ def _trace_blocks(fields: dict, blocks: int) -> tuple[int, ...] | None:
 
 
 def check_temperature(value: object) -> float:
-    """Return a temperature.
-
-    Raises:
-        ValueError: it is not a finite number above 0.
-    """
+    """Return a temperature; a ValueError unless it is a finite number above 0."""
     if not is_finite(value) or value <= 0:  # type: ignore[operator]
         raise ValueError(f"temperature {shown(value)}: must be a finite number above 0")
     return float(value)  # type: ignore[arg-type]
@@ -137,8 +116,7 @@ def check_temperature(value: object) -> float:
 def check_calibrations(table: object, changes: Sequence[str]) -> tuple[Calibration, ...]:
     """Return the calibrations of a header: for images as they are, then for each change.
 
-    Raises:
-        ValueError: there are some, but not as many, or a number is out of range; it is named.
+    A ValueError if there are some, but not as many, or a number is out of range.
     """
     if table is None:
         return ()
@@ -159,11 +137,7 @@ def _calibration(value: object) -> Calibration:
 
 
 def check_threshold(value: object) -> float:
-    """Return a threshold of the unknown score.
-
-    Raises:
-        ValueError: it is not a finite number.
-    """
+    """Return a threshold of the unknown score; a ValueError unless it is a finite number."""
     if not is_finite(value):
         raise ValueError(f"threshold {shown(value)}: must be a finite number, or null for none")
     return float(value)  # type: ignore[arg-type]

@@ -11,13 +11,8 @@ def join_backbones(networks: Sequence[DNADet]) -> DNADet:
     """Put the backbones of pre-trained networks side by side in one, with a new classifier.
 
     The filters of their first convolutions see the same image; each later one sees the channels of
-    its own backbone alone.
-
-    Args:
-        networks: One or more, of as many blocks; a single one is returned as it is.
-
-    Raises:
-        ValueError: two differ in width, front end or number of blocks; the values are named.
+    its own backbone alone. A single network is returned as it is. A ValueError names the values if
+    two differ in width, front end or number of blocks.
     """
     first = networks[0]
     if len(networks) == 1:
@@ -42,9 +37,8 @@ def join_backbones(networks: Sequence[DNADet]) -> DNADet:
 def transfer_backbone(model: DNADet, pretrained: DNADet) -> None:
     """Start a model from the backbone of a pre-trained one; the classifier stays as it is.
 
-    Raises:
-        ValueError: the two differ in width, front end or number of backbones, or the pre-trained
-            one has fewer blocks; the values are named.
+    A ValueError names the values if the two differ in width, front end or number of backbones, or
+    the pre-trained one has fewer blocks.
     """
     require_fit(pretrained, model)
     if pretrained.backbones != model.backbones:

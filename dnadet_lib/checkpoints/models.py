@@ -40,16 +40,10 @@ TRANSFORMED = re.compile(r"(JPEG|Gaussian blur|median blur|resize|Gaussian noise
 
 
 def save_model(model: DNADet, path: Path, **notes: object) -> None:
-    """Write weights and configuration to one safetensors file, atomically.
+    """Write weights, configuration and notes (JSON values) to one safetensors file, atomically.
 
-    Args:
-        model: What to save.
-        path: File to write, `.safetensors`.
-        notes: JSON values kept in the header, such as seed and preset.
-
-    Raises:
-        ValueError: a weight, the temperature, the threshold or a note is not finite; it is named,
-            and nothing is written.
+    A ValueError names a weight, temperature, threshold or note that is not finite; then nothing is
+    written.
     """
     if np.isnan(model.threshold):
         raise ValueError(f"{path}: not written: threshold {model.threshold}: must be a number")
@@ -91,11 +85,7 @@ def shipped_file(name: str | Path) -> Path:
 
 
 def find_checkpoint(path_or_name: str | Path) -> Path:
-    """Return a checkpoint's file.
-
-    Raises:
-        FileNotFoundError: neither a file nor a shipped name.
-    """
+    """Return a checkpoint's file, given by path or shipped name; a FileNotFoundError if none."""
     path = Path(path_or_name)
     if path.is_file():
         return path
@@ -117,8 +107,7 @@ def load_model(path_or_name: str | Path, classes: Sequence[str] | None = None) -
     float32. Nothing is allocated before the header has been checked against the tensors' shapes.
 
     Args:
-        path_or_name: A file of ours, a released one, or the name of a shipped checkpoint such as
-            "pocket".
+        path_or_name: A file of ours, a released one, or a shipped name such as "pocket".
         classes: Names of the classes of a file that does not hold them, such as a released one;
             else they are numbered. Of one that does, they must be the file's own.
 
@@ -247,11 +236,7 @@ def _is_release(classes: int, features: int) -> bool:
 
 
 def require_architectures(model: DNADet) -> None:
-    """Refuse a model of stage 1, whose classes are image transformations, where answers are wanted.
-
-    Raises:
-        ValueError: it is one; the checkpoint is named, with what to use instead.
-    """
+    """Refuse by a ValueError a model of stage 1, whose classes are image transformations."""
     if all(TRANSFORMED.match(name) for name in model.classes):
         raise ValueError(
             f"{model.origin}: a checkpoint of stage 1: its {len(model.classes)} classes are image "

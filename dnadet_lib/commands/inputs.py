@@ -21,8 +21,7 @@ def drop(text: str) -> None:
 def named_sources(sources: Sequence[str]) -> list[str]:
     """Put the lines of stdin in the place of `-`, and the home folder in that of `~`.
 
-    Raises:
-        ValueError: stdin is asked for and holds no path.
+    A ValueError if stdin is asked for and holds no path.
     """
     found = []
     for source in sources:
@@ -52,11 +51,7 @@ def failures(
 
 
 def keep_inputs(outputs: Iterable[Path], inputs: Iterable[str | Path]) -> None:
-    """Refuse to write over what is read, before work begins.
-
-    Raises:
-        ValueError: an output is one of the inputs.
-    """
+    """Refuse by a ValueError to write over what is read, before work begins."""
     from dnadet_lib.plumbing.files import require_apart
 
     present = [output for output in outputs if output.exists()]

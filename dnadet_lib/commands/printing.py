@@ -61,11 +61,7 @@ class Lines:
 
 
 class JsonLines(Lines):
-    """Prints a JSON object a line: results and errors as they come, what else is said at the end.
-
-    Args:
-        model: Its name, for the last line.
-    """
+    """Prints a JSON object per line: results and errors as they come, the rest at the end."""
 
     def __init__(self, model: str) -> None:
         self.model = model
@@ -108,11 +104,7 @@ class OneObject(JsonLines):
 
 
 class Table(Lines):
-    """Prints CSV, a row an image.
-
-    Args:
-        classes: Names of the columns of probabilities.
-    """
+    """Prints CSV, a row per image; classes name the columns of probabilities."""
 
     def __init__(self, classes: Sequence[str]) -> None:
         self.classes = classes
@@ -194,14 +186,8 @@ def attribute_all(
 ) -> None:  # fmt: skip
     """Write the result of every image that can be read as it comes; name the others on stderr.
 
-    Args:
-        model: Attributes them.
-        paths: Image files.
-        writer: Gets results and errors, in the order of the images.
-        summary: Counts them; the errors it holds already are told first.
-        progress: Counts, too.
-        complain: Prints a line on stderr.
-        force: Name a class also where it cannot be told.
+    The writer gets results and errors in the order of the images, summary and progress count them;
+    the errors that the summary holds already are told first.
     """
     writer.begin()
     told = 0

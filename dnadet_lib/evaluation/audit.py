@@ -1,7 +1,6 @@
 """An audit of labelled image lists: what could give a class away, or leak from train to test.
 
-A detector that scores well may have read the file format, the colours or a duplicate. `audit`
-measures what is trivial, and how far a linear classifier gets on that alone.
+A detector that scores well may have read the file format, the colours or a duplicate.
 """
 
 import hashlib
@@ -36,16 +35,12 @@ PAIRS_AT_ONCE = 2**24
 
 
 def image_facts(images: ImageSet) -> tuple[pd.DataFrame, list[str]]:
-    """Measure every file.
+    """Measure every file that can be read; a ValueError if there is none.
 
     Returns:
-        One row an image, in order: class, source, path; format (file format, colour mode, size,
-        and where uncommon bits a channel, frames, EXIF orientation), exact (hash of the pixels),
-        perceptual (64-bit hash of the low frequencies of the DCT), and the `STATISTICS`. Then what
-        is wrong with the images that could not be read, which have no row.
-
-    Raises:
-        ValueError: no image could be read.
+        One row per image, in order: class, source, path; format (file format, colour mode, size,
+        and uncommon bits, frames or EXIF orientation), exact (hash of the pixels), perceptual
+        (64-bit hash), and the `STATISTICS`. Then what is wrong with the images without a row.
     """
     rows, errors = [], []
     for path, label, source in zip(images.paths, images.labels, images.makers, strict=True):
@@ -60,11 +55,7 @@ def image_facts(images: ImageSet) -> tuple[pd.DataFrame, list[str]]:
 
 
 def file_facts(path: Path) -> dict[str, object]:
-    """Measure one image file.
-
-    Raises:
-        OSError: it cannot be read; it is named.
-    """
+    """Measure one image file; an OSError names it if it cannot be read."""
     pixels = read_image(path)
     height, width = pixels.shape[:2]
     with open_image(path) as file:
@@ -115,10 +106,7 @@ def _second_differences(grey: np.ndarray) -> list[np.ndarray]:
 
 
 def jpeg_grid(grey: np.ndarray) -> float:
-    """Strength of an 8-pixel grid in a uint8 (H, W) image: the strongest phase over the mean.
-
-    1 without a grid; blocks of a JPEG make it rise. An image under 18 pixels wide or high has none.
-    """
+    """Strength of an 8-pixel grid in a uint8 (H, W) image: its strongest phase over the mean."""
     profiles = [p[: len(p) // 8 * 8].reshape(-1, 8).mean(axis=0) for p in _second_differences(grey)
                 if len(p) >= 16]  # fmt: skip
     return float(np.mean([p.max() / p.mean() for p in profiles])) if profiles else 1.0
@@ -127,9 +115,8 @@ def jpeg_grid(grey: np.ndarray) -> float:
 def resampling(grey: np.ndarray) -> float:
     """Strength of a period in the second differences of a uint8 (H, W) image, as resizing leaves.
 
-    The highest peak of their spectrum, slow changes left out, over its median.
-
-    Source: Gallagher 2005, "Detection of linear and cubic interpolation in JPEG images".
+    It is the highest peak of their spectrum over its median (Gallagher 2005, "Detection of linear
+    and cubic interpolation in JPEG images").
     """
     strengths = []
     for profile in _second_differences(grey):

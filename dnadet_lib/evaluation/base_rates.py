@@ -15,8 +15,7 @@ def posterior(base_rate: float, sensitivity: float, false_alarm: float) -> float
         sensitivity: Share of images of the class that are called so.
         false_alarm: Share of the other images that are called so too.
 
-    Returns:
-        NaN where no image at all would be called so.
+    Returns NaN where no image at all would be called so.
     """
     hits = base_rate * sensitivity
     alarms = hits + (1 - base_rate) * false_alarm
@@ -24,13 +23,10 @@ def posterior(base_rate: float, sensitivity: float, false_alarm: float) -> float
 
 
 def upper_bound(errors: int, count: int, level: float = 0.95) -> float:
-    """One-sided upper confidence bound of an error rate, for independent trials.
+    """One-sided upper bound of an error rate in independent trials (Clopper and Pearson 1934).
 
     Raises:
         ValueError: no trial, or more errors than trials.
-
-    Source:
-        Clopper and Pearson 1934.
     """
     if not 0 <= errors <= count or count == 0:
         raise ValueError(f"{errors} errors in {count} trials: at least one trial, and no more")
@@ -39,13 +35,7 @@ def upper_bound(errors: int, count: int, level: float = 0.95) -> float:
 
 @dataclass(frozen=True)
 class Alarms:
-    """How often images of other makers are called a class.
-
-    Attributes:
-        makers: Who made the images.
-        alarms: How many of them are called the class, as known.
-        images: How many there are.
-    """
+    """How often images of other makers are called a class, as known: so many of these images."""
 
     makers: str
     alarms: int
@@ -68,13 +58,10 @@ class Alarms:
 
 
 def error_section(suspect: str, sensitivity: float, images: int, rest: Sequence[Alarms]) -> str:
-    """Write the section of a report that says how often a model is wrong, in Markdown.
+    """Write in Markdown how often a model is wrong.
 
-    Args:
-        suspect: The class.
-        sensitivity: Share of its images, from generators not trained on, that are called so.
-        images: How many those are.
-        rest: False alarms, by maker.
+    `sensitivity` is the share of `images` of the suspected class, from generators not trained on,
+    that are called so; `rest` are false alarms by maker.
     """
     lines = [
         f"## How often a verdict of {suspect} is wrong",

@@ -22,12 +22,7 @@ NEW = {  # what is new in each set-up
 
 @dataclass(frozen=True)
 class Measured:
-    """Error rates of a shipped checkpoint.
-
-    Attributes:
-        name: Of the checkpoint.
-        rows: As `dnadet evaluate --json` gives them.
-    """
+    """Error rates of a shipped checkpoint; rows as `dnadet evaluate --json` gives them."""
 
     name: str
     rows: list[dict[str, Any]]
@@ -58,11 +53,7 @@ def measured_of(model: DNADet) -> Measured | None:
 
 
 def worth(measured: Measured) -> str:
-    """Say by an example what the word of the model is worth where few images are generated.
-
-    Returns:
-        Plain sentences, or "" where what they need was not measured.
-    """
+    """Say by an example what the model's word is worth where few images are generated, or ""."""
     named, real = measured.row("seed"), measured.row("closed", "recall Real")
     if named is None or real is None:
         return ""

@@ -21,9 +21,8 @@ def mean_interval(values: Sequence[float]) -> Figures:
 def mean_of_setups(setups: Sequence[np.ndarray]) -> Figures:
     """Mean over set-ups, generators and training seeds, and its 95% interval.
 
-    Generators of a set-up, and training seeds, are samples of what might have been drawn. Their
-    variances add up; what is left of a single run is counted with both, which widens the interval
-    a little.
+    Generators of a set-up and training seeds are samples of what might have been drawn: their
+    variances add up. What is left of a single run is counted with both, which widens the interval.
 
     Args:
         setups: For each set-up, (generators, seeds): a figure of each, the same seeds throughout.
@@ -31,8 +30,7 @@ def mean_of_setups(setups: Sequence[np.ndarray]) -> Figures:
     Returns:
         Mean and ends; the ends are NaN where a set-up has a single generator.
 
-    Source:
-        Satterthwaite 1946, for the degrees of freedom.
+    Source: Satterthwaite 1946, for the degrees of freedom.
     """
     mean = float(np.mean([values.mean() for values in setups]))
     sizes = [len(values) for values in setups]
@@ -73,12 +71,9 @@ class Interval:
 
 
 def bootstrap_accuracy(correct: np.ndarray, groups: np.ndarray, seed: int = 0) -> Interval:
-    """Accuracy with a percentile bootstrap that draws whole groups.
+    """Accuracy of (N,) booleans with a percentile bootstrap that draws whole groups.
 
-    Args:
-        correct: (N,) booleans.
-        groups: (N,) what is drawn together: the photograph for crops, the image itself else.
-        seed: Of the bootstrap.
+    `groups` (N,) says what is drawn together: the photograph for crops, the image itself else.
     """
     _, number = np.unique(groups, return_inverse=True)
     hits = np.bincount(number, weights=correct)

@@ -1,8 +1,7 @@
 """Do labels say what they seem to say? Counts, paths that name another class, swapped classes.
 
-A list that numbers the classes in another order, or that holds other architectures, gives a figure
-all the same. What stands here shows it: who was counted, how many were refused as unknown, and
-whether paths or predictions contradict the labels.
+A list that numbers the classes in another order, or holds other architectures, gives a figure all
+the same; these checks show it.
 """
 
 import os
@@ -70,10 +69,8 @@ class SetChecks:
 def check_labels(images: ImageSet, predictions: Predictions, threshold: float) -> SetChecks:
     """Count a set's images and look for what contradicts its labels.
 
-    Args:
-        images: The set, with class names in its own order.
-        predictions: Of these images, in order.
-        threshold: Of the model's unknown score.
+    The set has class names in its own order; predictions are of these images, in order; the
+    threshold is that of the model's unknown score.
     """
     known = ~(predictions.unknown_scores > threshold)
     refused = None if np.isnan(predictions.unknown_scores).all() else ~known
@@ -105,11 +102,10 @@ def _counts(
 def contradicted_paths(images: ImageSet) -> list[str]:
     """Remark on images whose path names another architecture than their label.
 
-    A folder's or file's name counts that is, whatever its case, the name of a class of the set or
-    of an architecture of the zoo, or has it as one of its words; of several, the deepest. Names of
-    losses that share a generator (CramerGAN, SSGAN) stand for its class. `real` counts as a whole
-    folder only. A label that is no architecture of the zoo can be contradicted by the set's other
-    classes alone.
+    The deepest folder or file counts that is the name of a class of the set or of an architecture
+    of the zoo, or has it as a word, whatever its case. CramerGAN and SSGAN, losses that share a
+    generator, stand for its class; `real` counts as a whole folder only. A label that is no
+    architecture of the zoo can be contradicted by the set's other classes alone.
     """
     zoo = {name.casefold(): name for name in (*CLASSES, *UNKNOWN_ARCHITECTURES)}
     zoo |= {name.casefold(): own for name, own in SAME_GENERATOR.items()}

@@ -55,9 +55,7 @@ class Predictions:
 
 
 def predict(model: DNADet, images: ImageSet) -> Predictions:
-    """Run a model over a set-up, in batches.
-
-    The images' classes are matched with the model's by name.
+    """Run a model over a set-up in batches; classes are matched with the model's by name.
 
     Raises:
         OSError: an image cannot be read; it is named.
@@ -70,18 +68,15 @@ def predict(model: DNADet, images: ImageSet) -> Predictions:
 def predict_readable(
     model: DNADet, images: ImageSet, errors: list[str]
 ) -> tuple[ImageSet, Predictions | None]:
-    """Run a model over the images of a set-up that can be read, in batches.
+    """Run a model over the images of a set-up that can be read, in batches; as `predict`.
 
     Args:
         model: Predicts.
-        images: Their classes are matched with the model's by name.
+        images: Of the set-up.
         errors: Gets a line for each file that cannot be read or is smaller than a patch.
 
     Returns:
         The images that were read, and what the model says of them, None if there are none.
-
-    Raises:
-        ValueError: an image's class is none of the model's.
     """
     numbered = images.with_classes(model.classes)
     found = list(readable_features(model, images.paths, errors))
@@ -105,7 +100,7 @@ def _predictions(model: DNADet, images: ImageSet, features: Features) -> Predict
 
 
 def write_predictions(predictions: Predictions, images: ImageSet, path: Path) -> None:
-    r"""Write one row an image as Parquet: path, source, true and predicted class, probabilities.
+    r"""Write one row per image as Parquet: path, source, true and predicted class, probabilities.
 
     A byte of a name that is no UTF-8 is written as `\xe9`.
     """

@@ -35,9 +35,8 @@ def generator_accuracies(predictions: Predictions) -> dict[str, Interval]:
 def setup_accuracy(per_generator: Iterable[Interval]) -> Interval:
     """Mean accuracy over generators, each counted once.
 
-    With three or more, a t-interval over the generators' accuracies, cut to [0, 1]: what to
-    expect of one more such generator set. With fewer, the mean of the image bootstraps,
-    conditional on these generators.
+    With three or more, a t-interval over their accuracies, cut to [0, 1]: what to expect of one
+    more such set. With fewer, the mean of the image bootstraps, conditional on these generators.
     """
     rows = list(per_generator)
     values = [row.value for row in rows]

@@ -1,11 +1,10 @@
 """Robustness: images degraded at five strengths."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import pandas as pd
 
 from dnadet_lib.transforms import gaussian_noise, jpeg
 
@@ -21,8 +20,7 @@ class Degradation:
         unit: What a strength says.
         strengths: Five, the smallest change of the pixels first.
         apply: Maps a uint8 image (H, W, 3), a strength and a random generator to one of that size.
-        pretrained: Whether pre-training has classes of its kind, so that the network has learned
-            to see it.
+        pretrained: Whether pre-training has classes of its kind.
     """
 
     name: str
@@ -98,8 +96,7 @@ def degrade(
 ) -> np.ndarray:
     """Degrade uint8 images (N, H, W, 3); image i's randomness follows from the seed and i.
 
-    Raises:
-        ValueError: the strength is none of the degradation's.
+    A ValueError names a strength that is none of the degradation's.
     """
     if strength not in degradation.strengths:
         raise ValueError(
@@ -112,35 +109,3 @@ def degrade(
             for number, image in enumerate(images)
         ]
     )
-
-
-def accuracy_curves(
-    classify: Callable[[np.ndarray], np.ndarray],
-    images: np.ndarray,
-    truth: np.ndarray,
-    generators: np.ndarray,
-    degradations: Sequence[Degradation] = DEGRADATIONS,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """Measure accuracy on degraded images, generator by generator.
-
-    Args:
-        classify: Maps uint8 images (N, H, W, 3) to class numbers (N,).
-        images: uint8 (N, H, W, 3).
-        truth: (N,) class numbers.
-        generators: (N,) generator of each image.
-        degradations: All by default.
-        seed: Of noise, crops and colours.
-
-    Returns:
-        Columns degradation, strength, generator, accuracy; "none" and 0 for the images as they are.
-    """
-    plain = Degradation("none", "", (0.0,), lambda image, *_: image, False)
-    parts = []
-    for degradation in (plain, *degradations):
-        for strength in degradation.strengths:
-            correct = classify(degrade(images, degradation, strength, seed)) == truth
-            table = pd.DataFrame({"generator": generators, "accuracy": correct})
-            table = table.groupby("generator", as_index=False).mean()
-            parts.append(table.assign(degradation=degradation.name, strength=strength))
-    return pd.concat(parts, ignore_index=True)

@@ -62,18 +62,11 @@ def prepared_image(model: DNADet, image: np.ndarray) -> np.ndarray:
 
 @torch.no_grad()
 def patch_votes(model: DNADet, image: np.ndarray, density: int = 8) -> PatchVotes:
-    """Attribute every patch of an image by itself, on a grid finer than the model's own.
+    """Attribute every patch of a uint8 image (H, W, 3) by itself, on a finer grid than the model's.
 
-    A patch is the model's, but at most half of the image's shorter side: a model that sees small
-    images whole would have a single vote.
-
-    Args:
-        model: Votes.
-        image: uint8 (H, W, 3).
-        density: Patches that begin within a patch's side; 2 is the grid of `DNADet.attribute`.
-
-    Raises:
-        ValueError: the image is smaller than a patch.
+    A patch is the model's, but at most half of the image's shorter side, since a single vote is no
+    map. `density` patches begin within a patch's side; 2 is the grid of `DNADet.attribute`. A
+    ValueError if the image is smaller than a patch.
     """
     image = prepared_image(model, image)
     height, width = image.shape[:2]
@@ -140,12 +133,9 @@ def votes_figure(
 def cams_figure(
     image: np.ndarray, maps: dict[str, np.ndarray], title: str = "the image"
 ) -> Figure:
-    """Draw an image and maps over it, red for the class and blue against it.
+    """Draw a uint8 image (H, W, 3) and maps (H, W) beside it, red for the class, blue against it.
 
-    Args:
-        image: uint8 (H, W, 3), as the model sees it.
-        maps: Title -> (H, W), each scaled to its own largest absolute value.
-        title: Of the image.
+    Each map is scaled to its own largest absolute value; its key is its title.
     """
     size = (2.7 * (len(maps) + 1), 3.4)
     drawn, axes = plt.subplots(1, len(maps) + 1, figsize=size)
@@ -162,14 +152,9 @@ def cams_figure(
 
 
 def overview_figure(model: DNADet, image: np.ndarray) -> Figure:
-    """Draw an image's patch votes, Grad-CAM, residual and the residual's spectrum.
+    """Draw a uint8 image's patch votes, Grad-CAM of the class that is named, residual and spectrum.
 
-    Args:
-        model: Votes; its class is the one that Grad-CAM asks for.
-        image: uint8 (H, W, 3).
-
-    Raises:
-        ValueError: the image is smaller than a patch.
+    A ValueError if the image (H, W, 3) is smaller than a patch.
     """
     drawn, axes = plt.subplots(1, 4, figsize=(12, 3.4))
     votes = patch_votes(model, image)
@@ -196,8 +181,7 @@ def overview_figure(model: DNADet, image: np.ndarray) -> Figure:
 def draw_spectrum(axis: Axes, power: np.ndarray) -> None:
     """Draw a centred power spectrum (H, W) in decibels, in the proportions of its image.
 
-    Both axes end at 0.5 cycles a pixel, so that one of an image that is no square has a place for
-    each of its frequencies.
+    Both axes end at 0.5 cycles per pixel, whatever the proportions.
     """
     height, width = power.shape
     extent = (-0.5, 0.5, 0.5, -0.5)
@@ -210,11 +194,7 @@ def draw_spectrum(axis: Axes, power: np.ndarray) -> None:
 
 
 def degradation(name: str) -> Degradation:
-    """Return a degradation by name.
-
-    Raises:
-        ValueError: there is none of that name.
-    """
+    """Return a degradation by name; a ValueError if there is none."""
     found = {d.name: d for d in DEGRADATIONS}
     if name not in found:
         raise ValueError(f"degradation {name!r}: choose one of {', '.join(found)}")
@@ -222,11 +202,7 @@ def degradation(name: str) -> Degradation:
 
 
 def measure(name: str) -> str:
-    """Say what the strength of a degradation measures, as the label of a slider or an axis.
-
-    Raises:
-        ValueError: there is none of that name.
-    """
+    """Say what the strength of a degradation measures, as the label of a slider or an axis."""
     kind = degradation(name)
     return f"{kind.name}: {kind.unit}"
 

@@ -84,12 +84,7 @@ def probability_columns(classes: Sequence[str]) -> list[str]:
 def as_matrix(column: pa.Array, first: int = 0) -> np.ndarray:
     """Turn a column of lists of one length into float32 (N, D).
 
-    Args:
-        column: (N,) lists.
-        first: Number of its first row, for messages.
-
-    Raises:
-        ValueError: a list is missing or empty, or lengths differ; the row is named.
+    A ValueError, which counts rows from `first`, if a list is missing or empty, or lengths differ.
     """
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
     if len(lengths) and not lengths.all():
@@ -108,13 +103,13 @@ def as_matrix(column: pa.Array, first: int = 0) -> np.ndarray:
 def read_embeddings(file: Path) -> EmbeddingFile:
     """Read a file that `write_embeddings` wrote, or one with its columns path and embedding.
 
-    Rows without a path, and rows whose embedding or place on a map is not finite, are left out and
-    named. A file without a column "truth" has no labels.
+    Rows without a path, or with numbers that are not finite, are left out and named. A file without
+    a column "truth" has no labels.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no Parquet file, it has no row, a column is missing, stands twice or
-            holds something else, or embeddings differ in length.
+        ValueError: it is no Parquet file, it has no row, a column is missing, stands twice or holds
+            something else, or embeddings differ in length.
     """
     if not Path(file).is_file():
         raise FileNotFoundError(f"{file}: no such file; `dnadet embed` writes one")
@@ -159,11 +154,7 @@ class _Rows:
 
 
 def _read(parquet: pq.ParquetFile) -> _Rows:
-    """Read every row of a file.
-
-    Raises:
-        ValueError: it is no table of embeddings.
-    """
+    """Read every row of a file; a ValueError if it is no table of embeddings."""
     if not parquet.metadata.num_rows:
         raise ValueError("it has no row: none of the images could be read")
     columns = _columns(parquet.schema_arrow)
@@ -211,11 +202,7 @@ def _stored(parquet: pq.ParquetFile) -> Stored | None:
 
 
 def _columns(schema: pa.Schema) -> list[str]:
-    """Return the columns to read, but for the embedding, once each holds what it should.
-
-    Raises:
-        ValueError: one is missing, stands twice, or holds something else; it is named.
-    """
+    """Return the columns to read, but for the embedding; a ValueError names one that is wrong."""
     names = schema.names
     if missing := [name for name in NEEDED if name not in names]:
         raise ValueError(f"no column {missing[0]!r}: `dnadet embed` writes it")
@@ -258,11 +245,7 @@ def _numbers(table: pa.Table, name: str) -> np.ndarray:
 
 
 def _matrices(parquet: pq.ParquetFile) -> Iterator[np.ndarray]:
-    """Give the embeddings a batch at a time.
-
-    Raises:
-        ValueError: there is none, or lengths differ.
-    """
+    """Give the embeddings a batch at a time; a ValueError if there is none, or lengths differ."""
     size, first = None, 0
     for batch in parquet.iter_batches(ROWS, columns=["embedding"]):
         matrix = as_matrix(batch.column("embedding"), first)

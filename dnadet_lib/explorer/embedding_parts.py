@@ -69,16 +69,9 @@ class Parts:
 
     def add(self, batches: list[pa.RecordBatch], schema: pa.Schema, stop: int,
             errors: Sequence[str]) -> None:  # fmt: skip
-        """Write a part.
+        """Write a part: its rows, what was left out of it; `stop` is the first image after it.
 
-        Args:
-            batches: Its rows.
-            schema: Of the rows.
-            stop: Number of the first image that it is not about.
-            errors: What was left out of it.
-
-        Raises:
-            OSError: it cannot be written; the parts before it stay.
+        An OSError if it cannot be written; the parts before it stay.
         """
         facts = {START: str(self.done).encode(), STOP: str(stop).encode(),
                  ERRORS: json.dumps(list(errors)).encode()}  # fmt: skip
@@ -99,13 +92,7 @@ class Parts:
 def open_parts(file: Path, key: str, total: int) -> Parts:
     """Find what an earlier run has finished of an output file, or start anew.
 
-    Args:
-        file: The output.
-        key: What `key_of` gives; parts of another are removed.
-        total: Images in all.
-
-    Raises:
-        OSError: the folder of parts cannot be made.
+    Parts of another key are removed. An OSError if the folder of parts cannot be made.
     """
     folder = parts_folder(file)
     written = folder / KEY

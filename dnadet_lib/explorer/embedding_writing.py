@@ -47,12 +47,12 @@ def write_embeddings(
     Args:
         model: Embeds and attributes.
         paths: Image files.
-        file: Parquet file to write. Columns: path (a byte that is no UTF-8 as `\xe9`), truth,
-            label (null where the model cannot tell), nearest (the most probable class), confidence,
-            unknown_score, known, "p_CLASS" for the probability of each class, embedding,
+        file: Parquet file to write. Columns: path (a byte that is no UTF-8 as `\xe9`), truth, label
+            (null where the model cannot tell), nearest (the most probable class), confidence,
+            unknown_score, known, "p_CLASS" for the probability of each class, embedding, and
             "METHOD x" and "METHOD y" for each map.
         name: Of the checkpoint, kept in the file beside the SHA-256 of its file.
-        methods: Maps: of "t-SNE", "UMAP", "PCA"; of fewer than four images that differ, none.
+        methods: Of "t-SNE", "UMAP", "PCA"; none for fewer than four images that differ.
         seed: Of sample and maps.
         truths: (N,) class of each image, None where it is not known; empty if none is.
         progress: Called with the number of images done since the last call.

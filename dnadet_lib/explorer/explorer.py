@@ -1,8 +1,7 @@
 """The explorer: look behind the points of a map, through plain functions on one object.
 
 Opening is in `explorer.state`, the static twin of each view in `explorer.figures`; both are reached
-through this module. The widgets in `explorer.widgets` call these functions and hold no logic of
-their own.
+through this module. The widgets call these functions and hold no logic of their own.
 """
 
 import hashlib
@@ -45,7 +44,7 @@ NAME_AT_MOST = 60  # characters of a copy's name after its number: a name has 25
 def add_map(
     state: Explorer, method: str = "t-SNE", seed: int = 0, checkpoint: str = ""
 ) -> np.ndarray:
-    """Project the embeddings and keep the map under the method's name.
+    """Project the embeddings and keep the map (N, 2) under the method's name.
 
     It is read again from `build/cache/maps` where the same code has projected these embeddings.
     Beyond 20,000 images, a seeded sample is projected and the rest is placed among it.
@@ -55,9 +54,6 @@ def add_map(
         method: "t-SNE", "UMAP" or "PCA".
         seed: Of the projection.
         checkpoint: Name of one of `state.others`, whose embeddings are mapped then.
-
-    Returns:
-        (N, 2).
     """
     name = f"{method}, {checkpoint}" if checkpoint else method
     embeddings = state.embeddings_of(name)
@@ -80,8 +76,7 @@ def add_map(
 def quality(state: Explorer, names: Sequence[str] = ()) -> pd.DataFrame:
     """Score maps, all by default: trustworthiness, kNN accuracy, silhouette of labelled classes.
 
-    Raises:
-        ValueError: fewer than two classes have two images or more.
+    A ValueError if fewer than two classes have two images or more.
     """
     labelled = np.flatnonzero(state.table["class"] != NOT_LABELLED)
     labels = pd.factorize(state.table["class"].iloc[labelled])[0]
@@ -96,15 +91,9 @@ def quality(state: Explorer, names: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def lasso(state: Explorer, name: str, corners: Sequence[Sequence[float]]) -> np.ndarray:
-    """Return the positions of the images inside a polygon on a map.
+    """Return the positions of the images inside a polygon, of corners (x, y), on a map.
 
-    Args:
-        state: What is explored.
-        name: Of the map.
-        corners: Of the polygon, (x, y) each, three or more.
-
-    Raises:
-        ValueError: no such map, or fewer than three corners.
+    A ValueError if there is no such map, or fewer than three corners.
     """
     if name not in state.maps:
         raise ValueError(f"no map {name!r}: there are {', '.join(state.maps) or 'none yet'}")
@@ -120,11 +109,10 @@ def circle(centre: Sequence[float], radius: float, corners: int = 24) -> np.ndar
 
 
 def counts(state: Explorer, selected: np.ndarray) -> pd.DataFrame:
-    """Count a selection by class and generator.
+    """Count a selection by class, generator and set-up.
 
-    Returns:
-        Index class, generator, set-up; columns images, share (of all explored images of that
-        generator and set-up), named rightly, refused (shares of the selected ones).
+    Columns are images, share (of all explored images of that generator and set-up), named rightly
+    and refused (shares of the selected ones).
     """
     keys = ["class", "generator", "set-up"]
     everything = state.table.groupby(keys).size()
@@ -142,11 +130,7 @@ def by_confidence(state: Explorer, selected: np.ndarray) -> np.ndarray:
 
 
 def keep(state: Explorer, name: str, selected: np.ndarray) -> None:
-    """Keep a selection under a name.
-
-    Raises:
-        ValueError: the name is empty, or nothing is selected.
-    """
+    """Keep a selection under a name; a ValueError if either is empty."""
     if not name.strip():
         raise ValueError("give the selection a name")
     if len(selected) == 0:
@@ -155,11 +139,7 @@ def keep(state: Explorer, name: str, selected: np.ndarray) -> None:
 
 
 def compare(state: Explorer, first: str, second: str) -> pd.DataFrame:
-    """Compare two kept selections: numbers of images by generator, in one table.
-
-    Raises:
-        ValueError: nothing is kept under one of the names.
-    """
+    """Compare two kept selections: numbers of images by generator, in one table."""
     parts = {name: counts(state, _kept(state, name))["images"] for name in (first, second)}
     return pd.DataFrame(parts).fillna(0).astype(int)
 
@@ -172,11 +152,7 @@ def _kept(state: Explorer, name: str) -> np.ndarray:
 
 
 def frame(state: Explorer, selected: np.ndarray | str) -> pd.DataFrame:
-    """Return the table's rows of a selection, or of a kept one by its name, with the paths.
-
-    Raises:
-        ValueError: nothing is kept under that name.
-    """
+    """Return the table's rows of a selection, or of a kept one by its name, with the paths."""
     if isinstance(selected, str):
         selected = _kept(state, selected)
     table = state.table.iloc[selected].copy()
@@ -187,14 +163,11 @@ def frame(state: Explorer, selected: np.ndarray | str) -> pd.DataFrame:
 def export(state: Explorer, selected: np.ndarray, folder: Path, *, copies: bool = True) -> Path:
     """Write a selection: `selection.csv` with path and table row, and copies of the images.
 
-    A file of that name which no export wrote is not touched.
-
-    Returns:
-        The CSV file.
+    A file of that name which no export wrote is not touched. Returns the CSV file.
 
     Raises:
-        OSError: an image is gone; it is named. The CSV file is there. Or somebody else's file is
-            in the way, a file cannot be written, or another process exports into the folder.
+        OSError: an image is gone (it is named, the CSV file is there), somebody else's file is in
+            the way, a file cannot be written, or another process exports into the folder.
     """
     text = table_for_csv(frame(state, selected)).to_csv(index=False)
     files: dict[str, bytes | Path] = {"selection.csv": text.encode()}
@@ -207,17 +180,10 @@ def export(state: Explorer, selected: np.ndarray, folder: Path, *, copies: bool 
 def neighbours(
     state: Explorer, new: np.ndarray, count: int = 6, among: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the nearest explored images of an embedding.
+    """Find the `count` explored images nearest to an embedding (D,), all or `among` some positions.
 
-    Args:
-        state: What is explored.
-        new: (D,) embedding. An explored image is its own nearest neighbour: leave it out of
-            `among`.
-        count: How many.
-        among: Positions to search; all by default.
-
-    Returns:
-        Positions and cosine distances, nearest first.
+    An explored image is its own nearest neighbour: leave it out of `among`. Returns positions and
+    cosine distances, nearest first.
     """
     among = np.arange(len(state)) if among is None else np.asarray(among)
     found, distances = nearest_to(state.embeddings[among], new[None], count)
@@ -225,11 +191,7 @@ def neighbours(
 
 
 def moved(state: Explorer, name: str, embedding: np.ndarray) -> np.ndarray:
-    """Place one embedding (D,) of the model's on a map of its: (2,), where its neighbours are.
-
-    Raises:
-        ValueError: the model that made the map is there no more.
-    """
+    """Place an embedding (D,) of the model's on a map, (2,); a ValueError if the model is gone."""
     if state.maker is None:
         raise ValueError(state.note)
     return place(state.embeddings, state.maps[name], embedding[None])[0]

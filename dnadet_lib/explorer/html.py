@@ -54,8 +54,7 @@ def fitted(height: int, width: int, side: int) -> tuple[int, int]:
 def encoded(image: np.ndarray, side: int) -> str:
     """Write a uint8 image (H, W, 3) as the address of an image element.
 
-    The element enlarges it without smoothing; an image of more than four times the side is made
-    smaller first, so that a page of large files comes quickly.
+    An image of more than four times the side is made smaller first, so that pages come quickly.
     """
     shown = Image.fromarray(image)
     if max(image.shape[:2]) > 4 * side:
@@ -72,10 +71,7 @@ def address(buffer: io.BytesIO) -> str:
 
 
 def picture(image: np.ndarray, side: int = 96, title: str = "the image") -> str:
-    """Write a uint8 image (H, W, 3) as an HTML element that fits into a square of a side.
-
-    It keeps its proportions, whatever is around it, and is enlarged without smoothing.
-    """
+    """Write a uint8 image (H, W, 3) as an element that fits into a square, proportions kept."""
     height, width = fitted(image.shape[0], image.shape[1], side)
     return image_element(encoded(image, side), height, width, title, "image-rendering: pixelated; ")
 

@@ -56,8 +56,7 @@ def positions(selection: Any) -> np.ndarray:
 def place_of(name: str, content: bytes) -> Path:
     """Name a file under `build/added` for an added image, and no other image's file.
 
-    Raises:
-        ValueError: the name is no file's name, or the folder leads out of the build folder.
+    A ValueError if the name is no file's name, or the folder leads out of the build folder.
     """
     folder = inside(build_folder(), build_folder() / "added")
     plain = Path(name.replace("\\", "/")).name

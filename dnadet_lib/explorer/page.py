@@ -1,7 +1,6 @@
 """The explorer's maps as one HTML file, images included, for those who have no kernel at hand.
 
-The page loads nothing: what it shows is in it, and its script and style come from
-`explorer_page.html` beside this file.
+Script and style come from `explorer_page.html` beside this file; the page loads nothing.
 """
 
 import json
@@ -39,7 +38,7 @@ SETUPS = (*setups.SETUPS, "unknown")  # set-ups of the shipped results
 def write_page(
     state: Explorer, path: Path, title: str = TITLE, about: str = "", home: str = ""
 ) -> Path:
-    """Write the maps of what is explored, and its images, as one HTML file.
+    """Write the maps of what is explored, and its images, as one HTML file, and return the file.
 
     Args:
         state: With one map or more. Of an image larger than 256 pixels a side, the middle is shown.
@@ -48,11 +47,8 @@ def write_page(
         about: A sentence in plain text: which images, which checkpoint, which seed.
         home: A page that a link at the top leads to; none by default.
 
-    Returns:
-        The file.
-
     Raises:
-        ValueError: there is no map, there are more than 5,000 images, or the file is one of them.
+        ValueError: there is no map, more than 5,000 images, or the file is one of the images.
         OSError: an image cannot be read, or the page cannot be written; the file is named.
     """
     if not state.maps:
@@ -159,12 +155,9 @@ def open_shipped(root: Path, each: int, seed: int = 0, checkpoint: str = "pocket
 
     Args:
         root: Rendered tree.
-        each: Images of a generator, and of the photographs of a content in a set-up, at most.
+        each: Images per generator, and per content's photographs in a set-up, at most.
         seed: Of the sample and the maps.
         checkpoint: A shipped name, or a file.
-
-    Raises:
-        FileNotFoundError: the checkpoint, or a generator's folder in the tree, is missing.
     """
     model = load_model(checkpoint)
     sets = {

@@ -1,8 +1,4 @@
-"""The explorer's panel: linked maps on the left, and beside them what is behind their points.
-
-Each callback reads the controls, calls a plain function, and shows what comes back or the message
-of its error.
-"""
+"""The explorer's panel: linked maps, and beside them what is behind their points."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -31,11 +27,7 @@ STYLE = Path(__file__).with_name("widgets.css")
 class Panel:
     """Linked maps, and beside them what a selection, a click and added files show.
 
-    Attributes:
-        state: What is explored.
-        widget: All of it, to display.
-        names: Of the maps.
-        maps: The jupyter-scatter maps, anew whenever images are added.
+    `widget` is all of it, to display; `maps` are anew whenever images are added.
     """
 
     def __init__(

@@ -13,13 +13,9 @@ from dnadet_lib.explorer.html import address, image_element
 
 @dataclass(frozen=True)
 class MapPicture:
-    """A map drawn once, on which a point can be moved quickly.
+    """A map drawn once, `side` pixels large, on which a point can be moved quickly.
 
-    Attributes:
-        element: The drawing as an HTML element.
-        low: (2,) the coordinates of its lower left corner.
-        high: (2,) those of its upper right corner.
-        side: In pixels.
+    `low` and `high` (2,) are the coordinates of its lower left and upper right corner.
     """
 
     element: str

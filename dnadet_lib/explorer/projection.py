@@ -54,11 +54,7 @@ def project(embeddings: np.ndarray, method: str = "t-SNE", *, seed: int = 0,
 
 
 def map_fault(embeddings: np.ndarray) -> str:
-    """Say why no map can be fitted on embeddings (N, D); "" where one can.
-
-    Fewer than four that differ have no neighbourhoods to show, and neither t-SNE nor UMAP can be
-    fitted on them.
-    """
+    """Say why no map can be fitted on embeddings (N, D), as where too few differ; "" if one can."""
     count = len(embeddings)
     if not FIT_AT_LEAST <= count <= FIT_AT_MOST:
         return f"{count} embeddings: a map is fitted on {FIT_AT_LEAST} to {FIT_AT_MOST}"
@@ -82,16 +78,9 @@ def unit_rows(embeddings: np.ndarray) -> np.ndarray:
 def place(
     embeddings: np.ndarray, points: np.ndarray, new: np.ndarray, neighbours: int = 5
 ) -> np.ndarray:
-    """Place new embeddings on a map, between their nearest neighbours on it.
+    """Place new embeddings (M, D) on a map (N, 2) of embeddings (N, D): (M, 2).
 
-    Args:
-        embeddings: (N, D) of what is on the map.
-        points: (N, 2) their places.
-        new: (M, D).
-        neighbours: Places that are averaged, the nearer the heavier.
-
-    Returns:
-        (M, 2).
+    Each stands between its nearest neighbours, the nearer the heavier.
     """
     nearest, distance = nearest_to(embeddings, new, neighbours)
     weights = 1 / (distance + 1e-6)
@@ -116,17 +105,11 @@ def nearest_to(
 def map_quality(
     embeddings: np.ndarray, points: np.ndarray, labels: np.ndarray, seed: int = 0
 ) -> dict[str, float]:
-    """Score a map on a seeded sample of at most 2,000 points.
-
-    Args:
-        embeddings: (N, D).
-        points: (N, 2) their projection.
-        labels: (N,) classes.
-        seed: Of the sample.
+    """Score the projection (N, 2) of embeddings (N, D) with labels (N,), on 2,000 of them at most.
 
     Returns:
-        "trustworthiness" of the map (1: its neighbours are neighbours in the embedding), and of
-        the classes on the map "kNN accuracy" (5 neighbours, cross-validated) and "silhouette".
+        "trustworthiness" of the map (1: its neighbours are neighbours in the embedding), and of the
+        classes on the map "kNN accuracy" (5 neighbours, cross-validated) and "silhouette".
     """
     rng = np.random.default_rng(seed)
     sample = rng.permutation(len(points))[:SCORED_AT_MOST]

@@ -37,14 +37,14 @@ class Explorer:
     Attributes:
         maker: The model, or None where a table's checkpoint is there no more.
         paths: (N,) image files.
-        table: One row an image: class, predicted (the most probable class), told (whether it could
+        table: One row per image: class, predicted (the most probable class), told (whether it could
             be named), generator, set-up, confidence, named rightly, unknown score, known.
         embeddings: (N, D).
         probabilities: (N, K) of the model's classes.
         classes: Their names.
         maps: Name of a map -> (N, 2).
         selections: Name -> positions of kept images.
-        errors: What could not be read, a line a file.
+        errors: What could not be read, a line per file.
         notes: What was done to added images to read them, such as choosing a frame.
         others: Name of another checkpoint -> its model and its embeddings (N, D) of these images.
             Its maps are named "METHOD, NAME".
@@ -66,11 +66,7 @@ class Explorer:
 
     @property
     def model(self) -> DNADet:
-        """The model that made the embeddings.
-
-        Raises:
-            ValueError: it is there no more; the note says why.
-        """
+        """The model that made the embeddings; a ValueError says why it is there no more."""
         if self.maker is None:
             raise ValueError(self.note)
         return self.maker
@@ -85,14 +81,9 @@ class Explorer:
 
 
 def open_images(model: DNADet, sets: Mapping[str, ImageSet]) -> Explorer:
-    """Embed and attribute sets of images; a file that cannot be read is left out and named.
+    """Embed and attribute sets of images, by set-up; their classes need not be the model's.
 
-    Args:
-        model: Embeds and attributes.
-        sets: Set-up -> images. Their classes need not be the model's.
-
-    Raises:
-        ValueError: no image can be read; the first file's reason is given.
+    A file that cannot be read is left out and named; a ValueError if none can.
     """
     rows, paths, embedded, errors = [], [], [], []
     for setup, images in sets.items():
@@ -142,17 +133,17 @@ def _add(
 def open_table(file: Path | str, model: DNADet | None = None) -> Explorer:
     """Open what `dnadet embed` wrote, with its maps; rows that are no numbers are left out.
 
-    Labels, probabilities and scores come from the file. If the checkpoint that made them is gone
-    or has been overwritten since, `note` says so, and what would need it is refused. The class of
-    an image is what the table's column "truth" says, else "not labelled"; its folder stands as its
-    generator. Images are read when they are looked at; `errors` names those that are gone.
+    Labels, probabilities and scores come from the file. If the checkpoint that made them is gone or
+    has been overwritten since, `note` says so, and what would need it is refused. The class of an
+    image is what the column "truth" says, else "not labelled"; its folder stands as its generator.
+    Images are read when they are looked at; `errors` names those that are gone.
 
     Args:
         file: Parquet file.
         model: What made the embeddings; by default the checkpoint that the file names.
 
     Raises:
-        FileNotFoundError: there is no such file, or it holds embeddings alone and there is no such
+        FileNotFoundError: there is no such file, or it holds embeddings alone, without a
             checkpoint.
         ValueError: the file is no table of embeddings, names no checkpoint and none is given, or
             its embeddings are of another size than the model's.
@@ -228,7 +219,7 @@ def add_images(state: Explorer, sources: Iterable[Path | str], name: str = "adde
     """Embed further images and place them on the maps, whose points stay where they are.
 
     What cannot be read is named in `state.errors`, and what was done to an image to read it in
-    `state.notes`. Nobody says who made the images: their class is "not labelled".
+    `state.notes`. The class of these images is "not labelled".
 
     Args:
         state: Gets the images, at the end.
@@ -281,8 +272,7 @@ def _place(state: Explorer, paths: Sequence[Path], embeddings: np.ndarray) -> No
 def add_checkpoint(state: Explorer, name: str, model: DNADet) -> None:
     """Embed the explored images with another checkpoint too, to map both side by side.
 
-    Raises:
-        ValueError: the checkpoint cannot take one of the images; its file is named.
+    A ValueError names the file of an image that the checkpoint cannot take.
     """
     try:
         state.others[name] = model, embed_images(model, state.paths)

@@ -1,8 +1,4 @@
-"""The explorer's widgets: a thin skin over `explorer` and `closeup`, for JupyterLab.
-
-The linked maps stand in `explorer.panel`; here are the widgets of one image. Each callback reads
-the controls, calls a plain function, and shows what comes back or the message of its error.
-"""
+"""The explorer's widgets: a thin skin over `explorer` and `closeup`, for JupyterLab."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -23,10 +19,9 @@ NOT_HERE = "The widget appears here when you run this cell in JupyterLab (type: 
 
 
 def show(build: Callable[..., Any], *arguments: Any, **options: Any) -> None:
-    """Build a widget and display it, where somebody is there to use it.
+    """Build a widget and display it.
 
-    `dnadet run` sets DNADET_WIDGETS=off: an executed copy shows the static figures, and a line in
-    place of each widget.
+    With DNADET_WIDGETS=off, as `dnadet run` sets it, a line stands in place of the widget.
     """
     if os.environ.get("DNADET_WIDGETS") == "off":
         print(NOT_HERE)
@@ -41,13 +36,9 @@ def explore(
 ) -> Any:
     """Link maps of the state, all or some, and show what lies behind their points.
 
-    The maps stand on the left. On the right, pointing at a dot shows its image, a click shows it
-    close up, the lasso fills the grid, with counts; an image of the grid opens close up, by mouse
-    or keyboard. Boxes of the legend hide points. A selection can be kept under a name, compared
-    with another one, and exported; files and folders can be added.
-
-    Raises:
-        ValueError: there is no map.
+    Pointing at a dot shows its image, a click shows it close up, the lasso fills the grid, with
+    counts. Boxes of the legend hide points. A selection can be kept under a name, compared with
+    another one, and exported; files and folders can be added. A ValueError if there is no map.
     """
     return Panel(state, colour_by, names).widget
 
@@ -59,14 +50,10 @@ def degrade(
     model: DNADet, image: np.ndarray, name: str = "JPEG", seed: int = 0,
     state: Explorer | None = None,
 ) -> Any:  # fmt: skip
-    """Make sliders that degrade an image while its probabilities move.
+    """Make sliders that degrade a uint8 image (H, W, 3) while its probabilities move.
 
-    Args:
-        model: Attributes.
-        image: uint8 (H, W, 3).
-        name: The degradation to begin with.
-        seed: Of noise and crops.
-        state: If it has maps of the model's, the image's place on the first one is shown.
+    `name` is the degradation to begin with. If the state has maps of the model's, the image's place
+    on the first one is shown.
     """
     import ipywidgets as widgets
 

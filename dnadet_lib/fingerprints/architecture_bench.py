@@ -1,8 +1,7 @@
 """The architecture bench: untrained generators, in which one thing at a time can be switched.
 
-Every generator maps a latent to a 4x4 map and enlarges it four times. A stage is: upsampling, a
-convolution, normalisation, ReLU. The weights are random and stay so; whatever traces the images
-show, the structure alone has left them.
+Every generator maps a latent to a 4x4 map and enlarges it four times: upsampling, convolution,
+normalisation, ReLU. The weights stay random, so what traces there are, the structure has left.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -92,8 +91,7 @@ def bench_generator(upsampling: str, normalisation: str, kernel: int, seed: int)
     Raises:
         ValueError: a choice is none of those.
 
-    Sources:
-        Odena et al. 2016 (upsampling and its traces); Shi et al. 2016 (sub-pixel convolution).
+    Sources: Odena et al. 2016 (upsampling and its traces); Shi et al. 2016 (sub-pixel convolution).
     """
     choices: dict[str, tuple[object, Sequence[object]]] = {
         "upsampling": (upsampling, tuple(UPSAMPLINGS)),
@@ -125,16 +123,13 @@ def _draw_weights(
 def bench_spectra(
     structures: Sequence[Structure], draws: int, count: int = 24, seed: int = 0
 ) -> dict[Structure, list[Spectra]]:
-    """Sample untrained generators and measure their residuals' spectra.
+    """Sample untrained generators, and measure the spectra of the residuals, one per draw.
 
     Args:
         structures: What to build.
         draws: Random weights of each; no two generators share theirs, nor their latents.
-        count: Images of each generator.
+        count: Images per generator.
         seed: Of weights and latents.
-
-    Returns:
-        Structure -> spectra, one a draw.
     """
     found: dict[Structure, list[Spectra]] = {}
     for number, structure in enumerate(structures):
@@ -149,13 +144,10 @@ def bench_spectra(
 def look_alikes(
     bench: Mapping[Structure, Sequence[Spectra]],
 ) -> list[tuple[Structure, Structure]]:
-    """For every generator, find the most similar other one by mean power.
+    """For every generator, find the most similar other one by mean power: pairs of structures.
 
-    Compared is the logarithm of the power, relative to its mean over the map and to the mean of
-    all generators, by correlation.
-
-    Returns:
-        (structure of the generator, structure of the other one), one pair a generator.
+    Compared is the logarithm of the power, relative to its mean over the map and to the mean of all
+    generators, by correlation.
     """
     owners = [structure for structure, members in bench.items() for _ in members]
     powers = [s.power for members in bench.values() for s in members]

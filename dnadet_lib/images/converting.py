@@ -27,8 +27,7 @@ class Converted(NamedTuple):
 def convert(image: Image.Image) -> Converted:
     """Bring an image to uint8 RGB (H, W, 3): its present frame, turned as its EXIF data say.
 
-    Raises:
-        ValueError: it cannot be brought to 8 bits.
+    A ValueError if it cannot be brought to 8 bits.
     """
     remarks = []
     if (frames := frames_of(image)) > 1:
@@ -136,7 +135,7 @@ def bits_of(image: Image.Image) -> int:
 def orientation_of(image: Image.Image) -> int:
     """EXIF orientation, 1 to 8; 1 is upright, and stands for none and for what is no such number.
 
-    Of TIFF, Pillow turns the picture by itself when it is loaded.
+    Pillow turns a TIFF by itself when it is loaded.
     """
     if not (EXIF_PLACES & image.info.keys() or hasattr(image, "tag_v2")):
         return 1  # parsing nothing takes a sixth of the time of a small image

@@ -1,10 +1,10 @@
 """What happened to an image before it came here, as far as file, pixels and a model tell.
 
-Compression rounds what it keeps, and that can be seen in the pixels wherever they are saved later.
 JPEG leaves a grid of 8x8 blocks in which many DCT coefficients are zero; JPEG, WebP and video keep
-colours at half the resolution. Thresholds let about 1 in 100 untouched dev images pass for
-compressed (`data/results/history.csv`, made by `data/tune_changes.py`). Resizing leaves marks that
-resemble a generator's: of it, a model tells that has learned from resized images.
+colours at half the resolution: both can be seen in the pixels wherever they are saved later.
+Thresholds let about 1 in 100 untouched dev images pass for compressed (`data/results/history.csv`,
+made by `data/tune_changes.py`). Resizing leaves marks that resemble a generator's: only a model
+that has learned from resized images tells of it.
 """
 
 from dataclasses import dataclass, replace
@@ -72,12 +72,7 @@ class History:
 
 
 def history_of(pixels: np.ndarray, coding: Coding = NO_FILE) -> History:
-    """Find out what happened to an image.
-
-    Args:
-        pixels: uint8 (H, W, 3) of any size; of a large one, the middle is looked at.
-        coding: Of its file.
-    """
+    """Find out what happened to a uint8 image (H, W, 3), by its middle if it is large."""
     quality = jpeg_quality(coding.table) if coding.table else None
     if min(pixels.shape[:2]) < LEAST:
         return History(coding.format, coding.lossless, quality)
@@ -92,16 +87,11 @@ def history_of(pixels: np.ndarray, coding: Coding = NO_FILE) -> History:
 
 
 def grid_share(luma: Tensor) -> float:
-    """Measure how much one grid of 8x8 blocks stands out by DCT coefficients that are zero.
+    """Measure how much one grid of 8x8 blocks of (H, W) stands out by zero DCT coefficients.
 
-    Args:
-        luma: (H, W), 0 to 255.
+    It is the largest share of zeros over the 64 places of the grid, less the second largest.
 
-    Returns:
-        The largest share of zeros over the 64 places of the grid, less the second largest.
-
-    Source:
-        Fan and de Queiroz 2003 (JPEG history of a bitmap); the comparison of all grids is ours.
+    Source: Fan and de Queiroz 2003 (JPEG history of a bitmap); the comparison of all grids is ours.
     """
     basis = _cosines()
     found = (luma.unfold(1, 8, 1) @ basis.T).unfold(0, 8, 1) @ basis.T  # (H - 7, W - 7, 8, 8)
@@ -125,14 +115,14 @@ def colour_phase(planes: Tensor, luma: Tensor) -> float:
     """Measure whether colours were enlarged by two, as decoders do with 4:2:0.
 
     They interpolate linearly, so that every other third difference of a line is zero, but for
-    rounding: the two phases differ.
+    rounding.
 
     Args:
         planes: (3, H, W), red first, 0 to 255.
         luma: (H, W).
 
     Returns:
-        Absolute log ratio of the phases' energies, mean over two colours and two directions.
+        Absolute log ratio of the two phases' energies, mean over two colours and two directions.
     """
     ratios = []
     for colour in (0.564 * (planes[2] - luma), 0.713 * (planes[0] - luma)):

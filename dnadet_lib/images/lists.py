@@ -1,9 +1,8 @@
-"""Lists of labelled images: text files that hold an image and the number of its class a line.
+"""Lists of labelled images: text files with an image and the number of its class per line.
 
 A line is `path<TAB>label`, as in the field's releases, or `path<TAB>label<TAB>source`. A `.csv` has
 commas or semicolons in place of tabs. A first line that names the columns, `path` and `label` among
-them, may stand above, and then there may be further columns. The names of the classes, one a line
-in the order of their numbers, may stand beside a list in `NAME.classes.txt`, or in `classes.txt`.
+them, may stand above, and then there may be further columns.
 """
 
 import codecs
@@ -28,14 +27,9 @@ MARKS = (
 
 @dataclass(frozen=True)
 class ImageList:
-    """What a list holds; all but `file` and `columns` have one entry an image.
+    """What a list holds; `lines` (from 1), `paths` and `labels` have one entry per image.
 
-    Attributes:
-        file: The list.
-        lines: Number of each image's line, from 1.
-        paths: Image files.
-        labels: Class numbers.
-        columns: Name of a further column -> what it holds, such as "source".
+    `columns` maps the name of a further column, such as "source", to what it holds.
     """
 
     file: Path
@@ -53,11 +47,8 @@ def is_list(path: Path) -> bool:
 def read_lines(path: Path) -> list[str]:
     r"""Read the lines of a text file, which end with \n, \r\n or, in old files, \r alone.
 
-    UTF-8 is read, and UTF-16 or UTF-32 that begins with its byte order mark. Other characters that
-    Python takes for the end of a line, such as U+2028, may stand in a file's name.
-
-    Raises:
-        ValueError: bytes that are none of these; file and line are named.
+    UTF-8 is read, and UTF-16 or UTF-32 that begins with its byte order mark; for other bytes, a
+    ValueError names file and line. Other ends of lines, such as U+2028, may stand in a file's name.
     """
     data = path.read_bytes()
     encoding = next((name for mark, name in MARKS if data.startswith(mark)), "utf-8")
@@ -84,8 +75,7 @@ def read_list(path: Path, root: Path | None = None) -> ImageList:
     Args:
         path: The list.
         root: What relative paths start from; without it, the list's folder if the image is there,
-            else the working folder. Backslashes of Windows stand for slashes where that finds the
-            image.
+            else the working folder. Backslashes may stand for slashes.
 
     Raises:
         FileNotFoundError: the list is missing.
@@ -196,16 +186,11 @@ def _with_full_columns(found: ImageList) -> ImageList:
 
 
 def folder_sources(paths: Sequence[Path], root: Path | None = None) -> list[str]:
-    """Name each image's source by the folder that holds it, as seen from the root of all.
+    """Name each image's source by the folder that holds it, as seen from a root.
 
-    Args:
-        paths: Image files.
-        root: What the names start from; by default the deepest folder that holds all images. For
-            images that lie in the root itself, the root's own name is taken.
-
-    Returns:
-        (N,) names with `/` between folders. One that starts with `real/` is written `./real/...`,
-        since `real/CONTENT/PHOTOGRAPH` stands for crops of one photograph.
+    By default that is the deepest folder that holds all images. For images in the root itself, its
+    own name is taken. Names have `/` between folders; one that starts with `real/` is written
+    `./real/...`, since `real/CONTENT/PHOTOGRAPH` stands for crops of one photograph.
     """
     parents = [os.path.abspath(path.parent) for path in paths]
     every = set(parents)

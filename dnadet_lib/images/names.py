@@ -16,11 +16,8 @@ SHOWN = 10  # names in a message
 def names_beside(path: Path) -> tuple[tuple[str, ...], Path] | None:
     """Read the class names that stand beside a list, `NAME.classes.txt` before `classes.txt`.
 
-    Returns:
-        The names and their file, or None where there is no such file.
-
-    Raises:
-        ValueError: a name is empty, holds a tab or stands twice; file and line are named.
+    Returns the names and their file, or None where there is none. A ValueError names file and line
+    of a name that is empty, holds a tab or stands twice.
     """
     path = Path(path)
     for file in (path.with_name(f"{path.stem}.classes.txt"), path.with_name("classes.txt")):
@@ -45,11 +42,7 @@ def read_names(file: Path) -> tuple[str, ...]:
 
 
 def require_class_names(names: Sequence[str], where: str = "") -> None:
-    """Refuse class names that cannot be told apart.
-
-    Args:
-        names: Of the classes, in order.
-        where: They come from, for the message.
+    """Refuse class names that cannot be told apart; `where` says where they come from.
 
     Raises:
         ValueError: there is none, one is empty, or two differ in nothing but case, spaces,

@@ -1,7 +1,6 @@
 """From any image file to uint8 RGB: the one path to pixels (`kinds` has a table).
 
-What is done to an image beyond decoding (16 bits cut, alpha laid on white, a frame chosen) is
-said with `notes.note`, in a line that names the file.
+What is done beyond decoding (16 bits cut, alpha laid on white, a frame chosen) is noted.
 """
 
 import os
@@ -33,9 +32,7 @@ AVIF_BRANDS = frozenset({b"avif", b"avis"})
 def read_image(path: Path) -> np.ndarray:
     """Decode an image file to uint8 RGB (H, W, 3).
 
-    Raises:
-        OSError: the file is missing, damaged, no image, or of a kind that cannot be brought to 8
-            bits; it is named.
+    An OSError names a file that is missing, damaged, no image, or cannot be brought to 8 bits.
     """
     return read_coded(path)[0]
 
@@ -69,11 +66,7 @@ def read_coded(path: Path) -> tuple[np.ndarray, Coding]:
 
 
 def as_rgb(image: Image.Image) -> np.ndarray:
-    """Turn a PIL image into uint8 RGB (H, W, 3), as `read_image` does with a file.
-
-    Raises:
-        ValueError: it cannot be brought to 8 bits.
-    """
+    """Turn a PIL image into uint8 RGB (H, W, 3); a ValueError if it cannot be brought to 8 bits."""
     pixels, remarks = convert(image)
     name = getattr(image, "filename", "") or "image"
     for remark in remarks:
@@ -83,10 +76,9 @@ def as_rgb(image: Image.Image) -> np.ndarray:
 
 @contextmanager
 def open_image(path: Path) -> Iterator[Image.Image]:
-    """Open an image file with Pillow; whatever goes wrong, also inside the block, names the file.
+    """Open an image file with Pillow.
 
-    Raises:
-        OSError: the file is missing, damaged or no image.
+    An OSError names the file, whatever goes wrong with it, also inside the block.
     """
     try:
         # Pillow's own warnings (damaged EXIF, very many pixels) name no file.
@@ -144,12 +136,7 @@ def _divert(shown: Callable[..., None]) -> None:
 
 
 def require_file(path: Path) -> None:
-    """Refuse what is no regular file, such as a pipe, which would be waited for without end.
-
-    Raises:
-        OSError: it is none, or is not there.
-        ValueError: it is a camera's raw file.
-    """
+    """Refuse a pipe or a folder by an OSError, and a camera's raw file by a ValueError."""
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError("is a folder" if os.path.isdir(path) else "is no regular file")
     if os.path.splitext(path)[1].lower() in RAW_SUFFIXES:

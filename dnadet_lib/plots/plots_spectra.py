@@ -23,10 +23,10 @@ def map_rows(
     label: str,
     cmap: str = "cividis",
 ) -> Figure:
-    """Draw centred maps in rows, all on one scale of colours.
+    """Draw centred maps (H, W) in rows, one per column, all on one scale of colours.
 
     Args:
-        rows: Name of the row -> its maps (H, W), one a column.
+        rows: Name of the row -> its maps.
         columns: Names of the columns.
         reach: Half the width of a map in the unit of its axes.
         unit: Of the axes.
@@ -56,11 +56,7 @@ def map_rows(
 
 
 def power_profiles(powers: Mapping[str, Sequence[np.ndarray]]) -> Figure:
-    """Draw radial and angular profiles by class: the first generator as a line, others dashed.
-
-    Args:
-        powers: Class -> mean powers (H, W), one a generator, all of one size.
-    """
+    """Draw radial and angular profiles of powers (H, W) by class: one line, the others dashed."""
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.8))
     for name, maps in powers.items():
         for place, power in enumerate(maps):
@@ -80,11 +76,9 @@ def power_profiles(powers: Mapping[str, Sequence[np.ndarray]]) -> Figure:
 
 
 def similarity_maps(tables: Mapping[str, np.ndarray], labels: Sequence[str]) -> Figure:
-    """Draw correlations between generators, side by side; white lines part the classes.
+    """Draw correlations (G, G) between generators, side by side; white lines part the classes.
 
-    Args:
-        tables: Title -> (G, G) correlations, the generators sorted by class.
-        labels: Class of each generator.
+    The generators are sorted by class, which `labels` names.
     """
     figure, axes = plt.subplots(1, len(tables), figsize=(5.2 * len(tables) + 1, 5.2), squeeze=False)
     names = list(dict.fromkeys(labels))

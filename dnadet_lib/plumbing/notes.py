@@ -1,7 +1,7 @@
 """What a user should know though nothing failed: said once, and kept for JSON.
 
-Whoever lists or reads images calls `note`. A command hears the notes with `listening`, prints them
-and gives them in its JSON; elsewhere they are Python warnings.
+Whoever lists or reads images calls `note`. Commands hear the notes with `listening`; elsewhere they
+are Python warnings.
 """
 
 import warnings
@@ -20,12 +20,7 @@ class NoteWarning(UserWarning):
 
 @dataclass
 class Notes:
-    """What was noted.
-
-    Attributes:
-        texts: Each once, in order.
-        left_out: Files and folders that were left out, each once, in order.
-    """
+    """What was noted, and files and folders that were left out: each once, in order."""
 
     texts: list[str] = field(default_factory=list)
     left_out: list[Path] = field(default_factory=list)
@@ -43,9 +38,7 @@ _heard: ContextVar[tuple[Notes, Callable[[str], None]] | None] = ContextVar("hea
 def note(text: str, left_out: Iterable[Path] = ()) -> None:
     """Tell the user something, in one line that names the file or folder.
 
-    Args:
-        text: The line.
-        left_out: Files that are not read, and for that reason no error.
+    `left_out` are files that are not read, and for that reason no error.
     """
     heard = _heard.get()
     if heard is None:
@@ -60,11 +53,7 @@ def note(text: str, left_out: Iterable[Path] = ()) -> None:
 
 @contextmanager
 def listening(say: Callable[[str], None] = lambda text: None) -> Iterator[Notes]:
-    """Collect what is noted inside the block.
-
-    Args:
-        say: Called with each new note at once.
-    """
+    """Collect what is noted inside the block; each new note is said at once."""
     notes = Notes()
     token = _heard.set((notes, say))
     try:
@@ -75,11 +64,7 @@ def listening(say: Callable[[str], None] = lambda text: None) -> Iterator[Notes]
 
 @contextmanager
 def printing(say: Callable[[str], None]) -> Iterator[Notes]:
-    """Collect notes and print the first twenty at once; at the end, say how many there were more.
-
-    Args:
-        say: Prints a line.
-    """
+    """Collect notes, print the first twenty at once, and at the end how many more there were."""
     printed = 0
 
     def limited(text: str) -> None:

@@ -9,12 +9,9 @@ EVERY = 30.0  # seconds between plain lines
 
 
 class Progress:
-    """Counts images on stderr.
+    """Counts images on stderr, of `total` in all, unless `quiet`.
 
-    Args:
-        total: Images in all.
-        quiet: Say nothing.
-        line: Writes a plain line now and then where stderr is no terminal; None: nothing there.
+    `line` writes a plain line now and then where stderr is no terminal; None: nothing there.
     """
 
     def __init__(

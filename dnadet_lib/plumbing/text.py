@@ -2,8 +2,7 @@
 
 A file's name may hold a newline, a terminal's escape codes, bytes that are no text, or characters
 that HTML, Markdown, a spreadsheet or matplotlib take for commands. Every name that is printed or
-written goes through the function of its output; what programs read, JSON and Parquet, needs only
-`storable`.
+written goes through the function of its output; JSON and Parquet need only `storable`.
 """
 
 import html
@@ -24,11 +23,7 @@ BYTES = re.compile(r"\\x([89a-f][0-9a-f])")
 
 
 def one_line(text: object) -> str:
-    r"""Write a text in one line of visible characters.
-
-    Whatever cannot be printed (control characters, line separators, marks that turn the writing
-    direction, and bytes of a file's name that are no UTF-8) is written as `\x1b` or `\u202e`.
-    """
+    r"""Write a text in one line of visible characters; others are written as `\x1b` or `\u202e`."""
     return "".join(c if c.isprintable() else _escaped(c) for c in str(text))
 
 
@@ -78,8 +73,7 @@ def table_for_csv(table: Any) -> Any:
 def for_figure(text: object) -> str:
     """Write a text for a label of matplotlib, in one line of at most 60 characters.
 
-    matplotlib would take what stands between `$` for TeX, and leave out of a legend what starts
-    with `_`.
+    matplotlib would take text between `$` for TeX, and leave out of a legend what starts with `_`.
     """
     line = shortened(text).replace("$", r"\$")
     return f" {line}" if line.startswith("_") else line

@@ -21,11 +21,7 @@ def is_finite(value: object) -> bool:
 
 
 def check_changes(names: object) -> tuple[str, ...]:
-    """Return names of changes.
-
-    Raises:
-        ValueError: they are no list of at most 64 texts that differ; what is wrong is named.
-    """
+    """Return names of changes; a ValueError unless they are at most 64 texts that differ."""
     if not isinstance(names, list | tuple) or len(names) > CHANGES_AT_MOST:
         raise ValueError(f"changes {shown(names)}: must list at most {CHANGES_AT_MOST} names")
     for name in names:
@@ -37,9 +33,8 @@ def check_changes(names: object) -> tuple[str, ...]:
 def check_class_names(names: Sequence[str]) -> tuple[str, ...]:
     """Return class names.
 
-    Raises:
-        ValueError: they are no list of 1 to 10,000 texts, one is empty or cannot be written as
-            UTF-8, or two are equal; it is named.
+    A ValueError names what is wrong if they are no list of 1 to 10,000 texts, one is empty or
+    cannot be written as UTF-8, or two are equal.
     """
     if not isinstance(names, list | tuple) or not 1 <= len(names) <= CLASSES_AT_MOST:
         found = f"{len(names)} names" if isinstance(names, list | tuple) else shown(names)

@@ -28,9 +28,7 @@ LEAST_SQUARE = 0.03  # of the image: patches far apart are drawn so large, to be
 class Cards:
     """Writes cards, and collects the known images that they show.
 
-    Args:
-        model: Whose verdicts they are.
-        known: Images to set beside the others, or the reason why there are none.
+    `known` are images to set beside the others, or the reason why there are none.
     """
 
     def __init__(self, model: DNADet, known: KnownImages | str) -> None:

@@ -191,15 +191,11 @@ def examine(
 ) -> tuple[list[Finding], list[Unread]]:
     """Attribute images in batches, with a progress bar where stderr is a terminal.
 
-    Args:
-        model: Attributes.
-        paths: (N,) image files.
-        force: Name the most probable class also where it cannot be told.
+    With `force`, the most probable class is named also where it cannot be told.
 
     Returns:
-        What it says of those that can be read, the worst first: unlike all it knows, by how much;
-        then those that it cannot tell; then the least confident. And those that cannot be read, in
-        their order.
+        What the model says of the images that can be read: first those outside what it knows, then
+        those that it cannot tell, then the least confident. And those that cannot be read.
     """
     errors: list[dict[str, str]] = []
     found = answers(model, paths, errors, force)
@@ -240,9 +236,7 @@ def twin_of(page: Path) -> Path:
 def require_twin(file: Path) -> None:
     """Check that the twin can be written, and takes the place of an earlier one at most.
 
-    Raises:
-        FileExistsError: there is a file that no report wrote; it is named.
-        OSError: it cannot be written.
+    A FileExistsError names a file that no report wrote, an OSError one that cannot be written.
     """
     require_writable(file)
     with suppress(FileNotFoundError), file.open("rb") as stream:

@@ -1,7 +1,6 @@
 """A few images of every class that the zoo's checkpoints were fitted to, to set others beside.
 
-The package ships generators, not their images. So a handful is rendered in seconds, and kept in
-`build/cache/known_images` with what a checkpoint makes of it.
+They are rendered, and kept in `build/cache/known_images` with what a checkpoint makes of them.
 """
 
 import hashlib
@@ -29,12 +28,9 @@ EACH = 24  # images of a class
 
 @dataclass(frozen=True)
 class KnownImages:
-    """Images of the training generators and of photographs.
+    """Images (N, 64, 64, 3) of the training generators and of photographs, and their classes (N,).
 
-    Attributes:
-        images: uint8 (N, 64, 64, 3).
-        labels: (N,) class names.
-        embeddings: float32 (N, D) of one checkpoint.
+    The embeddings, float32 (N, D), are those of one checkpoint.
     """
 
     images: np.ndarray
@@ -54,9 +50,7 @@ class KnownImages:
 def known_images(model: DNADet, say: Callable[[str], None] = lambda text: None) -> KnownImages:
     """Render images of a checkpoint's classes and embed them, or read what an earlier call kept.
 
-    Args:
-        model: Its classes are the zoo's, or some of them.
-        say: Called with a line where it takes some seconds.
+    `say` is called with a line where it takes some seconds.
 
     Raises:
         ValueError: a class is none of the zoo's, whose images alone can be rendered.

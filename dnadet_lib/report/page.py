@@ -1,7 +1,6 @@
 """A report as one HTML file: pictures, votes, spectra and a table, with nothing from elsewhere.
 
-Style and script come from `report_page.html` beside this file. The page is written piece by piece,
-so that thousands of images take no memory but that of their rows.
+Style and script come from `report_page.html`; the page is written piece by piece, to save memory.
 """
 
 import re
@@ -33,13 +32,8 @@ SHOWN_AT_MOST = 200  # images with a card of their own
 def write_page(report: Report, file: Path, known: KnownImages | str) -> None:
     """Write a report as an HTML file, and its JSON twin beside it: both or none.
 
-    Args:
-        report: What to say.
-        file: The page.
-        known: Images to set beside those of the report, or the reason why there are none.
-
-    Raises:
-        OSError: a file cannot be written; it is named, and what was there is kept.
+    `known` are images to set beside those of the report, or the reason why there are none. An
+    OSError names a file that cannot be written; what was there is kept.
     """
     pieces = page_pieces(report, file, known)
     with atomic_path(twin_of(file)) as data, atomic_path(file) as page:

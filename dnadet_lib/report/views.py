@@ -53,13 +53,9 @@ class Votes:
 
 @dataclass(frozen=True)
 class View:
-    """One image close up.
+    """One image close up: uint8 (H, W, 3) as in the file, its votes, and its embedding (D,).
 
-    Attributes:
-        image: uint8 (H, W, 3), as in the file.
-        votes: Of its patches.
-        embedding: (D,), as the verdict's.
-        spectrum: (T, T) decibels, centred; None of an image that is too small.
+    The spectrum is in decibels (T, T), centred; None of an image that is too small.
     """
 
     image: np.ndarray
@@ -72,9 +68,7 @@ class View:
 def look_at(model: DNADet, path: Path) -> View:
     """Read an image and look at it close up.
 
-    Raises:
-        OSError: it cannot be read; it is named.
-        ValueError: it is smaller than a patch.
+    An OSError names a file that cannot be read; a ValueError if it is smaller than a patch.
     """
     image = read_image(path)
     views = prepare(model, image)
@@ -97,18 +91,10 @@ def look_at(model: DNADet, path: Path) -> View:
 
 
 def residual_spectrum(image: np.ndarray) -> np.ndarray | None:
-    """Average the power spectra of an image's residual over tiles of 64 pixels.
+    """Average the power spectra of a uint8 image's residual over tiles of 64 pixels (Welch 1967).
 
-    Of a large image, the middle 256 pixels a side are taken.
-
-    Args:
-        image: uint8 (H, W, 3).
-
-    Returns:
-        (T, T) decibels of squared grey levels, centred, T at most 64; None below 16 pixels a side.
-
-    Source:
-        Welch 1967 (averaging over parts); `residual.residuals` for the residual.
+    Of a large image, the middle 256 pixels a side are taken. Returns decibels of squared grey
+    levels (T, T), centred, T at most 64; None below 16 pixels a side.
     """
     part = middle(image)
     height, width = part.shape[:2]

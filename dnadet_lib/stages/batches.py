@@ -16,8 +16,8 @@ def balanced_batches(
 ) -> Iterator[np.ndarray]:
     """Yield index batches with `items` images of every class.
 
-    One pass uses each image of the largest class once; smaller classes are shuffled again and
-    start over. The last batch, which would be incomplete, is left out unless it is the only one.
+    One pass uses each image of the largest class once; smaller classes are shuffled and start over.
+    An incomplete last batch is left out unless it is the only one.
     """
     members = [np.flatnonzero(labels == k) for k in np.unique(labels)]
     longest = max(len(m) for m in members)
@@ -31,13 +31,7 @@ def balanced_batches(
 
 
 class PatchBatches:
-    """Stage 2: one image per class and item, `patches` random patches from each.
-
-    Args:
-        images: uint8 (N, H, W, 3).
-        labels: (N,) class numbers.
-        preset: Its resizes, patch side, patches and items are used.
-    """
+    """Stage 2: uint8 images (N, H, W, 3) with labels (N,), `patches` random patches from each."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, preset: Preset) -> None:
         self.images, self.labels, self.preset = images, np.asarray(labels), preset
@@ -70,9 +64,7 @@ def changed_at_random(
 class TransformationBatches:
     """Stage 1: random crops of photographs, each put through one of the 170 transformations.
 
-    Args:
-        images: uint8 (N, H, W, 3) photographs, at least `preset.transform_size` a side.
-        preset: Its transform size, patch side, patches and items are used.
+    The photographs are uint8 (N, H, W, 3), at least `preset.transform_size` a side.
     """
 
     def __init__(self, images: np.ndarray, preset: Preset) -> None:

@@ -56,14 +56,8 @@ def keep(
 class RunKey:
     """Everything that a run's result follows from.
 
-    Attributes:
-        preset: Of the run.
-        seed: Of the run.
-        classes: Names of the classes, in order.
-        start: Hash of the pre-trained network's weights; empty without one.
-        train: Training images.
-        dev: Dev images.
-        dev_sources: Their generators or photographs, which the unknown threshold goes by.
+    `start` is the hash of the pre-trained network's weights, empty without one; `dev_sources` are
+    generators or photographs, which the unknown threshold goes by.
     """
 
     preset: Preset
@@ -116,12 +110,7 @@ def network_digest(network: nn.Module) -> str:
 
 
 def differences(old: Mapping, key: RunKey) -> list[str]:
-    """Say in words what another run was made with.
-
-    Args:
-        old: Its key as `RunKey.stored` gives it, or `parts` alone.
-        key: Of this run.
-    """
+    """Say in words what another run was made with, by its key as stored, or its `parts` alone."""
     parts = old["parts"]
     changed = [name for name, value in key.parts.items() if parts.get(name) != value]
     if "images" in changed:  # then numbers are no help: other images have other labels

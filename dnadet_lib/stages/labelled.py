@@ -30,10 +30,9 @@ def read_labelled(
 
     Args:
         source: The folder or list.
-        classes: Class names of a list, in the order of its numbers. Without them, those in a file
-            beside it are taken (`names.names_beside`).
-        default: Class names where there is no such file either: a checkpoint's, or those of the
-            training list.
+        classes: Class names of a list, in the order of its numbers; by default those in a file
+            beside it (`names.names_beside`).
+        default: Class names where there is no such file either.
         sources: Where the images' sources come from: a column of the list, or a file of lines
             `path<TAB>source`; by default the list's third column, else the folders.
 
@@ -42,8 +41,7 @@ def read_labelled(
 
     Raises:
         FileNotFoundError: the folder or list is missing.
-        ValueError: the list has a fault, or classes or sources are missing; file and line are
-            named.
+        ValueError: the list has a fault, or classes or sources are missing; the line is named.
     """
     remarks: list[str] = []
     if source.is_dir() or not (source.is_file() or is_list(source)):
@@ -120,11 +118,7 @@ def _read_sources(file: Path) -> dict[str, str]:
 
 
 def require_files(images: ImageSet, what: object) -> None:
-    """Check that every image file is there.
-
-    Raises:
-        FileNotFoundError: some are not; ten are named, and all counted.
-    """
+    """Check that every image file is there; a FileNotFoundError names ten of those that are not."""
     absent = [path for path in images.paths if not path.is_file()]
     if absent:
         raise FileNotFoundError(
@@ -148,13 +142,9 @@ def without_repeats(images: ImageSet, what: object) -> tuple[ImageSet, list[str]
 
 
 def match_classes(images: ImageSet, classes: Sequence[str], what: object) -> list[str]:
-    """Compare a set's class names with a checkpoint's, which labels are matched with by name.
+    """Remark on a set's class names that are others than a checkpoint's, or in another order.
 
-    Returns:
-        A remark where the names are others or in another order.
-
-    Raises:
-        ValueError: the checkpoint lacks a name; both lists are printed.
+    A ValueError if the checkpoint lacks a name; both lists are printed.
     """
     given, known = f"given: {numbered(images.classes)}", f"the checkpoint's: {numbered(classes)}"
     if lacking := [name for name in images.classes if name not in classes]:

@@ -18,19 +18,16 @@ def known_labels(
     """Find the class of each image.
 
     Of an image in a list it is the name that belongs to its number. Of another one it is the name
-    of the folder just below the source, or of the folder that the image lies in, where that is the
-    name of a class.
+    of the folder just below the source, or of the image's own folder, where that is a class.
 
     Args:
         sources: What the images were named by: files, folders, globs or annotation files.
         paths: (N,) the images.
-        given: Names of the classes that the user gave, or None for those in a file beside a list,
-            else the model's.
+        given: Class names that the user gave, or None for those beside a list, else the model's.
         classes: Names of the model's classes.
 
     Returns:
-        (N,) names, None for an image of which nothing is known; and a line for each list, with
-        what its numbers were taken for.
+        (N,) names, None where nothing is known; and a line per list, with what its numbers mean.
 
     Raises:
         ValueError: a list has a number that no given class has.

@@ -67,7 +67,7 @@ def transformation_set(
     Args:
         group: "train", "dev" or "test" photographs.
         size: Side of the crops in pixels; 64.
-        each: Crops a transformation.
+        each: Crops per transformation.
         seed: Of crops and noise.
         contents: Of the photographs; equally many crops of each.
     """
@@ -127,19 +127,15 @@ def run_pretraining(
     """Stage 1: learn to tell the 170 transformations apart on train photographs.
 
     Args:
-        preset: A pre-training preset.
+        preset: A pre-training preset; a ValueError refuses one of stage 2.
         profile: "pocket", or "smoke" for a few crops.
         seed: Of weights, crops and training.
         folder: For history, state and model; a run of the same key found there goes on, and a
-            finished one is returned as it is.
+            finished one is returned. An OtherRunError refuses another run.
         start_from: A pre-trained model to continue from.
 
     Returns:
         The model with its best dev epoch's weights, and the history.
-
-    Raises:
-        ValueError: the preset is of stage 2.
-        OtherRunError: the folder holds another run; what differs is said.
     """
     require_stage(preset, 1)
     crops, dev, key = pretraining_material(preset, profile, seed, start_from)
@@ -163,11 +159,9 @@ def run_pretraining(
 def pretrained_model(names: Sequence[str], seed: int = 0) -> DNADet:
     """Return what stage 1 makes by some presets and a seed, side by side in one model.
 
-    That of seed 0 is shipped, where it is; others are trained, which takes a quarter of an hour, in
-    `build/checkpoints/NAME_seed_S`; a run found there goes on, and a finished one is read.
-
-    Raises:
-        OtherRunError: that folder holds a run of another preset or of other photographs.
+    Checkpoints of seed 0 are read where they are shipped. Others are trained, which takes a quarter
+    of an hour, in `build/checkpoints/NAME_seed_S`; a run found there goes on, and a finished one is
+    read. An OtherRunError if the folder holds a run of another preset or of other photographs.
     """
     return join_backbones([_one_pretrained(name, seed) for name in names])
 

@@ -185,14 +185,9 @@ OPTIONS: dict[str, dict] = {  # of architectures that are built in another way
 
 
 def build_generator(architecture: str, **options: object) -> nn.Module:
-    """Return an untrained generator of a class of the pocket zoo.
+    """Return an untrained generator of a class of the pocket zoo; a ValueError if there is none.
 
-    Args:
-        architecture: Its class.
-        options: `channels` and `latent`, where they are not the class's own.
-
-    Raises:
-        ValueError: there is no such class.
+    Options are `channels` and `latent`, where they are not the class's own.
     """
     builders = ARCHITECTURES | UNKNOWN_ARCHITECTURES | PLANNED_ARCHITECTURES
     if architecture not in builders:
@@ -203,14 +198,9 @@ def build_generator(architecture: str, **options: object) -> nn.Module:
 
 
 def build_around(architecture: str, layouts: Layouts) -> LayoutGenerator:
-    """Return an untrained generator that draws its images around layouts.
+    """Return an untrained generator of a class that draws its images around layouts.
 
-    Args:
-        architecture: Class of its body, which is narrower than `build_generator`'s.
-        layouts: Of the content.
-
-    Raises:
-        ValueError: there is no such class.
+    Its body is narrower than `build_generator`'s; a ValueError if there is no such class.
     """
     options = {"channels": NARROW, "latent": CODE, **OPTIONS.get(architecture, {})}
     return LayoutGenerator(build_generator(architecture, **options), layouts)
@@ -220,13 +210,7 @@ def build_around(architecture: str, layouts: Layouts) -> LayoutGenerator:
 def renew_batch_norm(generator: nn.Module, noise: torch.Generator, batches: int) -> nn.Module:
     """Take a generator's batch-norm statistics anew, as a plain mean over batches of 100 images.
 
-    Args:
-        generator: Changed in place.
-        noise: Gives the latents.
-        batches: How many.
-
-    Returns:
-        The generator, in evaluation mode.
+    The generator is changed in place and returned, in evaluation mode; `noise` gives the latents.
     """
     for module in generator.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -242,13 +226,8 @@ def renew_batch_norm(generator: nn.Module, noise: torch.Generator, batches: int)
 def jittered_copy(generator: nn.Module, strength: float, seed: int) -> nn.Module:
     """Copy a generator with noise on its weights: another instance of the same architecture.
 
-    Every weight tensor gets normal noise of `strength` times its own standard deviation; biases
-    and norms stay. Batch norm takes its statistics anew, so that the images do not fade.
-
-    Args:
-        generator: Of the pocket zoo.
-        strength: 0 for a plain copy; at 1 there is as much noise as weight.
-        seed: Of the noise.
+    Every weight tensor gets normal noise of `strength` times its own standard deviation; biases and
+    norms stay. Batch norm takes its statistics anew, so that the images do not fade.
     """
     copied = copy.deepcopy(generator)
     noise = torch.Generator().manual_seed(seed)
@@ -261,18 +240,10 @@ def jittered_copy(generator: nn.Module, strength: float, seed: int) -> nn.Module
 
 @torch.no_grad()
 def sample_images(generator: nn.Module, latents: Tensor, batch_size: int = 50) -> Tensor:
-    """Run a generator in fp32 and round to 8 bits.
+    """Run a generator in fp32 on latents (N, 64) and round to uint8 images (N, 64, 64, 3).
 
-    Args:
-        generator: Maps (B, 64) latents to (B, 3, 64, 64) in [-1, 1].
-        latents: (N, 64).
-        batch_size: Images a forward pass; fixed, since kernels may round differently by size.
-
-    Returns:
-        uint8 images (N, 64, 64, 3): (x + 1) * 127.5, rounded half to even, clipped to 0..255.
-
-    Raises:
-        ValueError: a pixel is not finite.
+    Levels are (x + 1) * 127.5, rounded half to even, clipped to 0..255. The batch size is fixed,
+    since kernels may round differently by size. A ValueError if a pixel is not finite.
     """
     generator.eval()
     images = torch.cat([generator(z) for z in latents.split(batch_size)])

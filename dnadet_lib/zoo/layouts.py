@@ -111,11 +111,7 @@ def fit_layouts(images: Tensor, stored: Tensor) -> Layouts:
 
 
 def load_layouts(path: Path) -> Layouts:
-    """Read layouts that `Layouts.save` wrote.
-
-    Raises:
-        FileNotFoundError: the file is missing.
-    """
+    """Read layouts that `Layouts.save` wrote; a FileNotFoundError if the file is missing."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: the layouts that the generator draws around are missing")
     return Layouts(**load_file(path))
@@ -124,9 +120,8 @@ def load_layouts(path: Path) -> Layouts:
 class LayoutGenerator(nn.Module):
     """A generator that draws its image around a layout.
 
-    Args:
-        body: Maps codes (B, 128) to images (B, 3, 64, 64): a class of the zoo.
-        layouts: Common to all generators of a content, and no part of the state dict.
+    The body maps codes (B, 128) to images (B, 3, 64, 64). Layouts are common to all generators of a
+    content, and no part of the state dict.
     """
 
     enlarging: Tensor

@@ -34,8 +34,7 @@ def load_photographs(content: str, group: str, folder: Path | None = None) -> li
 
     Raises:
         FileNotFoundError: `photos.csv` or a photograph is missing.
-        ValueError: no photograph has that content and group, a column is missing, or a file is
-            none inside the folder.
+        ValueError: there is none, a column is missing, or a file is none inside the folder.
     """
     folder = folder or data_folder() / "photos"
     table = folder / "photos.csv"
@@ -116,11 +115,6 @@ def cut_crops(
 
     Crops with little contrast are drawn again; half of them are mirrored. Crop i of a photograph
     depends on the photograph's name, i and the seed alone.
-
-    Args:
-        photographs: Of one content and group.
-        count: Number of crops in all.
-        seed: Of the crops' positions.
 
     Returns:
         uint8 crops (count, 64, 64, 3), and for each the name of its photograph.

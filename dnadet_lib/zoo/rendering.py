@@ -48,11 +48,7 @@ PROFILES = {"pocket": POCKET, "smoke": SMOKE}
 
 
 def image_root(profile: str = "pocket") -> Path:
-    """Return the folder that `render` writes a profile's images to.
-
-    Raises:
-        ValueError: no such profile.
-    """
+    """Return the folder that `render` writes a profile's images to; a ValueError if unknown."""
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}: choose one of {', '.join(PROFILES)}")
     return build_folder() / "images" / profile
@@ -212,11 +208,7 @@ def _stamp(folder: Path) -> str | None:
 
 
 def _require_own(folder: Path) -> None:
-    """Refuse a file where a folder of images goes, and a folder of somebody else's files.
-
-    Raises:
-        OSError: it is one; it is named.
-    """
+    """Refuse a file where a folder of images goes, and a folder of somebody else's files."""
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder}: is a file where images go; move it elsewhere")
     if folder.is_dir() and _stamp(folder) is None:
@@ -240,10 +232,7 @@ def _is_rendered(path: Path) -> bool:
 
 
 def _fresh_folder(folder: Path, stamp: str) -> Path:
-    """Make the folder; remove images of an earlier render from other weights or photographs.
-
-    Nothing else is removed.
-    """
+    """Make the folder; remove nothing but images of an earlier render from other sources."""
     if _stamp(folder) == stamp:
         return folder
     _require_own(folder)
