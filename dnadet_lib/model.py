@@ -228,7 +228,7 @@ class DNADet(nn.Module):
         return self.scores(embeddings).logsumexp(dim=2).argmax(dim=1)
 
     def attribute(self, images: Sequence[Path | str | Image.Image | np.ndarray]) -> Attribution:
-        """Say for each image, a path, a PIL image or uint8 (H, W, 3) of any size, which class made it.
+        """Say for each image, a path, a PIL image or uint8 (H, W, 3), which class made it.
 
         Raises:
             ValueError: no images, an image is smaller than a patch (the file is named), an array is

@@ -11,7 +11,7 @@ FILTERS = tuple(resampling.name.lower() for resampling in Image.Resampling)
 
 
 def resize(image: np.ndarray, side: int, resize_filter: str = "bicubic") -> np.ndarray:
-    """Resize a uint8 image (H, W, 3) to (side, side, 3); a ValueError if Pillow lacks the filter."""
+    """Resize a uint8 image (H, W, 3) to (side, side, 3); a ValueError if no such Pillow filter."""
     if resize_filter.lower() not in FILTERS:
         raise ValueError(f"resize filter {resize_filter!r}: choose one of {', '.join(FILTERS)}")
     resampling = Image.Resampling[resize_filter.upper()]

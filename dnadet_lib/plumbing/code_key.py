@@ -4,6 +4,7 @@ The library counts by its source files. Code of your own, in a script or a noteb
 compiled, with all of it that it goes through. Installed packages count by their names alone.
 """
 
+import dataclasses
 import hashlib
 import sys
 from collections.abc import Iterator
@@ -17,14 +18,15 @@ import joblib
 LIBRARY = Path(__file__).parents[1]
 # No figure of a result comes from these rooms, but for what is asked about itself.
 ASIDE = ("commands", "course", "explorer", "plots", "plumbing", "report")
+PLAIN = ("builtins", "numpy", "pathlib", "torch")  # packages whose objects count by value
 
 
 def code_digest(*things: object) -> str:
     """Return a SHA-256 of the library, and of functions, classes, estimators and values.
 
     Of your own functions and classes count code, defaults, and the values that they use or close
-    over; of estimators the class and all parameters; of plain values, containers and arrays the
-    value.
+    over; of estimators the class and all parameters; of plain values, containers, arrays, tensors
+    and dataclasses the value; of other objects the class alone.
     """
     facts = "\n".join(_facts(list(things), {}))
     return hashlib.sha256(f"{_library_digest()} {facts}".encode()).hexdigest()
@@ -49,7 +51,7 @@ def _facts(value: Any, seen: dict[int, object]) -> Iterator[str]:
             parts = [Path(file).read_bytes()]
     elif isinstance(value, CodeType):
         parts = [value.co_code, value.co_names, value.co_consts]
-    elif isinstance(value, dict | list | tuple):
+    elif isinstance(value, tuple) or type(value) in (dict, list):
         yield f"{type(value).__name__} {len(value)}"
         parts = [*value.items()] if isinstance(value, dict) else [*value]
     elif hasattr(value, "get_params"):
@@ -57,8 +59,9 @@ def _facts(value: Any, seen: dict[int, object]) -> Iterator[str]:
     elif callable(inner := getattr(value, "__func__", None) or getattr(value, "fget", None)):
         parts = [inner]  # a method, or a property
     else:
-        yield f"{type(value).__name__} {joblib.hash(value)}"
-        parts = [type(value)] if _is_own(type(value).__module__) else []
+        plain = dataclasses.is_dataclass(value) or type(value).__module__.split(".")[0] in PLAIN
+        yield f"{type(value).__name__} {joblib.hash(value) if plain else ''}"
+        parts = [type(value)]
     if parts:
         seen[id(value)] = value
     for part in parts:
