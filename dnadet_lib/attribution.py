@@ -18,7 +18,7 @@ from torch import Tensor
 
 from dnadet_lib.images.history import History
 from dnadet_lib.images.reading import NO_FILE, Coding, as_rgb, read_coded
-from dnadet_lib.patches import grid_patches, grid_share, normalise, resize, turned
+from dnadet_lib.patches import grid_patches, grid_share, normalise, turned
 from dnadet_lib.unknown import relative_distance, squared_distances
 
 if TYPE_CHECKING:
@@ -84,8 +84,7 @@ def prepare(model: DNADet, image: np.ndarray) -> np.ndarray:
 
     A ValueError if the image is smaller than a patch, or than the network can take.
     """
-    for side in (model.input.resize_first, model.input.resize):
-        image = image if side is None else resize(image, side, model.input.resize_filter)
+    image = model.input.resized(image)
     if model.input.vote == "whole":
         require_size(model, *image.shape[:2])
         return image[None]
@@ -197,14 +196,11 @@ def attribution(model: DNADet, found: Features) -> Attribution:
     tells = may_name(model, found.embeddings).tolist()
     numbers = model.change_numbers(found.embeddings).tolist()
     return Attribution(
-        probabilities,
-        labels,
+        probabilities, labels,
         [name if told else None for name, told in zip(labels, tells, strict=True)],
-        [("", *model.changes)[number] for number in numbers],
-        found.embeddings.cpu().numpy(),
-        scores,
-        are_known(model, scores),
-    )
+        [("", *model.changes)[number] for number in numbers], found.embeddings.cpu().numpy(),
+        scores, are_known(model, scores),
+    )  # fmt: skip
 
 
 def are_known(model: DNADet, scores: np.ndarray) -> np.ndarray:

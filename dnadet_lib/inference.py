@@ -182,9 +182,6 @@ def image_features(model: DNADet, images: Iterable[Source]) -> Features:
     return join_features([part for part in parts if part is not None])
 
 
-# Answers -----------------------------------------------------------------------------------------
-
-
 def answers(
     model: DNADet, images: Iterable[Source], errors: list[dict[str, str]], force: bool = False
 ) -> Iterator[dict]:

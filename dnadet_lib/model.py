@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from dnadet_lib.attribution import Attribution, Features, attribution
 from dnadet_lib.inference import image_features
-from dnadet_lib.patches import FILTERS
+from dnadet_lib.patches import FILTERS, resize
 from dnadet_lib.plumbing.values import check_changes, check_class_names, is_whole, shown
 from dnadet_lib.unknown import Distances
 
@@ -105,6 +105,12 @@ class InputSpec:
         if side is not None and self.patch > side:
             raise ValueError(f"input patch {self.patch}: larger than the image, resized to {side}")
 
+    def resized(self, image: np.ndarray) -> np.ndarray:
+        """Resize a uint8 image (H, W, 3) as it is before patches are cut, if it is at all."""
+        for side in (self.resize_first, self.resize):
+            image = image if side is None else resize(image, side, self.resize_filter)
+        return image
+
 
 def channel_statistics(maps: Tensor) -> Tensor:
     """Map (B, C, H, W) to the channels' means and log deviations over the image, (B, 2 * C)."""
@@ -145,17 +151,10 @@ class DNADet(nn.Module):
     """
 
     def __init__(
-        self,
-        num_classes: int,
-        width: int = 64,
-        *,
-        classes: Sequence[str] | None = None,
-        input: InputSpec | None = None,
-        blocks: int = BLOCKS,
-        discriminant: bool = False,
-        backbones: int = 1,
-        changes: Sequence[str] = (),
-    ) -> None:
+        self, num_classes: int, width: int = 64, *, classes: Sequence[str] | None = None,
+        input: InputSpec | None = None, blocks: int = BLOCKS, discriminant: bool = False,
+        backbones: int = 1, changes: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         super().__init__()
         if not 1 <= blocks <= BLOCKS:
             raise ValueError(f"{blocks} blocks: choose 1 to {BLOCKS}")

@@ -85,13 +85,9 @@ class Preset:
 paper_celeba = Preset("paper_celeba")
 paper_lsun = Preset("paper_lsun", learning_rate=1e-3, decay_every=2500)
 paper_wild = Preset(
-    "paper_wild",
-    input=InputSpec(resize_first=128),
-    items=16,
-    learning_rate=1e-3,
-    decay_every=2500,
+    "paper_wild", input=InputSpec(resize_first=128), items=16, learning_rate=1e-3, decay_every=2500,
     select_by="macro_f1",
-)
+)  # fmt: skip
 paper_pretrain = Preset("paper_pretrain", items=128, epochs=50, select_by="macro_f1", stage=1)
 
 _NATIVE = InputSpec(resize=None, patch=32, vote="patches", high_pass=True)
@@ -118,29 +114,14 @@ pocket = replace(
     changes=("fine JPEG", "coarse JPEG", "WebP", "smaller", "larger", "tone"),
 )
 augmented = replace(
-    rung,
-    name="augmented",
-    input=replace(_NATIVE, patch=64),
-    patches=1,
-    steps_per_epoch=94,
-    flips=True,
-    jittered=True,
-)
+    rung, name="augmented", input=replace(_NATIVE, patch=64), patches=1, steps_per_epoch=94,
+    flips=True, jittered=True,
+)  # fmt: skip
 pocket_pretrain = Preset(
-    "pocket_pretrain",
-    width=32,
-    input=_NATIVE,
-    patches=2,
-    items=128,
-    learning_rate=1e-3,
-    schedule="one-cycle",
-    epochs=8,
-    patience=8,
-    select_by="macro_f1",
-    steps_per_epoch=500,
-    transform_size=64,
-    stage=1,
-)
+    "pocket_pretrain", width=32, input=_NATIVE, patches=2, items=128, learning_rate=1e-3,
+    schedule="one-cycle", epochs=8, patience=8, select_by="macro_f1", steps_per_epoch=500,
+    transform_size=64, stage=1,
+)  # fmt: skip
 pocket_pretrain_raw = replace(
     pocket_pretrain, name="pocket_pretrain_raw", input=replace(_NATIVE, high_pass=False)
 )
@@ -148,13 +129,9 @@ pocket_pretrain_both = replace(
     pocket_pretrain, name="pocket_pretrain_both", contents=("meadow", "stamps")
 )
 whole_raw = replace(
-    rung,
-    name="whole_raw",
-    input=InputSpec(resize=None, vote="whole"),
-    patches=0,
-    contrast=False,
+    rung, name="whole_raw", input=InputSpec(resize=None, vote="whole"), patches=0, contrast=False,
     learning_rate=1e-3,
-)
+)  # fmt: skip
 smoke = replace(rung, name="smoke", width=8, items=4, epochs=2, patches=2, steps_per_epoch=4)
 smoke_pretrain = replace(
     pocket_pretrain, name="smoke_pretrain", width=8, items=16, epochs=2, steps_per_epoch=4

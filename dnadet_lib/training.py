@@ -3,10 +3,10 @@
 import csv
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from dnadet_lib.patches import normalise
 from dnadet_lib.plumbing.files import atomic_path
 from dnadet_lib.presets import Preset
 
+if TYPE_CHECKING:
+    from dnadet_lib.stages.folder import RunFolder
+
 Validation = Callable[[DNADet], tuple[np.ndarray, np.ndarray]]
 
 
@@ -30,24 +33,6 @@ class Batches(Protocol):
 
     def epoch(self, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield uint8 patches (B, V, h, w, 3) and labels (B,)."""
-
-
-class Keeper(Protocol):
-    """What keeps a run's state, so that it can go on: `runs.folder.RunFolder`."""
-
-    @property
-    def state(self) -> Path:
-        """The state after the last full epoch."""
-
-    @property
-    def history(self) -> Path:
-        """A row per epoch."""
-
-    def load(self, device: torch.device | str = "cpu") -> dict | None:
-        """Read the state, or return None if there is none."""
-
-    def save(self, state: Mapping) -> None:
-        """Write the state."""
 
 
 @dataclass
@@ -149,14 +134,9 @@ def train_step(run: Run, views: np.ndarray, labels: np.ndarray, preset: Preset) 
 
 
 def fit(
-    model: DNADet,
-    batches: Batches,
-    validate: Validation,
-    preset: Preset,
-    *,
-    seed: int,
-    run_folder: Keeper | None = None,
-) -> list[dict[str, float]]:
+    model: DNADet, batches: Batches, validate: Validation, preset: Preset, *, seed: int,
+    run_folder: "RunFolder | None" = None,
+) -> list[dict[str, float]]:  # fmt: skip
     """Train a model in place and leave the weights of its best dev epoch, or its last one, in it.
 
     Args:

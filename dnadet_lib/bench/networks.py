@@ -38,13 +38,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
     flips = False  # whether half of the training images are mirrored
 
     def __init__(
-        self,
-        high_pass: bool = False,
-        epochs: int = 10,
-        learning_rate: float = 1e-3,
-        batch_size: int = 64,
-        seed: int = 0,
-    ) -> None:
+        self, high_pass: bool = False, epochs: int = 10, learning_rate: float = 1e-3,
+        batch_size: int = 64, seed: int = 0,
+    ) -> None:  # fmt: skip
         self.high_pass = high_pass
         self.epochs = epochs
         self.learning_rate = learning_rate
@@ -89,13 +85,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         """Take what is needed of the training images before the first step."""
 
     def _train_epoch(
-        self,
-        images: np.ndarray,
-        numbers: np.ndarray,
-        optimiser: torch.optim.Optimizer,
-        scheduler: torch.optim.lr_scheduler.LRScheduler,
-        rng: np.random.Generator,
-    ) -> float:
+        self, images: np.ndarray, numbers: np.ndarray, optimiser: torch.optim.Optimizer,
+        scheduler: torch.optim.lr_scheduler.LRScheduler, rng: np.random.Generator,
+    ) -> float:  # fmt: skip
         """Pass over the images once, in random order; return the mean loss."""
         self.network_.train()
         losses, bf16 = [], fast_bf16(self.device_)
@@ -154,14 +146,9 @@ class AttNet(NetworkClassifier):
     flips = True
 
     def __init__(
-        self,
-        high_pass: bool = False,
-        epochs: int = 10,
-        learning_rate: float = 1e-3,
-        batch_size: int = 64,
-        seed: int = 0,
-        width: int = 16,
-    ) -> None:
+        self, high_pass: bool = False, epochs: int = 10, learning_rate: float = 1e-3,
+        batch_size: int = 64, seed: int = 0, width: int = 16,
+    ) -> None:  # fmt: skip
         super().__init__(high_pass, epochs, learning_rate, batch_size, seed)
         self.width = width
 

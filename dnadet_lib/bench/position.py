@@ -95,14 +95,10 @@ class PositionStudy:
 
 
 def position_study(
-    train: tuple[np.ndarray, np.ndarray],
-    test: tuple[np.ndarray, np.ndarray],
-    *,
-    learned: Sequence[tuple[int, int]] = INNER,
-    high_pass: bool = True,
-    epochs: int = 10,
+    train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], *,
+    learned: Sequence[tuple[int, int]] = INNER, high_pass: bool = True, epochs: int = 10,
     seed: int = 0,
-) -> PositionStudy:
+) -> PositionStudy:  # fmt: skip
     """Train a network on each of some cells and test it on all 25.
 
     Args:

@@ -186,14 +186,9 @@ class HashedImages(NamedTuple):
 
 
 def fill_row(
-    method: Method,
-    seed: int,
-    train: ImageSet,
-    dev: ImageSet,
-    tests: Mapping[str, HashedImages],
-    root: Path,
-    folder: Path,
-) -> None:
+    method: Method, seed: int, train: ImageSet, dev: ImageSet, tests: Mapping[str, HashedImages],
+    root: Path, folder: Path,
+) -> None:  # fmt: skip
     """Train a method with a seed where scores of a set-up are missing, and write these.
 
     The column image has the SHA-256 of each image's pixels. Of several processes at the same

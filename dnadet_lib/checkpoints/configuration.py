@@ -56,18 +56,14 @@ def parse_configuration(text: str, most_blocks: int, input_fields: Sequence[str]
         raise ValueError(f"discriminant {shown(discriminant)}: must be true or false")
     changes, threshold = check_changes(fields.get("changes", [])), fields["threshold"]
     return Configuration(
-        classes=classes,
-        width=_whole(fields, "width", WIDTH_AT_MOST),
-        input=fields["input"],
-        blocks=blocks,
-        discriminant=discriminant,
+        classes=classes, width=_whole(fields, "width", WIDTH_AT_MOST), input=fields["input"],
+        blocks=blocks, discriminant=discriminant,
         backbones=_whole(fields, "backbones", BACKBONES_AT_MOST) if "backbones" in fields else 1,
-        changes=changes,
-        trace_blocks=_trace_blocks(fields, blocks or most_blocks),
+        changes=changes, trace_blocks=_trace_blocks(fields, blocks or most_blocks),
         temperature=check_temperature(fields["temperature"]),
         threshold=math.inf if threshold is None else check_threshold(threshold),
         calibrations=check_calibrations(fields.get("calibrations"), changes),
-    )
+    )  # fmt: skip
 
 
 def _fields(text: str) -> dict:

@@ -96,9 +96,6 @@ def _counts(
     return {str(name): _count(groups[name], refused) for name in keys}
 
 
-# Contradictions ----------------------------------------------------------------------------------
-
-
 def contradicted_paths(images: ImageSet) -> list[str]:
     """Remark on images whose path names another architecture than their label.
 
@@ -170,9 +167,6 @@ def permuted_labels(images: ImageSet, predictions: Predictions) -> list[str]:
         f"another one, always in the same way ({listed(moved)}), so the labels probably number "
         f"the classes in another order; this one would fit: {numbered(order)}"
     ]
-
-
-# Printing ----------------------------------------------------------------------------------------
 
 
 def checks_text(name: str, checks: SetChecks, *, tables: bool) -> str:

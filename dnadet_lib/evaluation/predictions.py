@@ -89,14 +89,10 @@ def predict_readable(
 
 def _predictions(model: DNADet, images: ImageSet, features: Features) -> Predictions:
     return Predictions(
-        images.labels,
-        probabilities_of(model, features.embeddings).cpu().numpy(),
-        features.embeddings.cpu().numpy(),
-        unknown_score(model, features.traces).cpu().numpy(),
-        np.array(images.makers),
-        images.classes,
-        may_name(model, features.embeddings),
-    )
+        images.labels, probabilities_of(model, features.embeddings).cpu().numpy(),
+        features.embeddings.cpu().numpy(), unknown_score(model, features.traces).cpu().numpy(),
+        np.array(images.makers), images.classes, may_name(model, features.embeddings),
+    )  # fmt: skip
 
 
 def write_predictions(predictions: Predictions, images: ImageSet, path: Path) -> None:

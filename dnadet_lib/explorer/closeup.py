@@ -9,6 +9,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from scipy.special import softmax
 
 from dnadet_lib.attribution import Attribution, infer
 from dnadet_lib.evaluation.robustness import DEGRADATIONS, Degradation, degrade
@@ -16,7 +17,7 @@ from dnadet_lib.explorer.gradcam import image_cam
 from dnadet_lib.fingerprints.residual import residuals
 from dnadet_lib.fingerprints.spectra import decibels, spectra_of
 from dnadet_lib.model import DNADet
-from dnadet_lib.patches import check_patch_fits, grid_corners, resize
+from dnadet_lib.patches import check_patch_fits, grid_corners
 from dnadet_lib.plots.style import class_legend, colour_of, marker_of
 from dnadet_lib.plumbing.text import for_figure, for_title
 
@@ -44,20 +45,12 @@ class PatchVotes:
     @property
     def probabilities(self) -> np.ndarray:
         """(V, K) of each patch."""
-        powers = np.exp(self.logits - self.logits.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
+        return softmax(self.logits, axis=1)
 
     @property
     def winners(self) -> np.ndarray:
         """(V,) the class number that each patch votes for."""
         return self.logits.argmax(axis=1)
-
-
-def prepared_image(model: DNADet, image: np.ndarray) -> np.ndarray:
-    """Resize a uint8 image (H, W, 3) as the model does before it cuts patches, if it does."""
-    for side in (model.input.resize_first, model.input.resize):
-        image = image if side is None else resize(image, side, model.input.resize_filter)
-    return image
 
 
 @torch.no_grad()
@@ -68,7 +61,7 @@ def patch_votes(model: DNADet, image: np.ndarray, density: int = 8) -> PatchVote
     map. `density` patches begin within a patch's side; 2 is the grid of `DNADet.attribute`. A
     ValueError if the image is smaller than a patch.
     """
-    image = prepared_image(model, image)
+    image = model.input.resized(image)
     height, width = image.shape[:2]
     check_patch_fits(height, width, model.input.patch)
     patch = min(model.input.patch, min(height, width) // 2)
@@ -188,9 +181,6 @@ def draw_spectrum(axis: Axes, power: np.ndarray) -> None:
     shown = axis.imshow(power, cmap="magma", extent=extent, aspect=height / width)
     bar = axis.inset_axes((1.0 + 0.05 * min(2.0, height / width), 0, 0.06 * height / width, 1))
     axis.figure.colorbar(shown, cax=bar, label="dB")
-
-
-# Degrading ---------------------------------------------------------------------------------------
 
 
 def degradation(name: str) -> Degradation:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -115,10 +115,10 @@ def read_embeddings(file: Path) -> EmbeddingFile:
         raise FileNotFoundError(f"{file}: no such file; `dnadet embed` writes one")
     try:
         with Path(file).open("rb") as stream:
-            read = _read(pq.ParquetFile(stream))
+            names, read = _read(pq.ParquetFile(stream))
     except (pa.ArrowException, ValueError, TypeError) as error:
         raise ValueError(f"{file}: not a table of embeddings: {error}") from error
-    named = np.array([bool(name) for name in read.names])
+    named = np.array([bool(name) for name in names])
     finite = np.isfinite(read.embeddings).all(axis=1)
     for points in [*read.maps.values(), *([read.said.probabilities] if read.said else [])]:
         finite &= np.isfinite(points).all(axis=1)
@@ -127,34 +127,21 @@ def read_embeddings(file: Path) -> EmbeddingFile:
         errors.append(f"{file}: {int((~named).sum())} rows have no path")
     if (odd := named & ~finite).any():
         row = int(np.flatnonzero(odd)[0])
-        errors.append(f"{file}: {int(odd.sum())} rows are not finite, such as {read.names[row]}")
+        errors.append(f"{file}: {int(odd.sum())} rows are not finite, such as {names[row]}")
     good = np.flatnonzero(named & finite)
     if not good.size:
         problem = "no row holds finite numbers and a path"
         raise ValueError(f"{file}: not a table of embeddings: {problem}")
-    return EmbeddingFile(
-        read.model, read.sha256, [restored(read.names[i]) for i in good], read.embeddings[good],
-        read.scores[good], {m: points[good] for m, points in read.maps.items()}, errors,
-        [read.truths[i] for i in good], read.said.take(good) if read.said else None,
+    return replace(
+        read, paths=[restored(names[i]) for i in good], embeddings=read.embeddings[good],
+        scores=read.scores[good], maps={m: points[good] for m, points in read.maps.items()},
+        errors=errors, truths=[read.truths[i] for i in good],
+        said=read.said.take(good) if read.said else None,
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """All rows of a file, as they stand there."""
-
-    model: str
-    sha256: str
-    names: list[str]
-    embeddings: np.ndarray
-    scores: np.ndarray
-    maps: dict[str, np.ndarray]
-    truths: list[str | None]
-    said: Stored | None
-
-
-def _read(parquet: pq.ParquetFile) -> _Rows:
-    """Read every row of a file; a ValueError if it is no table of embeddings."""
+def _read(parquet: pq.ParquetFile) -> tuple[list[str], EmbeddingFile]:
+    """Read the paths and the rest of every row; a ValueError if it is no table of embeddings."""
     if not parquet.metadata.num_rows:
         raise ValueError("it has no row: none of the images could be read")
     columns = _columns(parquet.schema_arrow)
@@ -169,7 +156,8 @@ def _read(parquet: pq.ParquetFile) -> _Rows:
     truths = table.column(TRUTH).to_pylist() if TRUTH in columns else [None] * len(names)
     kept_by = parquet.schema_arrow.metadata or {}
     model, digest = (kept_by.get(k, b"").decode(errors="replace") for k in (b"model", b"sha256"))
-    return _Rows(model, digest, names, embeddings, scores, maps, truths, _stored(parquet))
+    said = _stored(parquet)
+    return names, EmbeddingFile(model, digest, [], embeddings, scores, maps, [], truths, said)
 
 
 def _stored(parquet: pq.ParquetFile) -> Stored | None:

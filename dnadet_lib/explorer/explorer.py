@@ -13,14 +13,14 @@ import pandas as pd
 from matplotlib.path import Path as Outline
 
 from dnadet_lib.explorer.figures import (
-    CATEGORIES,
+    CATEGORIES as CATEGORIES,
     NOT_LABELLED,
-    NUMBERS,
-    as_text,
-    colours,
-    figure,
-    neighbours_figure,
-    selection_figure,
+    NUMBERS as NUMBERS,
+    as_text as as_text,
+    colours as colours,
+    figure as figure,
+    neighbours_figure as neighbours_figure,
+    selection_figure as selection_figure,
 )
 from dnadet_lib.explorer.projection import (
     FIT_AT_MOST,
@@ -30,15 +30,19 @@ from dnadet_lib.explorer.projection import (
     project,
     projection_code,
 )
-from dnadet_lib.explorer.state import Explorer, add_checkpoint, add_images, open_images, open_table
+from dnadet_lib.explorer.state import (
+    Explorer as Explorer,
+    add_checkpoint as add_checkpoint,
+    add_images as add_images,
+    open_images as open_images,
+    open_table as open_table,
+)
 from dnadet_lib.plumbing.files import atomic_path
 from dnadet_lib.plumbing.own_files import write_own
 from dnadet_lib.plumbing.paths import build_folder
 from dnadet_lib.plumbing.text import storable, table_for_csv
 
 NAME_AT_MOST = 60  # characters of a copy's name after its number: a name has 255 bytes at most
-
-# Maps --------------------------------------------------------------------------------------------
 
 
 def add_map(
@@ -85,9 +89,6 @@ def quality(state: Explorer, names: Sequence[str] = ()) -> pd.DataFrame:
         for name in names or state.maps
     }
     return pd.DataFrame(rows).T
-
-
-# Selecting ---------------------------------------------------------------------------------------
 
 
 def lasso(state: Explorer, name: str, corners: Sequence[Sequence[float]]) -> np.ndarray:
@@ -195,31 +196,3 @@ def moved(state: Explorer, name: str, embedding: np.ndarray) -> np.ndarray:
     if state.maker is None:
         raise ValueError(state.note)
     return place(state.embeddings, state.maps[name], embedding[None])[0]
-
-
-__all__ = [
-    "CATEGORIES",
-    "NUMBERS",
-    "Explorer",
-    "add_checkpoint",
-    "add_images",
-    "add_map",
-    "as_text",
-    "by_confidence",
-    "circle",
-    "colours",
-    "compare",
-    "counts",
-    "export",
-    "figure",
-    "frame",
-    "keep",
-    "lasso",
-    "moved",
-    "neighbours",
-    "neighbours_figure",
-    "open_images",
-    "open_table",
-    "quality",
-    "selection_figure",
-]

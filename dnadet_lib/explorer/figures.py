@@ -69,12 +69,9 @@ def require_maps(state: Explorer) -> list[str]:
 
 
 def figure(
-    state: Explorer,
-    colour_by: str = "class",
-    names: Sequence[str] | None = None,
-    highlight: np.ndarray | None = None,
-    outline: np.ndarray | None = None,
-) -> Figure:
+    state: Explorer, colour_by: str = "class", names: Sequence[str] | None = None,
+    highlight: np.ndarray | None = None, outline: np.ndarray | None = None,
+) -> Figure:  # fmt: skip
     """Draw the maps side by side: the static twin of the linked maps.
 
     Args:

@@ -147,9 +147,6 @@ def as_json(data: object) -> str:
     return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-# The shipped results -----------------------------------------------------------------------------
-
-
 def open_shipped(root: Path, each: int, seed: int = 0, checkpoint: str = "pocket") -> Explorer:
     """Explore a sample of the zoo's test images with a checkpoint; maps are t-SNE and PCA.
 

@@ -43,9 +43,6 @@ def explore(
     return Panel(state, colour_by, names).widget
 
 
-# One image ---------------------------------------------------------------------------------------
-
-
 def degrade(
     model: DNADet, image: np.ndarray, name: str = "JPEG", seed: int = 0,
     state: Explorer | None = None,
@@ -121,7 +118,7 @@ def cam(model: DNADet, image: np.ndarray, target: str) -> Any:
         number = model.classes.index(classes.value)
         title = f"layer {layers.value}"
         maps = {title: image_cam(model, image, number, layers.value)}
-        figure = closeup.cams_figure(closeup.prepared_image(model, image), maps)
+        figure = closeup.cams_figure(model.input.resized(image), maps)
         about = f"the image, and Grad-CAM of {title} for {shortened(classes.value)}"
         result.value = explorer_html.drawn(figure, about)
 

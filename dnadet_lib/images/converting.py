@@ -14,9 +14,6 @@ TURNS = {
 EXIF_PLACES = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"})  # in info
 
 
-# Conversion --------------------------------------------------------------------------------------
-
-
 class Converted(NamedTuple):
     """uint8 RGB pixels (H, W, 3), and what was done to get them that a user should know."""
 
@@ -104,9 +101,6 @@ def _from_integers(image: Image.Image, bits: int, remarks: list[str]) -> Convert
         grey = np.where(levels == colour, np.uint8(255), grey)
         remarks.append(WHITE)
     return Converted(np.repeat(grey[..., None], 3, axis=2), remarks)
-
-
-# Facts of a file ---------------------------------------------------------------------------------
 
 
 def frames_of(image: Image.Image) -> int:

@@ -182,9 +182,6 @@ def _with_full_columns(found: ImageList) -> ImageList:
     return ImageList(found.file, found.lines, found.paths, found.labels, kept)
 
 
-# Sources -----------------------------------------------------------------------------------------
-
-
 def folder_sources(paths: Sequence[Path], root: Path | None = None) -> list[str]:
     """Name each image's source by the folder that holds it, as seen from a root.
 

@@ -10,9 +10,6 @@ from dnadet_lib.plumbing.text import one_line
 SHOWN = 10  # names in a message
 
 
-# Names of classes --------------------------------------------------------------------------------
-
-
 def names_beside(path: Path) -> tuple[tuple[str, ...], Path] | None:
     """Read the class names that stand beside a list, `NAME.classes.txt` before `classes.txt`.
 

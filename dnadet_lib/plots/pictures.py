@@ -33,12 +33,9 @@ def image_grid(
 
 
 def attributions(
-    images: Sequence[np.ndarray],
-    probabilities: np.ndarray,
-    classes: Sequence[str],
-    titles: Sequence[str],
-    columns: int = 4,
-) -> Figure:
+    images: Sequence[np.ndarray], probabilities: np.ndarray, classes: Sequence[str],
+    titles: Sequence[str], columns: int = 4,
+) -> Figure:  # fmt: skip
     """Draw uint8 images (H, W, 3), each with a bar per class for its probabilities (N, K)."""
     rows = math.ceil(len(images) / columns)
     figure, axes = plt.subplots(

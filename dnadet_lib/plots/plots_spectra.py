@@ -14,15 +14,9 @@ FREQUENCY = "cycles per pixel"
 
 
 def map_rows(
-    rows: Mapping[str, Sequence[np.ndarray]],
-    columns: Sequence[str],
-    *,
-    reach: float,
-    unit: str,
-    limits: tuple[float, float],
-    label: str,
-    cmap: str = "cividis",
-) -> Figure:
+    rows: Mapping[str, Sequence[np.ndarray]], columns: Sequence[str], *, reach: float, unit: str,
+    limits: tuple[float, float], label: str, cmap: str = "cividis",
+) -> Figure:  # fmt: skip
     """Draw centred maps (H, W) in rows, one per column, all on one scale of colours.
 
     Args:

@@ -96,9 +96,6 @@ def _where_supported() -> Iterator[None]:
             raise
 
 
-# Before work begins ------------------------------------------------------------------------------
-
-
 def require_writable(path: Path) -> None:
     """Check that a file can be written at `path`, by writing an empty one beside it.
 
@@ -174,9 +171,6 @@ def inside(root: Path, path: Path) -> Path:
     if not Path(path).resolve().is_relative_to(Path(root).resolve()):
         raise ValueError(f"{path}: leads out of {root}; nothing is written there")
     return path
-
-
-# Locks -------------------------------------------------------------------------------------------
 
 
 @contextmanager

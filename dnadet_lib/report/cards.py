@@ -199,9 +199,6 @@ def past(finding: Finding) -> str:
     return f'<p class="past">{for_html(found)}</p>' if found else ""
 
 
-# Pictures ----------------------------------------------------------------------------------------
-
-
 def encoded(image: np.ndarray, quality: int | None = None) -> str:
     """Write a uint8 image (H, W) or (H, W, 3) as a data address, without loss by default."""
     buffer = io.BytesIO()

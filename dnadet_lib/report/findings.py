@@ -183,9 +183,6 @@ def package_version() -> str:
         return "not installed"
 
 
-# Looking at the images ---------------------------------------------------------------------------
-
-
 def examine(
     model: DNADet, paths: Sequence[Path], force: bool = False
 ) -> tuple[list[Finding], list[Unread]]:
@@ -223,9 +220,6 @@ def _badness(finding: Finding) -> tuple[int, float, str]:
     rank = [OUTSIDE, UNTOLD, NAMED].index(finding.kind)
     worst = -(finding.score or 0) if finding.kind == OUTSIDE else finding.confidence
     return rank, worst, finding.path
-
-
-# The JSON twin -----------------------------------------------------------------------------------
 
 
 def twin_of(page: Path) -> Path:

@@ -135,9 +135,6 @@ def guard(model: DNADet) -> str:
     )
 
 
-# Error rates -------------------------------------------------------------------------------------
-
-
 def measured_part(report: Report) -> str:
     """Write the error rates of the checkpoint, or how to measure them."""
     measured = report.measured
@@ -194,9 +191,6 @@ def meaning(report: Report) -> str:
     if report.measured and (example := worth(report.measured)):
         lines.append(example)
     return "".join(f"<p>{for_html(line)}</p>" for line in lines)
-
-
-# The table ---------------------------------------------------------------------------------------
 
 
 def rows(report: Report, shown: int) -> Iterator[str]:

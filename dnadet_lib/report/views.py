@@ -7,13 +7,12 @@ import numpy as np
 import torch
 
 from dnadet_lib.attribution import TURNS, infer, prepare
-from dnadet_lib.explorer.closeup import prepared_image
 from dnadet_lib.explorer.sheets import middle
 from dnadet_lib.fingerprints.residual import residuals
 from dnadet_lib.fingerprints.spectra import decibels, spectra_of
 from dnadet_lib.images.reading import read_image
 from dnadet_lib.model import DNADet
-from dnadet_lib.patches import grid_corners
+from dnadet_lib.patches import grid_corners, grid_share
 
 TILE = 64  # pixels a side of the parts whose spectra are averaged
 LEAST = 16  # pixels a side that a wavelet filter needs
@@ -42,13 +41,7 @@ class Votes:
     @property
     def looked_at(self) -> float:
         """Share of the image that the patches cover."""
-        shares = 1.0
-        for axis, (side, own) in enumerate(zip(self.size, self.patch, strict=True)):
-            covered = np.zeros(side, bool)
-            for start in np.unique(self.corners[:, axis]):
-                covered[start : start + own] = True
-            shares *= float(covered.mean())
-        return shares
+        return 1.0 if self.patch == self.size else grid_share(*self.size, self.patch[0])
 
 
 @dataclass(frozen=True)
@@ -76,7 +69,7 @@ def look_at(model: DNADet, path: Path) -> View:
     logits = (model.logits(embeddings) / model.temperature).cpu()
     copies = logits.reshape(TURNS if model.input.vote == "turned" else 1, -1, len(model.classes))
     sure, winners = copies.mean(dim=0).softmax(dim=1).max(dim=1)
-    height, width = prepared_image(model, image).shape[:2]
+    height, width = model.input.resized(image).shape[:2]
     patch = (model.input.patch,) * 2
     corners = [(0, 0)]
     if model.input.vote == "whole":

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from dnadet_lib.images.changes import change_named
-from dnadet_lib.patches import random_patches, random_turns, resize
+from dnadet_lib.patches import random_patches, random_turns
 from dnadet_lib.presets import Preset
 from dnadet_lib.transforms import Transformation, image_transformations
 
@@ -98,9 +98,7 @@ def cut_views(images: np.ndarray, preset: Preset, rng: np.random.Generator) -> n
     spec = preset.input
     if preset.flips:
         images = random_turns(images, rng)
-    for side in (spec.resize_first, spec.resize):
-        if side is not None:
-            images = np.stack([resize(image, side, spec.resize_filter) for image in images])
+    images = np.stack([spec.resized(image) for image in images])
     if preset.patches == 0:
         return images[:, None]
     return random_patches(images, spec.patch, preset.patches, rng)

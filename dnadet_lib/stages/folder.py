@@ -25,9 +25,6 @@ class OtherRunError(ValueError):
     """A folder holds another run, or files that do not say what they were made from."""
 
 
-# The folder --------------------------------------------------------------------------------------
-
-
 def made_by(file: Path) -> dict[str, str] | None:
     """Read the short key of the run that made a model, or None where none is kept.
 

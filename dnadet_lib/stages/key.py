@@ -106,9 +106,6 @@ def network_digest(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-# What differs ------------------------------------------------------------------------------------
-
-
 def differences(old: Mapping, key: RunKey) -> list[str]:
     """Say in words what another run was made with, by its key as stored, or its `parts` alone."""
     parts = old["parts"]

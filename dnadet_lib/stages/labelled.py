@@ -20,12 +20,9 @@ from dnadet_lib.plumbing.text import one_line
 
 
 def read_labelled(
-    source: Path,
-    classes: Sequence[str] | None = None,
-    *,
-    default: Sequence[str] | None = None,
+    source: Path, classes: Sequence[str] | None = None, *, default: Sequence[str] | None = None,
     sources: str | None = None,
-) -> tuple[ImageSet, list[str]]:
+) -> tuple[ImageSet, list[str]]:  # fmt: skip
     """Read labelled images from a folder of class folders or from a list.
 
     Args:
@@ -112,9 +109,6 @@ def _read_sources(file: Path) -> dict[str, str]:
             path = find_image(name, [file.parent, Path()])
             named[same_file_key(path)] = one_line(source.strip())
     return named
-
-
-# Checks ------------------------------------------------------------------------------------------
 
 
 def require_files(images: ImageSet, what: object) -> None:

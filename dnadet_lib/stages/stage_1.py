@@ -117,13 +117,9 @@ def pretraining_material(
 
 
 def run_pretraining(
-    preset: Preset,
-    *,
-    profile: str = "pocket",
-    seed: int = 0,
-    folder: Path | None = None,
+    preset: Preset, *, profile: str = "pocket", seed: int = 0, folder: Path | None = None,
     start_from: DNADet | None = None,
-) -> tuple[DNADet, list[dict[str, float]]]:
+) -> tuple[DNADet, list[dict[str, float]]]:  # fmt: skip
     """Stage 1: learn to tell the 170 transformations apart on train photographs.
 
     Args:
