@@ -26,8 +26,7 @@ from dnadet_lib.attribution import LEAST_ACCURACY, LEAST_CONFIDENCE
 from dnadet_lib.bench.methods import PLAIN, SHIPPED, networks
 from dnadet_lib.checkpoints.models import load_model
 from dnadet_lib.data import origins
-from dnadet_lib.evaluation.audit import Audit, audit, image_facts
-from dnadet_lib.evaluation.audit_text import audit_markdown
+from dnadet_lib.evaluation.audit import Audit, audit, audit_markdown, image_facts
 from dnadet_lib.evaluation.predictions import predict
 from dnadet_lib.evaluation.results import (
     Row,

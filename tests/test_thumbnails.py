@@ -14,7 +14,7 @@ from PIL import Image
 from dnadet_lib import cli
 from dnadet_lib.data import ImageSet
 from dnadet_lib.evaluation import audit, thumbnails
-from dnadet_lib.evaluation.audit_text import as_dict, audit_markdown
+from dnadet_lib.evaluation.audit import as_dict, audit_markdown
 
 CLASSES = ("Real", "Fake")
 

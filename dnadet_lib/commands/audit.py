@@ -38,8 +38,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Audit the closed set's train list against each set-up, or two lists of your own."""
     from dnadet_lib.evaluation import thumbnails
-    from dnadet_lib.evaluation.audit import audit, image_facts
-    from dnadet_lib.evaluation.audit_text import as_dict
+    from dnadet_lib.evaluation.audit import as_dict, audit, image_facts
 
     train_list, lists = lists_of(options)
     if options.out:
@@ -94,7 +93,7 @@ def table_name(name: str) -> str:
 
 def text_of(reports: "Mapping[str, Audit]", own: bool) -> str:
     """Write audits as Markdown; of your own lists it says what the intervals are over."""
-    from dnadet_lib.evaluation.audit_text import audit_markdown, interval_over
+    from dnadet_lib.evaluation.audit import audit_markdown, interval_over
 
     parts = [audit_markdown(name, report) for name, report in reports.items()]
     if own and any(report.trivial for report in reports.values()):

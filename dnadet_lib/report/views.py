@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from dnadet_lib.attribution import TURNS, infer, prepare
-from dnadet_lib.explorer.sheets import middle
+from dnadet_lib.explorer.page import middle
 from dnadet_lib.fingerprints.residual import residuals
 from dnadet_lib.fingerprints.spectra import decibels, spectra_of
 from dnadet_lib.images.reading import read_image
