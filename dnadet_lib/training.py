@@ -85,12 +85,10 @@ def start_run(model: DNADet, preset: Preset, steps: int) -> Run:
     device = next(model.parameters()).device
     head = ProjectionHead(model.embedding_size).to(device)
     weights = AutomaticWeightedLoss(2).to(device)
-    optimiser = torch.optim.Adam(
-        [
-            {"params": [*model.parameters(), *head.parameters()], "lr": preset.learning_rate},
-            {"params": weights.parameters(), "lr": preset.weight_rate},
-        ]
-    )
+    optimiser = torch.optim.Adam([
+        {"params": [*model.parameters(), *head.parameters()], "lr": preset.learning_rate},
+        {"params": weights.parameters(), "lr": preset.weight_rate},
+    ])
     scheduler: torch.optim.lr_scheduler.LRScheduler
     if preset.schedule == "one-cycle":
         scheduler = torch.optim.lr_scheduler.OneCycleLR(

@@ -83,12 +83,10 @@ class ResidualCorrelation(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         images = check_images(images, self.fingerprints_.shape[1:])
         prints = _unit_rows(self.fingerprints_)
-        return np.concatenate(
-            [
-                _unit_rows(residuals(images[start : start + CHUNK], self.denoiser)) @ prints.T
-                for start in range(0, len(images), CHUNK)
-            ]
-        )
+        return np.concatenate([
+            _unit_rows(residuals(images[start : start + CHUNK], self.denoiser)) @ prints.T
+            for start in range(0, len(images), CHUNK)
+        ])
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Name the class of each uint8 image (N, H, W, 3)."""

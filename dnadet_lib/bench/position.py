@@ -74,12 +74,10 @@ class PositionStudy:
     @property
     def elsewhere(self) -> np.ndarray:
         """(P,) mean accuracy on the inner cells that were not learned; the border is left out."""
-        return np.array(
-            [
-                np.mean([self.accuracy[i, r, c] for r, c in INNER if (r, c) != cell])
-                for i, cell in enumerate(self.learned)
-            ]
-        )
+        return np.array([
+            np.mean([self.accuracy[i, r, c] for r, c in INNER if (r, c) != cell])
+            for i, cell in enumerate(self.learned)
+        ])
 
     @property
     def border(self) -> np.ndarray:

@@ -151,18 +151,13 @@ def run_suite(
     lacking = [work for work in rows if len(read_row(work, tests)) < len(tests)]
     if lacking and not only_there:
         jobs = [(*rows[work], train, dev, tests, root, work) for work in lacking]
-        side_by_side(fill_row, jobs, workers)
+        threads = max(1, cpu_count() // workers)
+        with parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads):
+            Parallel()(delayed(fill_row)(*job) for job in jobs)
     tables = whole_tables(zip(wanted, folders, strict=True), tests)
     if tables:
         return pd.concat(tables, ignore_index=True)
     raise ValueError(f"{folder}: no row is there in full; dnadet suite trains them")
-
-
-def side_by_side(work: Callable, jobs: Sequence[tuple], workers: int) -> None:
-    """Call a function with each tuple of arguments in processes that share the cores."""
-    threads = max(1, cpu_count() // workers)
-    with parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads):
-        Parallel()(delayed(work)(*job) for job in jobs)
 
 
 def whole_tables(
@@ -231,29 +226,20 @@ def images_digest(*sets: ImageSet) -> str:
     return hashlib.sha256(hashes.encode()).hexdigest()
 
 
-def read_scores(path: Path, test: HashedImages) -> pd.DataFrame | None:
-    """Read a set-up's scores, or return None if they are not there or of other images."""
-    if not path.is_file():
-        return None
-    table = pd.read_parquet(path)
-    return table if table["image"].tolist() == test.hashes else None
-
-
 def read_row(folder: Path, tests: Mapping[str, HashedImages]) -> dict[str, pd.DataFrame]:
     """Read the scores of those set-ups that are there, of these images."""
-    found = {name: read_scores(folder / f"{name}.parquet", test) for name, test in tests.items()}
-    return {name: table for name, table in found.items() if table is not None}
+    files = {name: folder / f"{name}.parquet" for name in tests}
+    found = {name: pd.read_parquet(file) for name, file in files.items() if file.is_file()}
+    return {k: table for k, table in found.items() if table["image"].tolist() == tests[k].hashes}
 
 
 def score_table(classify: Classifier, images: ImageSet) -> pd.DataFrame:
     """Score images: source (generator or photograph), truth, predicted, and a score per class."""
     scores = classify(images)
     names = np.array(images.classes)
-    return pd.DataFrame(
-        {
-            "source": images.sources,
-            "truth": names[images.labels],
-            "predicted": names[scores.argmax(axis=1)],
-            **{f"score {name}": scores[:, k] for k, name in enumerate(images.classes)},
-        }
-    )
+    return pd.DataFrame({
+        "source": images.sources,
+        "truth": names[images.labels],
+        "predicted": names[scores.argmax(axis=1)],
+        **{f"score {name}": scores[:, k] for k, name in enumerate(images.classes)},
+    })

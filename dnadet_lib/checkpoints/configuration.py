@@ -55,13 +55,15 @@ def parse_configuration(text: str, most_blocks: int, input_fields: Sequence[str]
     if not isinstance(discriminant, bool):
         raise ValueError(f"discriminant {shown(discriminant)}: must be true or false")
     changes, threshold = check_changes(fields.get("changes", [])), fields["threshold"]
+    if threshold is not None and not is_finite(threshold):
+        raise ValueError(f"threshold {shown(threshold)}: must be a finite number, or null for none")
     return Configuration(
         classes=classes, width=_whole(fields, "width", WIDTH_AT_MOST), input=fields["input"],
         blocks=blocks, discriminant=discriminant,
         backbones=_whole(fields, "backbones", BACKBONES_AT_MOST) if "backbones" in fields else 1,
         changes=changes, trace_blocks=_trace_blocks(fields, blocks or most_blocks),
         temperature=check_temperature(fields["temperature"]),
-        threshold=math.inf if threshold is None else check_threshold(threshold),
+        threshold=math.inf if threshold is None else float(threshold),
         calibrations=check_calibrations(fields.get("calibrations"), changes),
     )  # fmt: skip
 
@@ -130,10 +132,3 @@ def _calibration(value: object) -> Calibration:
     if not is_finite(share) or not 0 <= share <= 1:
         raise ValueError(f"calibrations: accuracy {shown(share)}: must be a number from 0 to 1")
     return Calibration(check_temperature(value["temperature"]), float(share))
-
-
-def check_threshold(value: object) -> float:
-    """Return a threshold of the unknown score; a ValueError unless it is a finite number."""
-    if not is_finite(value):
-        raise ValueError(f"threshold {shown(value)}: must be a finite number, or null for none")
-    return float(value)  # type: ignore[arg-type]

@@ -24,12 +24,10 @@ def join_backbones(networks: Sequence[DNADet]) -> DNADet:
     for network in networks:
         require_fit(network, joined)
     states = [network.main.state_dict() for network in networks]
-    joined.main.load_state_dict(
-        {
-            name: torch.cat([state[name] for state in states]) if tensor.ndim else tensor
-            for name, tensor in states[0].items()
-        }
-    )
+    joined.main.load_state_dict({
+        name: torch.cat([state[name] for state in states]) if tensor.ndim else tensor
+        for name, tensor in states[0].items()
+    })
     joined.origin = " + ".join(network.origin for network in networks)
     return joined.eval()
 

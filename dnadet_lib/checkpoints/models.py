@@ -211,7 +211,8 @@ def _given_names(model: DNADet, classes: Sequence[str], path: Path) -> tuple[str
 def _released(path: Path, tensors: dict[str, Tensor]) -> DNADet:
     """Make the model of a state dict without a header, laid out as the method's release."""
     head = tensors.get(HEAD)
-    if head is None or head.ndim != 2 or not _is_release(*head.shape):
+    sizes = range(8, 8 * WIDTH_AT_MOST + 1, 8)  # of a network that tells two classes or more apart
+    if head is None or head.ndim != 2 or head.shape[0] < 2 or head.shape[1] not in sizes:
         found = "no such tensor" if head is None else f"shape {tuple(head.shape)}"
         mixed = [n for n in tensors if n.endswith(f".{HEAD}")] if head is None else []
         hint = f"; only some names have the prefix of {shown(mixed[0])}" if mixed else ""
@@ -228,11 +229,6 @@ def _released(path: Path, tensors: dict[str, Tensor]) -> DNADet:
     model = DNADet(head.shape[0], head.shape[1] // 8)
     load_weights(model, tensors, path)
     return model
-
-
-def _is_release(classes: int, features: int) -> bool:
-    """Whether a classifier's shape is that of a whole network, which tells classes apart."""
-    return classes > 1 and 8 <= features <= 8 * WIDTH_AT_MOST and features % 8 == 0
 
 
 def require_architectures(model: DNADet) -> None:

@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
         write(reports, text, options.out)
     if options.json:
         found = {name: as_dict(report) for name, report in reports.items()}
-        shown = {"setups": found, **remarks(options, errors)}
+        shown = {"setups": found, **remarks(options.notes, errors)}
         print(json.dumps(for_json(shown), indent=1, allow_nan=False))
     else:
         print(text, end="")

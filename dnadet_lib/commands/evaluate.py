@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
     told = {name: found.as_dict() for name, found in checks.items()}
     for name, found in checks.items():
         note_each(f"warning: {name}: {warning}" for warning in found.warnings)
-    beside = {"sets": told, **remarks(options, errors)}
+    beside = {"sets": told, **remarks(options.notes, errors)}
     if options.out:
         write_results(rows, options.out, **beside)
     if options.json:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dnadet_lib.plumbing.notes import note
+from dnadet_lib.plumbing.notes import Notes, note
 from dnadet_lib.plumbing.text import one_line, storable
 
 if TYPE_CHECKING:
@@ -35,10 +35,10 @@ def named_sources(sources: Sequence[str]) -> list[str]:
     return [s if os.path.lexists(s) else os.path.expanduser(s) for s in found]
 
 
-def remarks(options: argparse.Namespace, errors: Sequence[dict[str, str]]) -> dict[str, list]:
+def remarks(notes: Notes, errors: Sequence[dict[str, str]]) -> dict[str, list]:
     """Give what JSON says beside the results: errors, notes, and files that were left out."""
-    skipped = [str(path) for path in options.notes.left_out]
-    return {"errors": list(errors), "notes": options.notes.texts, "skipped": skipped}
+    skipped = [str(path) for path in notes.left_out]
+    return {"errors": list(errors), "notes": notes.texts, "skipped": skipped}
 
 
 def failures(

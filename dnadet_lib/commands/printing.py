@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from dnadet_lib.commands.inputs import remarks
 from dnadet_lib.images.folders import by_suffix
 from dnadet_lib.inference import answers
 from dnadet_lib.model import DNADet
@@ -238,7 +239,7 @@ def run(
             attribute_all(model, paths, writer, summary, progress, complain, force)
     except KeyboardInterrupt:
         status = 130
-    writer.end({"errors": summary.errors, **said(notes)})
+    writer.end(remarks(notes, summary.errors))
     if status:
         complain(f"interrupted: {summary.text(notes)}; what is printed stands")
         return status
@@ -247,8 +248,3 @@ def run(
     if summary.errors:
         return 1 if summary.done else 2
     return 0
-
-
-def said(notes: Notes) -> dict[str, list]:
-    """Give what JSON says beside results and errors."""
-    return {"notes": notes.texts, "skipped": [str(path) for path in notes.left_out]}

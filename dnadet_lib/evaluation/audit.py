@@ -18,13 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from dnadet_lib.data import ImageSet, origins
 from dnadet_lib.evaluation.intervals import Interval
-from dnadet_lib.evaluation.predictions import Predictions
-from dnadet_lib.evaluation.results import (
-    generator_accuracies,
-    markdown_table,
-    resampled,
-    setup_accuracy,
-)
+from dnadet_lib.evaluation.results import markdown_table, resampled, scored_accuracy
 from dnadet_lib.images.converting import bits_of, frames_of, orientation_of
 from dnadet_lib.images.reading import open_image, read_image
 from dnadet_lib.plumbing.text import for_markdown, storable
@@ -196,12 +190,8 @@ def trivial_accuracy(train: pd.DataFrame, test: pd.DataFrame, columns: tuple[str
     classifier.fit(train[list(columns)], train["class"])
     classes = tuple(classifier.classes_)
     truth = test["class"].map(classes.index).to_numpy()
-    count = len(test)
-    predictions = Predictions(
-        truth, classifier.predict_proba(test[list(columns)]), np.zeros((count, 0)),
-        np.zeros(count), test["source"].to_numpy(str), classes,
-    )  # fmt: skip
-    return setup_accuracy(generator_accuracies(predictions).values())
+    probabilities = classifier.predict_proba(test[list(columns)])
+    return scored_accuracy(truth, probabilities, test["source"].to_numpy(str), classes)
 
 
 def class_table(facts: pd.DataFrame) -> pd.DataFrame:

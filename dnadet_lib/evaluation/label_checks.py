@@ -171,23 +171,20 @@ def permuted_labels(images: ImageSet, predictions: Predictions) -> list[str]:
 
 def checks_text(name: str, checks: SetChecks, *, tables: bool) -> str:
     """Write checks for the terminal: a line, and with `tables` counts per class and folder."""
-    lines = [f"{one_line(name)}: {checks.total.images} images, {_share(checks.total)}; "
-             f"accuracy: {checks.interval}"]  # fmt: skip
+    share = checks.total.refused
+    said = "the checkpoint cannot say which are unknown"
+    said = said if share is None else f"{share:.3f} refused as unknown"
+    start = f"{one_line(name)}: {checks.total.images} images, {said}"
+    lines = [f"{start}; accuracy: {checks.interval}"]
     for what, counts in (("class", checks.classes), ("folder", checks.folders)) if tables else ():
         shown = {one_line(key): count for key, count in list(counts.items())[:ROWS]}
         width = max(len(key) for key in (what, *shown))
         lines += ["", f"{what:<{width}}  images  refused as unknown"]
-        lines += [f"{key:<{width}}  {c.images:>6}  {_cell(c):>18}" for key, c in shown.items()]
+        cells = ["" if c.refused is None else f"{c.refused:.3f}" for c in shown.values()]
+        lines += [
+            f"{key:<{width}}  {count.images:>6}  {cell:>18}"
+            for (key, count), cell in zip(shown.items(), cells, strict=True)
+        ]
         if len(counts) > ROWS:
             lines.append(f"and {len(counts) - ROWS} folders more (all with --json)")
     return "\n".join(lines) + "\n"
-
-
-def _share(count: Count) -> str:
-    if count.refused is None:
-        return "the checkpoint cannot say which are unknown"
-    return f"{count.refused:.3f} refused as unknown"
-
-
-def _cell(count: Count) -> str:
-    return "" if count.refused is None else f"{count.refused:.3f}"

@@ -101,15 +101,13 @@ def write_predictions(predictions: Predictions, images: ImageSet, path: Path) ->
     A byte of a name that is no UTF-8 is written as `\xe9`.
     """
     classes = [storable(name) for name in predictions.classes]
-    table = pd.DataFrame(
-        {
-            "path": [storable(p) for p in images.paths],
-            "source": [storable(source) for source in predictions.sources],
-            "truth": [classes[k] for k in predictions.truth],
-            "predicted": [classes[k] for k in predictions.predicted],
-            "unknown_score": predictions.unknown_scores,
-        }
-    )
+    table = pd.DataFrame({
+        "path": [storable(p) for p in images.paths],
+        "source": [storable(source) for source in predictions.sources],
+        "truth": [classes[k] for k in predictions.truth],
+        "predicted": [classes[k] for k in predictions.predicted],
+        "unknown_score": predictions.unknown_scores,
+    })
     if predictions.told is not None:
         table["told"] = predictions.told
     for number, name in enumerate(classes):

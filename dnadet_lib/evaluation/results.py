@@ -48,6 +48,17 @@ def setup_accuracy(per_generator: Iterable[Interval]) -> Interval:
     return Interval(mean, max(0.0, low), min(1.0, high), "generators")
 
 
+def scored_accuracy(
+    truth: np.ndarray, probabilities: np.ndarray, sources: np.ndarray, classes: tuple[str, ...]
+) -> Interval:
+    """Mean accuracy over generators of probabilities (N, K) against class numbers (N,)."""
+    count = len(truth)
+    predictions = Predictions(
+        truth, probabilities, np.zeros((count, 0)), np.zeros(count), sources, classes
+    )
+    return setup_accuracy(generator_accuracies(predictions).values())
+
+
 def resampled(sources: int) -> str:
     """Say what the interval of a set-up's accuracy is over, given its number of sources."""
     if sources >= 3:

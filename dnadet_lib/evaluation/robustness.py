@@ -103,9 +103,7 @@ def degrade(
             f"{degradation.name}, {degradation.unit} {strength}: choose one of "
             f"{', '.join(map(str, degradation.strengths))}"
         )
-    return np.stack(
-        [
-            degradation.apply(image, strength, np.random.default_rng([seed, number]))
-            for number, image in enumerate(images)
-        ]
-    )
+    return np.stack([
+        degradation.apply(image, strength, np.random.default_rng([seed, number]))
+        for number, image in enumerate(images)
+    ])

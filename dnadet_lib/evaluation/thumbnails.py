@@ -16,8 +16,7 @@ from torch.nn import functional as F
 
 from dnadet_lib.data import ImageSet
 from dnadet_lib.evaluation.intervals import Interval
-from dnadet_lib.evaluation.predictions import Predictions
-from dnadet_lib.evaluation.results import generator_accuracies, setup_accuracy
+from dnadet_lib.evaluation.results import scored_accuracy
 from dnadet_lib.images.reading import read_image
 
 FULL = 64  # pixels a side of the blurred image
@@ -163,13 +162,5 @@ def thumbnail_leak(judges: Judges, images: ImageSet) -> dict[str, Interval]:
     truth = np.asarray(images.with_classes(judges.classes).labels)
     views, kept = views_of(images)
     sources = np.array(images.makers)[kept]
-    leaks = {}
-    for name, pixels in views.items():
-        probabilities = class_probabilities(judges.networks[name], pixels)
-        count = len(kept)
-        predictions = Predictions(
-            truth[kept], probabilities, np.zeros((count, 0)), np.zeros(count), sources,
-            judges.classes,
-        )  # fmt: skip
-        leaks[name] = setup_accuracy(generator_accuracies(predictions).values())
-    return leaks
+    said = {name: class_probabilities(judges.networks[name], v) for name, v in views.items()}
+    return {k: scored_accuracy(truth[kept], p, sources, judges.classes) for k, p in said.items()}

@@ -42,7 +42,8 @@ def convert(image: Image.Image) -> Converted:
         return _from_integers(image, bits, remarks)
     if bits > 8:
         remarks.append(_cut(bits))
-        _cut_transparent_colour(image)
+        if isinstance(colour := image.info.get("transparency"), tuple):  # as Pillow did the pixels
+            image.info["transparency"] = tuple(value >> 8 for value in colour)
     if image.mode in ("CMYK", "LAB"):
         remarks.append(f"{image.mode} is turned into RGB without a colour profile")
     if image.has_transparency_data:
@@ -74,13 +75,6 @@ def on_white(image: Image.Image) -> tuple[np.ndarray, bool]:
         return np.asarray(whole.convert("RGB")), False
     ground = Image.new("RGBA", full.size, "white")
     return np.asarray(Image.alpha_composite(ground, full).convert("RGB")), True
-
-
-def _cut_transparent_colour(image: Image.Image) -> None:
-    """Bring a PNG's transparent colour of 16 bits to the 8 that Pillow has cut the pixels to."""
-    colour = image.info.get("transparency")
-    if isinstance(colour, tuple):
-        image.info["transparency"] = tuple(value >> 8 for value in colour)
 
 
 def _from_integers(image: Image.Image, bits: int, remarks: list[str]) -> Converted:

@@ -85,9 +85,11 @@ def read_list(path: Path, root: Path | None = None) -> ImageList:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such annotation file")
     rows = [(n, line) for n, line in enumerate(read_lines(path), 1) if line.strip()]
-    delimiter = _delimiter(path, rows[0][1]) if rows else "\t"
+    first = rows[0][1] if rows else ""
+    delimiter = max(",;\t", key=first.count) if path.suffix.lower() == ".csv" else "\t"
     names: tuple[str, ...] = COLUMNS
-    if rows and (header := _header(_fields(rows[0][1], delimiter))):
+    header = tuple(name.strip().lower() for name in _fields(first, delimiter))
+    if {"path", "label"} <= set(header):
         names, rows = header, rows[1:]
     found = ImageList(path, columns={name: [] for name in names if name not in COLUMNS[:2]})
     bases = [root] if root else [path.parent, Path()]
@@ -113,20 +115,10 @@ def read_annotation(path: Path, root: Path | None = None) -> list[tuple[Path, in
     return list(zip(found.paths, found.labels, strict=True))
 
 
-def _delimiter(path: Path, line: str) -> str:
-    """Return what stands between the columns: of a .csv, what is there most in its first line."""
-    return max(",;\t", key=line.count) if path.suffix.lower() == ".csv" else "\t"
-
-
 def _fields(line: str, delimiter: str) -> list[str]:
     if delimiter == "\t":
         return line.split("\t")  # released lists quote nothing
     return next(csv.reader([line], delimiter=delimiter), [])
-
-
-def _header(fields: list[str]) -> tuple[str, ...]:
-    names = tuple(name.strip().lower() for name in fields)
-    return names if {"path", "label"} <= set(names) else ()
 
 
 def _values(fields: list[str], names: Sequence[str], delimiter: str) -> dict[str, str]:

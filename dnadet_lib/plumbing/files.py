@@ -83,16 +83,11 @@ def reserve(file: Path) -> None:
     """
     if not hasattr(os, "posix_fallocate"):
         return
-    with file.open("r+b") as stream, _where_supported():
-        os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
-
-
-@contextmanager
-def _where_supported() -> Iterator[None]:
     try:
-        yield
+        with file.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):  # not supported
             raise
 
 

@@ -184,12 +184,10 @@ def _split_folder(generator: Generator, split: str, root: Path) -> Path:
 
 def draw_latents(first_seed: int, count: int) -> torch.Tensor:
     """Draw (count, 64) latents, each from a seed of its own: first_seed, first_seed + 1, ..."""
-    return torch.stack(
-        [
-            torch.randn(LATENT, generator=torch.Generator().manual_seed(first_seed + i))
-            for i in range(count)
-        ]
-    )
+    return torch.stack([
+        torch.randn(LATENT, generator=torch.Generator().manual_seed(first_seed + i))
+        for i in range(count)
+    ])
 
 
 FOLDERS: dict[Callable, Callable[..., Path]] = {
