@@ -64,25 +64,15 @@ class Failure:
 
 @dataclass
 class Batch:
-    """Some images that follow on each other: features of those that could be read, and failures.
+    """Some images that follow on each other: features of those that could be read, and failures."""
 
-    Attributes:
-        numbers: (n,) positions in the input of the images that were read, in order.
-        images: (n,) the images as they were given.
-        looked_at: (n,) share of each image that some view shows.
-        histories: (n,) what happened to each image, if somebody looked.
-        features: Of these n images; None if there is none.
-        failures: The others.
-        notes: What was done to the images that a user should know.
-    """
-
-    numbers: list[int] = field(default_factory=list)
-    images: list[Source] = field(default_factory=list)
-    looked_at: list[float] = field(default_factory=list)
-    histories: list[History] = field(default_factory=list)
-    features: Features | None = None
-    failures: list[Failure] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)  # (n,) positions in the input, rising
+    images: list[Source] = field(default_factory=list)  # (n,) the images as they were given
+    looked_at: list[float] = field(default_factory=list)  # (n,) share of each image that is seen
+    histories: list[History] = field(default_factory=list)  # (n,) if somebody looked
+    features: Features | None = None  # of these n images; None if there is none
+    failures: list[Failure] = field(default_factory=list)  # the others
+    notes: list[str] = field(default_factory=list)  # of what was done to the images
 
 
 def stream(

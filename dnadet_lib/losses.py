@@ -13,9 +13,8 @@ class SupConLoss(nn.Module):
         -1/|P(i)| * sum over p in P(i) of
             log( exp(z_i.z_p/tau) / sum over a != i of exp(z_i.z_a/tau) )
 
-    averaged over the anchors that have a positive.
-
-    Source: Khosla et al. 2020, equation 2; used on patches by Yang et al. 2022, section 4.2.
+    averaged over the anchors that have a positive. Source: Khosla et al. 2020, equation 2; used on
+    patches by Yang et al. 2022, section 4.2.
     """
 
     def __init__(self, temperature: float = 0.07) -> None:

@@ -58,9 +58,8 @@ def check_labels(images: np.ndarray, labels: ArrayLike) -> tuple[np.ndarray, np.
 class ResidualCorrelation(ClassifierMixin, BaseEstimator):
     """A class's fingerprint is its mean residual; the highest normalised correlation names it.
 
-    The denoiser is one of `residual.residuals`; `fingerprints_` are float32 (K, H, W, 3).
-
-    Source: Marra et al. 2019, section 2.
+    The denoiser is one of `residual.residuals`; `fingerprints_` are float32 (K, H, W, 3). Source:
+    Marra et al. 2019, section 2.
     """
 
     def __init__(self, denoiser: str | Denoiser = "wavelet") -> None:
@@ -105,9 +104,8 @@ def log_dct(images: np.ndarray, high_pass: bool = False) -> np.ndarray:
     """Log magnitudes log(|D| + 1e-12) of the orthonormal 2-D DCT-II of every channel.
 
     Images are uint8 (N, H, W, 3), the result is float32 of that shape. With `high_pass`, the
-    high-pass front end's output is transformed instead of the pixels.
-
-    Source: Frank et al. 2020, section 3.
+    high-pass front end's output is transformed instead of the pixels. Source: Frank et al. 2020,
+    section 3.
     """
     output = np.empty(images.shape, np.float32)
     for start in range(0, len(images), CHUNK):

@@ -137,9 +137,7 @@ class AttNet(NetworkClassifier):
     """Two 3x3 convolutions at every resolution down to 4 pixels; no batch norm.
 
     `width` is the number of channels at 128 pixels, 16 as published; they double with every
-    halving.
-
-    Source: Yu et al. 2019, section 3.1, after the critic of Karras et al. 2018.
+    halving. Source: Yu et al. 2019, section 3.1, after the critic of Karras et al. 2018.
     """
 
     betas = (0.0, 0.99)

@@ -54,17 +54,11 @@ def cut_cell(images: np.ndarray, row: int, column: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class PositionStudy:
-    """What `position_study` measures.
+    """What `position_study` measures."""
 
-    Attributes:
-        learned: The cells (row, column) that were learned, one network each.
-        accuracy: (P, 5, 5), of each network on each cell of unseen images.
-        chance: Accuracy of guessing.
-    """
-
-    learned: tuple[tuple[int, int], ...]
-    accuracy: np.ndarray
-    chance: float
+    learned: tuple[tuple[int, int], ...]  # the cells (row, column), a network each
+    accuracy: np.ndarray  # (P, 5, 5), of each network on each cell of unseen images
+    chance: float  # accuracy of guessing
 
     @property
     def own(self) -> np.ndarray:

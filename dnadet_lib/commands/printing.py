@@ -127,23 +127,14 @@ class Table(Lines):
 
 @dataclass
 class Summary:
-    """What a run has found so far.
+    """What a run has found so far."""
 
-    Attributes:
-        total: Images that were asked about.
-        classes: Class -> images of it.
-        refused: Images outside what the model knows.
-        untold: Images of which it cannot tell.
-        unchecked: Images of which the model cannot say whether it knows such.
-        errors: Inputs that were not read.
-    """
-
-    total: int
-    classes: Counter[str] = field(default_factory=Counter)
-    refused: int = 0
-    untold: int = 0
-    unchecked: int = 0
-    errors: Errors = field(default_factory=list)
+    total: int  # images that were asked about
+    classes: Counter[str] = field(default_factory=Counter)  # class -> images of it
+    refused: int = 0  # images outside what the model knows
+    untold: int = 0  # images of which it cannot tell
+    unchecked: int = 0  # images of which the model cannot say whether it knows such
+    errors: Errors = field(default_factory=list)  # inputs that were not read
 
     def add(self, result: dict) -> None:
         """Count a result."""

@@ -129,26 +129,15 @@ def resampling(grey: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Audit:
-    """What the audit of a train and a test list found.
+    """What the audit of a train and a test list found."""
 
-    Attributes:
-        train: Facts of the train list (`image_facts`).
-        test: Facts of the test list.
-        exact: Test images whose pixels also stand in the train list.
-        near: Test images with a near duplicate in the train list, exact ones left out.
-        repeated: Images that stand more than once within the test list.
-        trivial: Accuracy of a linear classifier on the statistics of each group and on "all",
-            as mean over generators; empty where the test classes are not those of the train list.
-        thumbnails: Accuracy of a small network on thumbnails, by view (`thumbnails`).
-    """
-
-    train: pd.DataFrame
-    test: pd.DataFrame
-    exact: list[str]
-    near: list[str]
-    repeated: list[str]
-    trivial: dict[str, Interval]
-    thumbnails: dict[str, Interval] = field(default_factory=dict)
+    train: pd.DataFrame  # facts of the train list (`image_facts`)
+    test: pd.DataFrame  # facts of the test list
+    exact: list[str]  # test images whose pixels also stand in the train list
+    near: list[str]  # test images with a near duplicate in the train list, exact ones left out
+    repeated: list[str]  # images that stand more than once within the test list
+    trivial: dict[str, Interval]  # accuracy by group of statistics and on "all", if the classes fit
+    thumbnails: dict[str, Interval] = field(default_factory=dict)  # accuracy on thumbnails, by view
 
 
 def audit(

@@ -39,21 +39,13 @@ class Count:
 
 @dataclass(frozen=True)
 class SetChecks:
-    """What is said of a labelled set beside its figures.
+    """What is said of a labelled set beside its figures."""
 
-    Attributes:
-        interval: What the interval of the accuracy is over.
-        total: Of all images.
-        classes: Class -> its images.
-        folders: Folder, as seen from the root of all -> its images.
-        warnings: What contradicts the labels.
-    """
-
-    interval: str
-    total: Count
-    classes: dict[str, Count]
-    folders: dict[str, Count]
-    warnings: list[str]
+    interval: str  # what the interval of the accuracy is over
+    total: Count  # of all images
+    classes: dict[str, Count]  # class -> its images
+    folders: dict[str, Count]  # folder, as seen from the root of all -> its images
+    warnings: list[str]  # what contradicts the labels
 
     def as_dict(self) -> dict[str, object]:
         """Say it in plain values, for JSON."""

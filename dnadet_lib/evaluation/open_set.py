@@ -29,18 +29,11 @@ def reference_traces(model: DNADet, train: ImageSet, seed: int = 0) -> LabelledT
 
 @dataclass(frozen=True)
 class OpenSetFigures:
-    """How well a score tells unknown architectures from known ones.
+    """How well a score tells unknown architectures from known ones."""
 
-    Attributes:
-        auroc: Probability that an unknown image scores above a known one.
-        fpr95: Share of unknown images that pass where 95% of the known ones do.
-        oscr: Area under the share of known images that pass and are named rightly, against the
-            share of unknown images that pass.
-    """
-
-    auroc: float
-    fpr95: float
-    oscr: float
+    auroc: float  # probability that an unknown image scores above a known one
+    fpr95: float  # share of unknown images that pass where 95% of the known ones do
+    oscr: float  # area under known images that pass and are right, against unknown ones that pass
 
 
 def open_set_figures(

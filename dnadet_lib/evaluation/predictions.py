@@ -22,26 +22,15 @@ from dnadet_lib.plumbing.text import storable
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model says of a set-up's images.
+    """What a model says of a set-up's images."""
 
-    Attributes:
-        truth: (N,) class numbers.
-        probabilities: (N, K).
-        embeddings: (N, D).
-        unknown_scores: (N,).
-        sources: (N,) generator or folder, or `real/CONTENT/PHOTOGRAPH` for crops.
-        classes: Names of the classes.
-        told: (N,) whether `attribute` names the class; None where that was not asked. Accuracies
-            count the most probable class all the same.
-    """
-
-    truth: np.ndarray
-    probabilities: np.ndarray
-    embeddings: np.ndarray
-    unknown_scores: np.ndarray
-    sources: np.ndarray
-    classes: tuple[str, ...]
-    told: np.ndarray | None = None
+    truth: np.ndarray  # (N,) class numbers
+    probabilities: np.ndarray  # (N, K)
+    embeddings: np.ndarray  # (N, D)
+    unknown_scores: np.ndarray  # (N,)
+    sources: np.ndarray  # (N,) generator or folder, or `real/CONTENT/PHOTOGRAPH` for crops
+    classes: tuple[str, ...]  # names of the classes
+    told: np.ndarray | None = None  # (N,) whether `attribute` names the class; None: not asked
 
     @property
     def predicted(self) -> np.ndarray:

@@ -13,21 +13,13 @@ Operation = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
 
 @dataclass(frozen=True)
 class Degradation:
-    """A way to degrade an image.
+    """A way to degrade an image."""
 
-    Attributes:
-        name: As printed.
-        unit: What a strength says.
-        strengths: Five, the smallest change of the pixels first.
-        apply: Maps a uint8 image (H, W, 3), a strength and a random generator to one of that size.
-        pretrained: Whether pre-training has classes of its kind.
-    """
-
-    name: str
-    unit: str
-    strengths: tuple[float, ...]
-    apply: Operation
-    pretrained: bool
+    name: str  # as printed
+    unit: str  # what a strength says
+    strengths: tuple[float, ...]  # five, the smallest change of the pixels first
+    apply: Operation  # maps uint8 (H, W, 3), a strength and a random generator to another
+    pretrained: bool  # whether pre-training has classes of its kind
 
 
 def compress(image: np.ndarray, quality: float, rng: np.random.Generator) -> np.ndarray:

@@ -26,21 +26,13 @@ VOTES_PER_SIDE = 24
 
 @dataclass(frozen=True)
 class PatchVotes:
-    """What each patch of an image says by itself.
+    """What each patch of an image says by itself."""
 
-    Attributes:
-        image: uint8 (H, W, 3), prepared as the model sees it.
-        corners: (V, 2) top and left of each patch, row by row.
-        patch: Side in pixels.
-        logits: (V, K) over the temperature.
-        shape: Rows and columns of the grid.
-    """
-
-    image: np.ndarray
-    corners: np.ndarray
-    patch: int
-    logits: np.ndarray
-    shape: tuple[int, int]
+    image: np.ndarray  # uint8 (H, W, 3), prepared as the model sees it
+    corners: np.ndarray  # (V, 2) top and left of each patch, row by row
+    patch: int  # side in pixels
+    logits: np.ndarray  # (V, K) over the temperature
+    shape: tuple[int, int]  # rows and columns of the grid
 
     @property
     def probabilities(self) -> np.ndarray:

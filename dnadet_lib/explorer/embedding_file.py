@@ -24,23 +24,14 @@ SAID = ("label", "confidence", "known")  # columns of what the model says, besid
 
 @dataclass(frozen=True)
 class Stored:
-    """What a model said of N images when their embeddings were written.
+    """What a model said of N images when their embeddings were written."""
 
-    Attributes:
-        classes: Names, in the order of the probabilities.
-        labels: (N,) the most probable class.
-        told: (N,) whether it could be named.
-        confidence: float32 (N,).
-        known: N booleans, None where the checkpoint could not say.
-        probabilities: float32 (N, K).
-    """
-
-    classes: tuple[str, ...]
-    labels: list[str]
-    told: np.ndarray
-    confidence: np.ndarray
-    known: list[bool | None]
-    probabilities: np.ndarray
+    classes: tuple[str, ...]  # names, in the order of the probabilities
+    labels: list[str]  # (N,) the most probable class
+    told: np.ndarray  # (N,) whether it could be named
+    confidence: np.ndarray  # float32 (N,)
+    known: list[bool | None]  # N booleans, None where the checkpoint could not say
+    probabilities: np.ndarray  # float32 (N, K)
 
     def take(self, rows: np.ndarray) -> "Stored":
         """Keep the rows at some positions."""
@@ -51,29 +42,17 @@ class Stored:
 
 @dataclass(frozen=True)
 class EmbeddingFile:
-    """What a file of embeddings holds.
+    """What a file of embeddings holds."""
 
-    Attributes:
-        model: The checkpoint that it names, or "".
-        sha256: Of that checkpoint's file when the embeddings were written, or "".
-        paths: (N,) image files.
-        embeddings: float32 (N, D).
-        scores: float32 (N,) unknown scores, NaN where there is none.
-        maps: Method -> float32 (N, 2).
-        errors: What was left out, and why.
-        truths: (N,) class of each image, None where nobody said so.
-        said: What the model said of the images, or None where the file holds embeddings alone.
-    """
-
-    model: str
-    sha256: str
-    paths: list[Path]
-    embeddings: np.ndarray
-    scores: np.ndarray
-    maps: dict[str, np.ndarray]
-    errors: list[str]
-    truths: list[str | None]
-    said: Stored | None
+    model: str  # the checkpoint that it names, or ""
+    sha256: str  # of that checkpoint's file when the embeddings were written, or ""
+    paths: list[Path]  # (N,) image files
+    embeddings: np.ndarray  # float32 (N, D)
+    scores: np.ndarray  # float32 (N,) unknown scores, NaN where there is none
+    maps: dict[str, np.ndarray]  # method -> float32 (N, 2)
+    errors: list[str]  # what was left out, and why
+    truths: list[str | None]  # (N,) class of each image, None where nobody said so
+    said: Stored | None  # what the model said, or None where the file holds embeddings alone
 
 
 def probability_columns(classes: Sequence[str]) -> list[str]:

@@ -48,19 +48,12 @@ def key_of(model: DNADet, paths: Sequence[Path], truths: Sequence[str | None], n
 
 @dataclass
 class Parts:
-    """Finished rows of an embedding, in files of some hundred.
+    """Finished rows of an embedding, in files of some hundred."""
 
-    Attributes:
-        folder: Where they lie.
-        files: Finished parts, in order.
-        done: Images that these are about, from the first.
-        errors: What was left out of them, and why.
-    """
-
-    folder: Path
-    files: list[Path]
-    done: int
-    errors: list[str]
+    folder: Path  # where they lie
+    files: list[Path]  # finished parts, in order
+    done: int  # images that these are about, from the first
+    errors: list[str]  # what was left out of them, and why
 
     @property
     def rows(self) -> int:

@@ -30,19 +30,12 @@ HINT = "Click a dot, or an image of the selection, to see it close up."
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """An image of a selection as the grid shows it.
+    """An image of a selection as the grid shows it."""
 
-    Attributes:
-        source: Of the image element; empty if the file cannot be read.
-        label: Who made it and what the model says, or why it cannot be read.
-        caption: A few characters below it.
-        colour: Of its true class, hexadecimal.
-    """
-
-    source: str
-    label: str
-    caption: str
-    colour: str
+    source: str  # of the image element; empty if the file cannot be read
+    label: str  # who made it and what the model says, or why it cannot be read
+    caption: str  # a few characters below it
+    colour: str  # of its true class, hexadecimal
 
 
 def fitted(height: int, width: int, side: int) -> tuple[int, int]:

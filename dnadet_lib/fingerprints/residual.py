@@ -19,9 +19,8 @@ def wavelet_denoise(images: np.ndarray) -> np.ndarray:
     """Denoise float images (N, H, W, 3), 0 to 255, by a Wiener filter of db4 wavelet coefficients.
 
     The variance of the content under a coefficient is the smallest of its estimates in four
-    windows; coefficients are shrunk by content / (content + noise).
-
-    Source: Mihcak et al. 1999; Lukas et al. 2006, appendix A.
+    windows; coefficients are shrunk by content / (content + noise). Source: Mihcak et al. 1999;
+    Lukas et al. 2006, appendix A.
     """
     height, width = images.shape[1:3]
     levels = min(4, pywt.dwt_max_level(min(height, width), "db4"))

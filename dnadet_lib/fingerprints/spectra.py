@@ -48,10 +48,8 @@ def spectra_of(residuals: np.ndarray) -> Spectra:
     """Average the spectra of residuals in two ways: as complex numbers, and as powers.
 
     Residuals are float (N, H, W, C) in grey levels, N above 0, else a ValueError; spectra are
-    averaged over channels.
-
-    Source: Marra et al. 2019, section 2 (the mean residual); Zhang et al. 2019, section 3
-    (spectra).
+    averaged over channels. Source: Marra et al. 2019, section 2 (the mean residual); Zhang et al.
+    2019, section 3 (spectra).
     """
     if residuals.ndim != 4 or not len(residuals):
         raise ValueError(f"residuals are {residuals.shape}: expected (N, H, W, C), N above 0")

@@ -30,23 +30,14 @@ NOTHING = 0.02  # added to energies, in squared grey levels: what rounding leave
 
 @dataclass(frozen=True)
 class History:
-    """What is known of one image's past.
+    """What is known of one image's past."""
 
-    Attributes:
-        format: Of its file; "" for pixels that are in no file.
-        lossless: Whether the file holds the pixels as they were saved.
-        quality: Of a JPEG file, 1 to 100, estimated.
-        grid: Whether the pixels have the block grid of JPEG.
-        half_colour: Whether their colours have half the resolution, as of JPEG, WebP or video.
-        looks: The change that a model takes the image to have undergone; "" for none.
-    """
-
-    format: str = ""
-    lossless: bool = True
-    quality: int | None = None
-    grid: bool = False
-    half_colour: bool = False
-    looks: str = ""
+    format: str = ""  # of its file; "" for pixels that are in no file
+    lossless: bool = True  # whether the file holds the pixels as they were saved
+    quality: int | None = None  # of a JPEG file, 1 to 100, estimated
+    grid: bool = False  # whether the pixels have the block grid of JPEG
+    half_colour: bool = False  # whether colours have half the resolution, as of JPEG, WebP or video
+    looks: str = ""  # the change that a model takes the image to have undergone; "" for none
 
     def seen_as(self, change: str) -> "History":
         """Add what a model takes the image for, a change or ""."""
@@ -90,7 +81,6 @@ def grid_share(luma: Tensor) -> float:
     """Measure how much one grid of 8x8 blocks of (H, W) stands out by zero DCT coefficients.
 
     It is the largest share of zeros over the 64 places of the grid, less the second largest.
-
     Source: Fan and de Queiroz 2003 (JPEG history of a bitmap); the comparison of all grids is ours.
     """
     basis = _cosines()

@@ -38,17 +38,11 @@ def read_image(path: Path) -> np.ndarray:
 
 
 class Coding(NamedTuple):
-    """How a file codes its pixels.
+    """How a file codes its pixels."""
 
-    Attributes:
-        format: Pillow's name of it, such as "PNG" or "JPEG"; "" for pixels that are in no file.
-        table: Of a JPEG, the 64 steps by which its luma is quantised.
-        lossless: Whether the pixels are those that were saved.
-    """
-
-    format: str = ""
-    table: tuple[int, ...] = ()
-    lossless: bool = True
+    format: str = ""  # Pillow's name of it, such as "PNG"; "" for pixels that are in no file
+    table: tuple[int, ...] = ()  # of a JPEG, the 64 steps by which its luma is quantised
+    lossless: bool = True  # whether the pixels are those that were saved
 
 
 NO_FILE = Coding()

@@ -28,29 +28,17 @@ NAMED, UNTOLD, OUTSIDE, UNREAD = "named", "untold", "outside", "unread"  # kinds
 
 @dataclass(frozen=True)
 class Finding:
-    """What the model says of one image.
+    """What the model says of one image."""
 
-    Attributes:
-        path: Of the file.
-        sha256: Of the file.
-        label: The most probable class.
-        probabilities: Class -> probability, calibrated.
-        score: Unknown score, or None where the checkpoint has none.
-        known: Whether the score is under the threshold; None where there is none.
-        told: Whether the model can tell, or was forced to.
-        cannot_tell: Why it cannot, or None.
-        history: What happened to the image, as plain values.
-    """
-
-    path: str
-    sha256: str | None
-    label: str
-    probabilities: dict[str, float]
-    score: float | None
-    known: bool | None
-    told: bool = True
-    cannot_tell: str | None = None
-    history: dict[str, Any] = field(default_factory=History().as_dict)
+    path: str  # of the file
+    sha256: str | None  # of the file
+    label: str  # the most probable class
+    probabilities: dict[str, float]  # class -> probability, calibrated
+    score: float | None  # unknown score, or None where the checkpoint has none
+    known: bool | None  # whether the score is under the threshold; None where there is none
+    told: bool = True  # whether the model can tell, or was forced to
+    cannot_tell: str | None = None  # why it cannot, or None
+    history: dict[str, Any] = field(default_factory=History().as_dict)  # what happened to the image
 
     @property
     def confidence(self) -> float:
@@ -105,24 +93,14 @@ class Unread:
 
 @dataclass(frozen=True)
 class Report:
-    """All that page and JSON twin say.
+    """All that page and JSON twin say."""
 
-    Attributes:
-        model: The checkpoint.
-        command: Line that makes the report again.
-        findings: Of the images that were read, the worst first.
-        unread: What was not read.
-        measured: Error rates of the checkpoint, or None where none were measured.
-        notes: Remarks, and files that were left out.
-        made: When, in UTC.
-    """
-
-    model: DNADet
-    command: str
-    findings: list[Finding]
-    unread: list[Unread]
-    measured: Measured | None
-    notes: Notes
+    model: DNADet  # the checkpoint
+    command: str  # line that makes the report again
+    findings: list[Finding]  # of the images that were read, the worst first
+    unread: list[Unread]  # what was not read
+    measured: Measured | None  # error rates of the checkpoint, or None where none were measured
+    notes: Notes  # remarks, and files that were left out
     made: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
 
     @cached_property

@@ -20,23 +20,14 @@ LEAST = 16  # pixels a side that a wavelet filter needs
 
 @dataclass(frozen=True)
 class Votes:
-    """What the patches say whose mean is the verdict.
+    """What the patches say whose mean is the verdict."""
 
-    Attributes:
-        size: Height and width of the image as the model sees it.
-        corners: (P, 2) top and left of each patch, row by row.
-        patch: Height and width of a patch.
-        winners: (P,) the class number that each votes for.
-        sure: (P,) how probable it finds that class.
-        copies: Class numbers that the turned and mirrored copies of all patches vote for.
-    """
-
-    size: tuple[int, int]
-    corners: np.ndarray
-    patch: tuple[int, int]
-    winners: np.ndarray
-    sure: np.ndarray
-    copies: list[int]
+    size: tuple[int, int]  # height and width of the image as the model sees it
+    corners: np.ndarray  # (P, 2) top and left of each patch, row by row
+    patch: tuple[int, int]  # height and width of a patch
+    winners: np.ndarray  # (P,) the class number that each votes for
+    sure: np.ndarray  # (P,) how probable it finds that class
+    copies: list[int]  # class numbers that the turned and mirrored copies of all patches vote for
 
     @property
     def looked_at(self) -> float:

@@ -20,17 +20,11 @@ SHORT = 16  # digits of a hash that a model's header keeps
 
 @dataclass(frozen=True)
 class KeptImages:
-    """What a key knows of labelled images.
+    """What a key knows of labelled images."""
 
-    Attributes:
-        hashes: uint8 (N, 32), SHA-256 of each image's size and pixels.
-        labels: (N,) class numbers.
-        paths: (N,) files, for messages; empty for images that are in no file.
-    """
-
-    hashes: np.ndarray
-    labels: np.ndarray
-    paths: Sequence[Path] = ()
+    hashes: np.ndarray  # uint8 (N, 32), SHA-256 of each image's size and pixels
+    labels: np.ndarray  # (N,) class numbers
+    paths: Sequence[Path] = ()  # (N,) files, for messages; empty for images that are in no file
 
     def short(self) -> dict[str, str]:
         """One short hash of all images, and one of their labels."""

@@ -36,9 +36,7 @@ class ModulatedConv2d(nn.Module):
     """Convolution whose input channels a style scales; demodulated to unit variance.
 
     Without noise inputs it is the same to scale the input and the output as to scale the weights,
-    and one convolution serves the whole batch.
-
-    Source: Karras et al. 2020, section 2.2.
+    and one convolution serves the whole batch. Source: Karras et al. 2020, section 2.2.
     """
 
     def __init__(self, c_in: int, c_out: int, kernel: int, style: int, *, up: bool = False) -> None:
