@@ -9,64 +9,35 @@ from dnadet_lib.model import InputSpec
 class Preset:
     """How a model is trained.
 
-    Attributes:
-        name: Of the preset.
-        width: Channels of the first stage.
-        input: Resizes, patch side, front end and vote.
-        patches: Random patches cut from each image and step; 0 for the whole image.
-        items: Images a step and class; in pre-training, images a step.
-        learning_rate: Of Adam.
-        schedule: "step": times `decay` every `decay_every` iterations; "one-cycle": up and down.
-        decay_every: Iterations.
-        decay: Factor.
-        epochs: At most.
-        patience: Epochs without a better dev score before training stops.
-        select_by: "accuracy" or "macro_f1": what the kept epoch is best by, on dev; "last" keeps
-            the last one, for a schedule that falls to zero.
-        temperature: Of the contrastive loss.
-        weight_rate: Learning rate of the automatic loss weights.
-        contrast: Whether the contrastive loss is used beside cross-entropy.
-        learned_weights: Whether the weights of the two losses are learned; else both count 1.
-        steps_per_epoch: Steps after which dev is scored; None for a pass over the images.
-        transform_size: Pre-training: side of the crop that is transformed, in pixels.
-        double_softmax: The release's fault: softmax before cross-entropy.
-        flips: Whether images are mirrored and turned at random before patches are cut.
-        jittered: Whether the zoo's training images are joined by those of generators with noise on
-            their weights.
-        discriminant: Stage 2: number of pre-trained blocks on whose channels a linear discriminant
-            is solved; 0 trains the whole network.
-        changes: Stage 2: ways (of `changes.CHANGES`) in which copies of the training images are
-            changed, so that the model looks past them; empty for none. A discriminant has a
-            prototype of each class for each; a network sees as many of one as of another.
-        contents: Pre-training: of which photographs crops are transformed, equally many of each.
-        stage: 1 for pre-training on transformations, 2 for training on architectures.
+    With changes, copies of the training images are changed, so that the model looks past them: a
+    discriminant has a prototype of each class for each, a network sees equally many of each.
     """
 
-    name: str
-    width: int = 64
-    input: InputSpec = InputSpec()
-    patches: int = 16
-    items: int = 32
-    learning_rate: float = 1e-4
-    schedule: str = "step"
-    decay_every: int = 500
-    decay: float = 0.9
-    epochs: int = 30
-    patience: int = 20
-    select_by: str = "accuracy"
-    temperature: float = 0.07
-    weight_rate: float = 0.01
-    contrast: bool = True
-    learned_weights: bool = True
-    steps_per_epoch: int | None = None
-    transform_size: int = 128
-    double_softmax: bool = False
-    flips: bool = False
-    jittered: bool = False
-    discriminant: int = 0
-    changes: tuple[str, ...] = ()
-    contents: tuple[str, ...] = ("meadow",)
-    stage: int = 2
+    name: str  # of the preset
+    width: int = 64  # channels of the first stage
+    input: InputSpec = InputSpec()  # resizes, patch side, front end and vote
+    patches: int = 16  # random patches cut from each image and step; 0 for the whole image
+    items: int = 32  # images a step and class; in pre-training, images a step
+    learning_rate: float = 1e-4  # of Adam
+    schedule: str = "step"  # "step": times `decay` every `decay_every` iterations; or "one-cycle"
+    decay_every: int = 500  # iterations
+    decay: float = 0.9  # factor
+    epochs: int = 30  # at most
+    patience: int = 20  # epochs without a better dev score before training stops
+    select_by: str = "accuracy"  # what is best on dev; or "macro_f1", or "last" to keep the last
+    temperature: float = 0.07  # of the contrastive loss
+    weight_rate: float = 0.01  # learning rate of the automatic loss weights
+    contrast: bool = True  # whether the contrastive loss is used beside cross-entropy
+    learned_weights: bool = True  # whether the two losses have learned weights; else both count 1
+    steps_per_epoch: int | None = None  # after which dev is scored; None: a pass over the images
+    transform_size: int = 128  # pre-training: side of the crop that is transformed, in pixels
+    double_softmax: bool = False  # the release's fault: softmax before cross-entropy
+    flips: bool = False  # whether images are mirrored and turned at random before patches are cut
+    jittered: bool = False  # whether images of generators with noise on their weights join
+    discriminant: int = 0  # stage 2: blocks whose channels one is solved on; 0 trains the network
+    changes: tuple[str, ...] = ()  # stage 2: ways (of `changes.CHANGES`) to look past
+    contents: tuple[str, ...] = ("meadow",)  # pre-training: of which photographs
+    stage: int = 2  # 1 for pre-training on transformations, 2 for training on architectures
 
     def changed(self) -> dict[str, str]:
         """Write the fields that are not the defaults, so that a new field leaves it as it is.

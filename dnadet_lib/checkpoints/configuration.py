@@ -3,9 +3,10 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import fields
+from typing import Any
 
-from dnadet_lib.model import Calibration
+from dnadet_lib.model import BLOCKS, Calibration, InputSpec
 from dnadet_lib.plumbing.values import check_changes, check_class_names, is_finite, is_whole, shown
 
 TEXT_AT_MOST = 2**20  # characters of a header
@@ -14,58 +15,39 @@ BACKBONES_AT_MOST = 64
 NEEDED = ("classes", "width", "input", "temperature", "threshold")
 
 
-@dataclass(frozen=True)
-class Configuration:
-    """A model's configuration; the fields are those of `DNADet`.
-
-    The fields of `input` are not yet checked, `blocks` and `trace_blocks` are None for the usual
-    ones, and the threshold is infinite where there is none.
-    """
-
-    classes: tuple[str, ...]
-    width: int
-    input: dict
-    blocks: int | None
-    discriminant: bool
-    backbones: int
-    changes: tuple[str, ...]
-    trace_blocks: tuple[int, ...] | None
-    temperature: float
-    threshold: float
-    calibrations: tuple[Calibration, ...]
-
-
-def parse_configuration(text: str, most_blocks: int, input_fields: Sequence[str]) -> Configuration:
-    """Read a header, JSON in which all `input_fields` of an `InputSpec` are needed.
+def parse_configuration(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read a header, JSON: the arguments of `DNADet`, and what is set on the model afterwards.
 
     A ValueError names a field that is missing, of another type, or out of range.
     """
-    fields = _fields(text)
-    if odd := set(input_fields).symmetric_difference(fields["input"]):
+    values, known = _fields(text), [field.name for field in fields(InputSpec)]
+    if odd := set(known).symmetric_difference(values["input"]):
         name = sorted(odd)[0]
-        state = "is missing" if name in input_fields else "is not known"
-        raise ValueError(f"input {shown(name)} {state}: it has {', '.join(input_fields)}")
-    classes = check_class_names(fields["classes"])
+        state = "is missing" if name in known else "is not known"
+        raise ValueError(f"input {shown(name)} {state}: it has {', '.join(known)}")
+    classes = check_class_names(values["classes"])
     if len(classes) < 2:
         raise ValueError(f"classes: {shown(classes[0])} alone: a classifier has 2 or more")
-    blocks = None
-    if "blocks" in fields:
-        blocks = _whole(fields, "blocks", most_blocks)
-    discriminant = fields.get("discriminant", False)
+    blocks = _whole(values, "blocks", BLOCKS) if "blocks" in values else BLOCKS
+    discriminant = values.get("discriminant", False)
     if not isinstance(discriminant, bool):
         raise ValueError(f"discriminant {shown(discriminant)}: must be true or false")
-    changes, threshold = check_changes(fields.get("changes", [])), fields["threshold"]
+    changes, threshold = check_changes(values.get("changes", [])), values["threshold"]
     if threshold is not None and not is_finite(threshold):
         raise ValueError(f"threshold {shown(threshold)}: must be a finite number, or null for none")
-    return Configuration(
-        classes=classes, width=_whole(fields, "width", WIDTH_AT_MOST), input=fields["input"],
-        blocks=blocks, discriminant=discriminant,
-        backbones=_whole(fields, "backbones", BACKBONES_AT_MOST) if "backbones" in fields else 1,
-        changes=changes, trace_blocks=_trace_blocks(fields, blocks or most_blocks),
-        temperature=check_temperature(fields["temperature"]),
-        threshold=math.inf if threshold is None else float(threshold),
-        calibrations=check_calibrations(fields.get("calibrations"), changes),
-    )  # fmt: skip
+    backbones = _whole(values, "backbones", BACKBONES_AT_MOST) if "backbones" in values else 1
+    settings: dict[str, Any] = {
+        "temperature": check_temperature(values["temperature"]),
+        "threshold": math.inf if threshold is None else float(threshold),
+        "calibrations": check_calibrations(values.get("calibrations"), changes),
+    }
+    if "trace_blocks" in values:
+        settings["trace_blocks"] = _trace_blocks(values["trace_blocks"], blocks)
+    return {
+        "num_classes": len(classes), "width": _whole(values, "width", WIDTH_AT_MOST),
+        "classes": classes, "input": InputSpec(**values["input"]), "blocks": blocks,
+        "discriminant": discriminant, "backbones": backbones, "changes": changes,
+    }, settings  # fmt: skip
 
 
 def _fields(text: str) -> dict:
@@ -92,10 +74,7 @@ def _whole(fields: dict, name: str, most: int) -> int:
     return value
 
 
-def _trace_blocks(fields: dict, blocks: int) -> tuple[int, ...] | None:
-    if "trace_blocks" not in fields:
-        return None
-    value = fields["trace_blocks"]
+def _trace_blocks(value: object, blocks: int) -> tuple[int, ...]:
     good = isinstance(value, list) and value and all(map(is_whole, value))
     if not good or value != sorted(set(value)) or not 0 <= value[0] <= value[-1] < blocks:
         raise ValueError(

@@ -5,7 +5,7 @@ import logging
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,6 @@ from torch import Tensor
 
 from dnadet_lib.checkpoints.configuration import (
     WIDTH_AT_MOST,
-    Configuration,
     check_calibrations,
     check_temperature,
     parse_configuration,
@@ -29,7 +28,7 @@ from dnadet_lib.checkpoints.weights import (
     load_weights,
     read_weights,
 )
-from dnadet_lib.model import BLOCKS, DNADet, InputSpec
+from dnadet_lib.model import DNADet
 from dnadet_lib.plumbing.files import atomic_path, sha256_of
 from dnadet_lib.plumbing.paths import data_folder
 from dnadet_lib.plumbing.values import check_class_names, shown
@@ -140,33 +139,20 @@ def holds_names(path_or_name: str | Path) -> bool:
 def _ours(path: Path, file: WeightFile) -> DNADet:
     """Make the model of a file with our header."""
     try:
-        config = parse_configuration(
-            file.header or "", BLOCKS, [field.name for field in fields(InputSpec)]
-        )
+        arguments, settings = parse_configuration(file.header or "")
         with torch.device("meta"):  # shapes alone, no memory
-            plan = _configured(config)
+            plan = DNADet(**arguments)
     except ValueError as error:
         raise ValueError(f"{path}: not a dnadet checkpoint ({error})") from None
-    plan.trace_blocks = config.trace_blocks or plan.trace_blocks
+    plan.trace_blocks = settings.get("trace_blocks", plan.trace_blocks)
     reference = _reference(plan, file.tensors, path)
     check_shapes(plan, file.tensors, path)
-    model = _configured(config)
+    model = DNADet(**arguments)
     load_weights(model, file.tensors, path)
-    model.trace_blocks, model.reference = plan.trace_blocks, reference
-    model.temperature, model.threshold = config.temperature, config.threshold
-    model.calibrations = config.calibrations
-    model.named = True
+    for name, value in settings.items():
+        setattr(model, name, value)
+    model.reference, model.named = reference, True
     return model
-
-
-def _configured(config: Configuration) -> DNADet:
-    """Make a model as a header says, with weights at random."""
-    return DNADet(
-        len(config.classes), config.width, classes=config.classes,
-        input=InputSpec(**config.input), blocks=config.blocks or BLOCKS,
-        discriminant=config.discriminant, backbones=config.backbones,
-        changes=config.changes,
-    )  # fmt: skip
 
 
 def _reference(model: DNADet, tensors: dict[str, Tensor], path: Path) -> Distances | None:

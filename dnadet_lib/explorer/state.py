@@ -34,35 +34,23 @@ from dnadet_lib.plumbing.text import one_line, restored, storable
 class Explorer:
     """What is explored: images, what a model says of them, and maps of their embeddings.
 
-    Attributes:
-        maker: The model, or None where a table's checkpoint is there no more.
-        paths: (N,) image files.
-        table: One row per image: class, predicted (the most probable class), told (whether it could
-            be named), generator, set-up, confidence, named rightly, unknown score, known.
-        embeddings: (N, D).
-        probabilities: (N, K) of the model's classes.
-        classes: Their names.
-        maps: Name of a map -> (N, 2).
-        selections: Name -> positions of kept images.
-        errors: What could not be read, a line per file.
-        notes: What was done to added images to read them, such as choosing a frame.
-        others: Name of another checkpoint -> its model and its embeddings (N, D) of these images.
-            Its maps are named "METHOD, NAME".
-        note: Of a table's checkpoint: that it is another one now, or was not compared; else "".
+    The table has the columns class, predicted (the most probable class), told (whether it could be
+    named), generator, set-up, confidence, named rightly, unknown score and known. `others` has the
+    model and the embeddings (N, D) of another checkpoint by its name; its maps are "METHOD, NAME".
     """
 
-    maker: DNADet | None
-    paths: list[Path]
-    table: pd.DataFrame
-    embeddings: np.ndarray
-    probabilities: np.ndarray
-    classes: tuple[str, ...]
-    maps: dict[str, np.ndarray] = field(default_factory=dict)
-    selections: dict[str, np.ndarray] = field(default_factory=dict)
-    errors: list[str] = field(default_factory=list)
+    maker: DNADet | None  # the model, or None where a table's checkpoint is there no more
+    paths: list[Path]  # (N,) image files
+    table: pd.DataFrame  # a row per image; columns as above
+    embeddings: np.ndarray  # (N, D)
+    probabilities: np.ndarray  # (N, K) of the model's classes
+    classes: tuple[str, ...]  # their names
+    maps: dict[str, np.ndarray] = field(default_factory=dict)  # name of a map -> (N, 2)
+    selections: dict[str, np.ndarray] = field(default_factory=dict)  # name -> positions
+    errors: list[str] = field(default_factory=list)  # what could not be read, a line per file
     others: dict[str, tuple[DNADet, np.ndarray]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    note: str = ""
+    notes: list[str] = field(default_factory=list)  # what was done to added images to read them
+    note: str = ""  # that a table's checkpoint is another one now, or was not compared
 
     @property
     def model(self) -> DNADet:
