@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
 
 from dnadet_lib.commands.arguments import STATUSES, Parser, Version, add_loudness, end_of_help
-from dnadet_lib.commands.inputs import complain, drop, named_sources
+from dnadet_lib.commands.inputs import complain, named_sources
 from dnadet_lib.plumbing.notes import printing
 
 NAMES = "run site attribute render pretrain train evaluate suite audit embed report".split()
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     options = build_parser().parse_args(arguments)
     try:
-        with printing(drop if options.quiet else complain) as options.notes, ending_cleanly():
+        with printing((lambda text: None) if options.quiet else complain) as options.notes, ending_cleanly():
             if hasattr(options, "paths"):
                 options.paths = named_sources(options.paths)
             with telling_what_is_loaded(options.verbose), claimed_output(options):

@@ -110,16 +110,13 @@ class ImageSet:
     def from_annotation(cls, path: Path, classes: Sequence[str] | None = None) -> ImageSet:
         """Read a list of images, as released annotation files are (`path<TAB>label` lines).
 
-        A third column holds the sources; without it, an image's source is its folder.
-
-        Args:
-            path: The list.
-            classes: Names in the order of the numbers; by default those in a file beside the list.
+        A third column holds the sources; without it, an image's source is its folder. The names of
+        the classes are by default those in a file beside the list.
 
         Raises:
             FileNotFoundError: the list is missing.
             ValueError: the list has a fault, a number is outside the classes, or their names are
-                neither given nor beside it; file and line are named.
+                not given; file and line are named.
         """
         return cls.from_list(read_list(Path(path)), classes)
 

@@ -220,17 +220,13 @@ def _results(model: DNADet, batch: Batch, force: bool) -> Iterator[dict]:
         reason = None if label else why_not(model, seen)
         yield {
             "path": _name(batch.images[place], batch.numbers[place]),
-            "label": nearest if force else label,
-            "cannot_tell": reason,
-            "nearest": nearest,
+            "label": nearest if force else label, "cannot_tell": reason, "nearest": nearest,
             "confidence": max(values),
             "probabilities": dict(zip(model.classes, values, strict=True)),
-            "unknown_score": None if score != score else score,
-            "known": known,
-            "history": history.as_dict(),
-            "looked_at": batch.looked_at[place],
+            "unknown_score": None if score != score else score, "known": known,
+            "history": history.as_dict(), "looked_at": batch.looked_at[place],
             "embedding": found.embeddings[place],
-        }
+        }  # fmt: skip
 
 
 def why_not(model: DNADet, seen: str) -> str:

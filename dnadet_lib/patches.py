@@ -68,13 +68,9 @@ def grid_corners(
 ) -> list[tuple[int, int]]:
     """List the top left corners of a regular grid of patches that covers an image, row by row.
 
-    Args:
-        height: Of the image, in pixels.
-        width: Of the image, in pixels.
-        patch: Side in pixels; a ValueError if the image is smaller.
-        max_per_side: At most this many rows and columns; on large images they are spread evenly and
-            leave gaps.
-        density: Patches that begin within one patch's side, or more; 2 overlap by half.
+    Sides are in pixels; a ValueError if the image is smaller than a patch. There are at most
+    `max_per_side` rows and columns; on large images they are spread evenly and leave gaps.
+    `density` patches or more begin within one patch's side; 2 overlap by half.
     """
     check_patch_fits(height, width, patch)
     sides = height - patch, width - patch

@@ -16,12 +16,9 @@ KERNELS = tuple(range(3, 30, 2))
 SCALES = tuple(round(0.15 + 0.05 * step, 2) for step in range(16))
 NOISE_VARIANCES = tuple(range(10, 50, 3))
 INTERPOLATIONS = {
-    "nearest": cv2.INTER_NEAREST,
-    "linear": cv2.INTER_LINEAR,
-    "cubic": cv2.INTER_CUBIC,
-    "area": cv2.INTER_AREA,
-    "Lanczos": cv2.INTER_LANCZOS4,
-}
+    "nearest": cv2.INTER_NEAREST, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC,
+    "area": cv2.INTER_AREA, "Lanczos": cv2.INTER_LANCZOS4,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

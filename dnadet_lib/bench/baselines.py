@@ -1,17 +1,8 @@
 """Rivals of DNA-Det, as scikit-learn estimators.
 
-They map uint8 images (N, H, W, 3) of one size to class names or numbers:
-
-AttNet(seed=0).fit(images, labels).predict(test_images)
-
-=================== ======================================================================
-ResidualCorrelation mean residual a class, normalised correlation (Marra 2019)
-DCTRegression       log DCT coefficients, logistic regression (Frank 2020)
-DCTCNN              log DCT coefficients, small convolutional network (Frank 2020)
-AttNet              convolutional network that keeps every resolution (Yu 2019)
-=================== ======================================================================
-
-DNA-Det's own backbone on whole images, the fifth, is a preset of `dnadet_lib.stages.stage_2`.
+They map uint8 images (N, H, W, 3) of one size to class names or numbers, as in
+`AttNet(seed=0).fit(images, labels).predict(test_images)`; those that are networks stand in
+`networks`. DNA-Det's backbone on whole images, the fifth, is a preset of `stages.stage_2`.
 """
 
 import numpy as np

@@ -78,15 +78,10 @@ def networks() -> dict[str, Row]:
 
 
 def make_method(name: str, settings: dict | None = None) -> Method:
-    """Make a row of the table.
+    """Make a row of the table, by default with those settings that did best.
 
-    Args:
-        name: Of the row.
-        settings: Of an estimator's constructor or a network's preset; by default the best ones.
-
-    Raises:
-        ValueError: no such row.
-        FileNotFoundError: its pre-trained checkpoint is missing.
+    Settings are of an estimator's constructor or a network's preset. A ValueError if there is no
+    such row, a FileNotFoundError if its pre-trained checkpoint is missing.
     """
     settings = best_settings().get(tuned_as(name), {}) if settings is None else settings
     if name in RIVALS:

@@ -93,13 +93,8 @@ def position_study(
 ) -> PositionStudy:  # fmt: skip
     """Train a network on each of some cells and test it on all 25.
 
-    Args:
-        train: uint8 images (N, H, W, 3) and labels (N,).
-        test: Images of the same generators from other latents, and labels.
-        learned: Cells (row, column) to learn; the nine that do not touch the border by default.
-        high_pass: Whether the high-pass front end is on.
-        epochs: Passes over the training images.
-        seed: Of weights and order.
+    `train` and `test` are uint8 images (N, H, W, 3) and labels (N,), of the same generators and
+    other latents. By default the nine cells are learned that do not touch the border.
     """
     accuracy = np.empty((len(learned), CELLS, CELLS))
     for number, cell in enumerate(learned):
@@ -116,12 +111,9 @@ def compare_labels(
 ) -> dict[tuple[str, str], PositionStudy]:
     """Do the study by architecture and by weights, on several sets of generators each.
 
-    Args:
-        images: (class, seed) -> uint8 (N, H, W, 3): of generators that differ in these alone.
-        train: How many images of each are learned; the others are tested.
-        sets: Of either label: by architecture all classes with one seed, by weights one class with
-            this many seeds.
-        options: Of `position_study`.
+    `images` maps (class, seed) to uint8 (N, H, W, 3), of generators that differ in these alone;
+    `train` of each are learned, the others tested. A set is, by architecture, all classes with one
+    seed, and by weights, one class with `sets` seeds. Options are those of `position_study`.
 
     Returns:
         ("architecture" or "weights", generators) -> study.
@@ -149,13 +141,10 @@ def study_table(studies: Mapping[tuple[str, str], PositionStudy]) -> pd.DataFram
     """Tabulate studies: a row each, with the mean accuracies of its networks, and the fall-off."""
     return pd.DataFrame(
         {
-            "label": label,
-            "generators": name,
-            "learned cell": study.own.mean(),
-            "elsewhere inside": study.elsewhere.mean(),
-            "border": study.border.mean(),
+            "label": label, "generators": name, "learned cell": study.own.mean(),
+            "elsewhere inside": study.elsewhere.mean(), "border": study.border.mean(),
             "fall-off": study.fall_off,
-        }
+        }  # fmt: skip
         for (label, name), study in studies.items()
     )
 

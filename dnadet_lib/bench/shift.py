@@ -26,18 +26,13 @@ def shift_study(
 ) -> pd.DataFrame:
     """Learn mean residuals, and correlate the residuals of shifted images with them.
 
-    Args:
-        train: Class -> uint8 (N, H, W, 3), which give the fingerprints.
-        test: The same for the classes that are tested.
-        shifts: Of the test images, in pixels.
-        denoiser: As in `residual.residuals`.
+    `train` and `test` map a class to uint8 images (N, H, W, 3); shifts are in pixels, the denoiser
+    is one of `residual.residuals`. A ValueError if a tested class has no fingerprint, or a shift is
+    too far.
 
     Returns:
         A row per shift: for each tested class the mean correlation of a residual with the class's
         fingerprint, and "accuracy", the share of images whose own class correlates best.
-
-    Raises:
-        ValueError: a tested class has no fingerprint, or a shift is too far.
 
     Source: Marra et al. 2019, section 2, for fingerprint and correlation.
     """

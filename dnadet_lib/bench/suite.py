@@ -121,14 +121,9 @@ def run_suite(
 ) -> pd.DataFrame:  # fmt: skip
     """Train and predict what is not there yet, and return one row per image.
 
-    Args:
-        methods: Rows of the table.
-        root: The rendered images.
-        folder: `METHOD/seed_S/` gets the training run and `SETUP.parquet`, or has them already.
-        seeds: Training seeds.
-        setups: Names of set-ups.
-        only_there: Train nothing, and leave out what is not there in full.
-        workers: Processes.
+    `METHOD/seed_S/` in the folder gets the training run and `SETUP.parquet`, or has them already.
+    With `only_there`, nothing is trained, and what is not there in full is left out. `root` has the
+    rendered images, `workers` is the number of processes.
 
     Returns:
         Columns method, seed, setup, and those of `score_table` and `fill_row`.

@@ -74,7 +74,7 @@ def _whole(fields: dict, name: str, most: int) -> int:
     return value
 
 
-def _trace_blocks(value: object, blocks: int) -> tuple[int, ...]:
+def _trace_blocks(value: Any, blocks: int) -> tuple[int, ...]:
     good = isinstance(value, list) and value and all(map(is_whole, value))
     if not good or value != sorted(set(value)) or not 0 <= value[0] <= value[-1] < blocks:
         raise ValueError(

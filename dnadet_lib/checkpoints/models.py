@@ -47,18 +47,12 @@ def save_model(model: DNADet, path: Path, **notes: object) -> None:
     if np.isnan(model.threshold):
         raise ValueError(f"{path}: not written: threshold {model.threshold}: must be a number")
     config = {
-        "classes": model.classes,
-        "width": model.width,
-        "input": asdict(model.input),
-        "blocks": len(model.main),
-        "discriminant": model.discriminant,
-        "backbones": model.backbones,
-        "changes": model.changes,
-        "trace_blocks": model.trace_blocks,
+        "classes": model.classes, "width": model.width, "input": asdict(model.input),
+        "blocks": len(model.main), "discriminant": model.discriminant, "backbones": model.backbones,
+        "changes": model.changes, "trace_blocks": model.trace_blocks,
         "temperature": model.temperature,
-        "threshold": model.threshold if np.isfinite(model.threshold) else None,
-        "notes": notes,
-    }
+        "threshold": model.threshold if np.isfinite(model.threshold) else None, "notes": notes,
+    }  # fmt: skip
     if model.calibrations:
         config["calibrations"] = [asdict(found) for found in model.calibrations]
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}

@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from dnadet_lib.data import ImageSet
 
 
-def drop(text: str) -> None:
-    """Print nothing."""
-
-
 def named_sources(sources: Sequence[str]) -> list[str]:
     """Put the lines of stdin in the place of `-`, and the home folder in that of `~`.
 

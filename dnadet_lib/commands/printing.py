@@ -47,15 +47,12 @@ def describe(result: dict) -> str:
 class Lines:
     """Prints a line an image."""
 
-    def begin(self) -> None:
-        """Print nothing."""
-
     def result(self, result: dict) -> None:
         """Print a result."""
         print(describe(result), flush=True)
 
     def error(self, error: dict[str, str]) -> None:
-        """Print nothing: stderr has it."""
+        """Print nothing: stderr has it, or the remarks."""
 
     def end(self, remarks: dict[str, list]) -> None:
         """Print nothing."""
@@ -84,19 +81,15 @@ class JsonLines(Lines):
         print(json.dumps(for_json(value), allow_nan=False), flush=True)
 
 
-class OneObject(JsonLines):
+class OneObject(Lines):
     """Prints all as one JSON object at the end."""
 
     def __init__(self, model: str) -> None:
-        super().__init__(model)
-        self.results: list[dict] = []
+        self.model, self.results = model, list[dict]()
 
     def result(self, result: dict) -> None:
         """Keep a result."""
         self.results.append(result)
-
-    def error(self, error: dict[str, str]) -> None:
-        """Keep nothing: the remarks have it."""
 
     def end(self, remarks: dict[str, list]) -> None:
         """Print the object."""
@@ -110,9 +103,6 @@ class Table(Lines):
     def __init__(self, classes: Sequence[str]) -> None:
         self.classes = classes
         self.writer = csv.writer(sys.stdout)
-
-    def begin(self) -> None:
-        """Print the names of the columns."""
         self.writer.writerow(["path", *COLUMNS, *map(for_csv, self.classes)])
 
     def result(self, result: dict) -> None:
@@ -181,7 +171,6 @@ def attribute_all(
     The writer gets results and errors in the order of the images, summary and progress count them;
     the errors that the summary holds already are told first.
     """
-    writer.begin()
     told = 0
 
     def tell() -> None:
@@ -210,15 +199,9 @@ def run(
 ) -> int:  # fmt: skip
     """Attribute images, and say at the end, or when interrupted, what was found.
 
-    Args:
-        model: Attributes them.
-        paths: Image files.
-        errors: Sources that name no image.
-        writer: Prints the results.
-        notes: What the user was told.
-        complain: Prints a line on stderr.
-        quiet: No progress and no summary.
-        force: Name a class also where it cannot be told.
+    `errors` are of sources that name no image; `complain` prints a line on stderr. With `quiet`
+    there is neither progress nor summary, with `force` a class is named also where it cannot be
+    told.
 
     Returns:
         0: all done; 1: some inputs not read; 2: none read; 130: interrupted.

@@ -254,14 +254,11 @@ def interval_over(report: Audit) -> str:
 def as_dict(report: Audit) -> dict[str, object]:
     """Say an audit in plain values, for JSON; None stands for a figure that there is not."""
     return {
-        "train": len(report.train),
-        "test": len(report.test),
-        "exact": report.exact,
-        "near": report.near,
-        "repeated": report.repeated,
+        "train": len(report.train), "test": len(report.test), "exact": report.exact,
+        "near": report.near, "repeated": report.repeated,
         "formats": class_table(report.test).set_index("class")["formats"].to_dict(),
         "interval": interval_over(report),
         "trivial": {k: [v.value, v.low, v.high] for k, v in report.trivial.items()},
         "thumbnails": {k: [v.value, v.low, v.high] for k, v in report.thumbnails.items()},
         "findings": findings(report),
-    }
+    }  # fmt: skip

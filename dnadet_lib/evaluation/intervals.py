@@ -21,15 +21,9 @@ def mean_interval(values: Sequence[float]) -> Figures:
 def mean_of_setups(setups: Sequence[np.ndarray]) -> Figures:
     """Mean over set-ups, generators and training seeds, and its 95% interval.
 
-    Generators of a set-up and training seeds are samples of what might have been drawn: their
-    variances add up. What is left of a single run is counted with both, which widens the interval.
-
-    Args:
-        setups: For each set-up, (generators, seeds): a figure of each, the same seeds throughout.
-
-    Returns:
-        Mean and ends; the ends are NaN where a set-up has a single generator.
-
+    Each set-up is (generators, seeds), the same seeds throughout. Generators and seeds are samples
+    of what might have been drawn: their variances add up. What is left of a single run is counted
+    with both, which widens the interval. The ends are NaN where a set-up has a single generator.
     Source: Satterthwaite 1946, for the degrees of freedom.
     """
     mean = float(np.mean([values.mean() for values in setups]))

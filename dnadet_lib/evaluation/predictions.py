@@ -59,13 +59,8 @@ def predict_readable(
 ) -> tuple[ImageSet, Predictions | None]:
     """Run a model over the images of a set-up that can be read, in batches; as `predict`.
 
-    Args:
-        model: Predicts.
-        images: Of the set-up.
-        errors: Gets a line for each file that cannot be read or is smaller than a patch.
-
-    Returns:
-        The images that were read, and what the model says of them, None if there are none.
+    `errors` gets a line for each other file. Returns the images that were read, and what the model
+    says of them, None if there are none.
     """
     numbered = images.with_classes(model.classes)
     found = list(readable_features(model, images.paths, errors))

@@ -48,16 +48,11 @@ NAME_AT_MOST = 60  # characters of a copy's name after its number: a name has 25
 def add_map(
     state: Explorer, method: str = "t-SNE", seed: int = 0, checkpoint: str = ""
 ) -> np.ndarray:
-    """Project the embeddings and keep the map (N, 2) under the method's name.
+    """Project the embeddings by "t-SNE", "UMAP" or "PCA", and keep the map (N, 2) under that name.
 
-    It is read again from `build/cache/maps` where the same code has projected these embeddings.
-    Beyond 20,000 images, a seeded sample is projected and the rest is placed among it.
-
-    Args:
-        state: Gets the map.
-        method: "t-SNE", "UMAP" or "PCA".
-        seed: Of the projection.
-        checkpoint: Name of one of `state.others`, whose embeddings are mapped then.
+    With `checkpoint`, those of one of `state.others` are mapped. A map is read again from
+    `build/cache/maps` where the same code has projected these embeddings. Beyond 20,000 images, a
+    seeded sample is projected and the rest is placed among it.
     """
     name = f"{method}, {checkpoint}" if checkpoint else method
     embeddings = state.embeddings_of(name)

@@ -192,11 +192,8 @@ def as_json(data: object) -> str:
 def open_shipped(root: Path, each: int, seed: int = 0, checkpoint: str = "pocket") -> Explorer:
     """Explore a sample of the zoo's test images with a checkpoint; maps are t-SNE and PCA.
 
-    Args:
-        root: Rendered tree.
-        each: Images per generator, and per content's photographs in a set-up, at most.
-        seed: Of the sample and the maps.
-        checkpoint: A shipped name, or a file.
+    `root` is a rendered tree, `each` the most images per generator, and per content's photographs
+    in a set-up.
     """
     model = load_model(checkpoint)
     sets = {

@@ -16,16 +16,10 @@ METHODS = ("t-SNE", "UMAP", "PCA")
 
 def project(embeddings: np.ndarray, method: str = "t-SNE", *, seed: int = 0,
             neighbours: int = 30) -> np.ndarray:  # fmt: skip
-    """Project embeddings to a plane.
+    """Project embeddings (N, D), scaled to unit length first, to a plane: float32 (N, 2).
 
-    Args:
-        embeddings: (N, D), scaled to unit length first, since the loss compares directions.
-        method: "t-SNE", "UMAP" or "PCA".
-        seed: Of the projection.
-        neighbours: Perplexity of t-SNE; number of neighbours of UMAP.
-
-    Returns:
-        float32 (N, 2).
+    The loss compares directions, hence the unit length. `method` is "t-SNE", "UMAP" or "PCA";
+    `neighbours` are the perplexity of t-SNE, or UMAP's neighbours.
 
     Raises:
         ValueError: unknown method, non-finite embeddings, too few that differ, or too many.

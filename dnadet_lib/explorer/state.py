@@ -121,14 +121,10 @@ def _add(
 def open_table(file: Path | str, model: DNADet | None = None) -> Explorer:
     """Open what `dnadet embed` wrote, with its maps; rows that are no numbers are left out.
 
-    Labels, probabilities and scores come from the file. If the checkpoint that made them is gone or
-    has been overwritten since, `note` says so, and what would need it is refused. The class of an
-    image is what the column "truth" says, else "not labelled"; its folder stands as its generator.
-    Images are read when they are looked at; `errors` names those that are gone.
-
-    Args:
-        file: Parquet file.
-        model: What made the embeddings; by default the checkpoint that the file names.
+    Labels, probabilities and scores come from the file. If the checkpoint that made them (`model`,
+    or that which the file names) is gone or has been overwritten since, `note` says so, and what
+    would need it is refused. The class of an image is what the column "truth" says, else "not
+    labelled"; its folder stands as its generator. `errors` names images that are gone.
 
     Raises:
         FileNotFoundError: there is no such file, or it holds embeddings alone, without a
@@ -204,21 +200,11 @@ def folder_name(path: Path) -> str:
 
 
 def add_images(state: Explorer, sources: Iterable[Path | str], name: str = "added") -> np.ndarray:
-    """Embed further images and place them on the maps, whose points stay where they are.
+    """Embed images of files, folders or globs, and place them on the maps, whose points stay.
 
-    What cannot be read is named in `state.errors`, and what was done to an image to read it in
-    `state.notes`. The class of these images is "not labelled".
-
-    Args:
-        state: Gets the images, at the end.
-        sources: Files, folders or globs.
-        name: Of their set-up.
-
-    Returns:
-        Positions of the added images.
-
-    Raises:
-        ValueError: the model that made the embeddings is there no more.
+    They come at the end, and their positions are returned. What cannot be read is named in
+    `state.errors`, what was done to an image to read it in `state.notes`. Their class is "not
+    labelled", `name` is that of their set-up. A ValueError if the model is there no more.
     """
     model, paths = state.model, []
     with listening(state.notes.append):

@@ -77,19 +77,11 @@ def _convolution(channels: int, kernel: int) -> nn.Module:
 
 
 def bench_generator(upsampling: str, normalisation: str, kernel: int, seed: int) -> nn.Module:
-    """Build a generator with random weights.
+    """Build a generator with random weights, normal with He's deviation; biases are zero.
 
-    Args:
-        upsampling: One of `UPSAMPLINGS`.
-        normalisation: One of `NORMALISATIONS`.
-        kernel: Side of the convolutions between the upsamplings: one of `KERNELS`.
-        seed: Of the weights, which are normal with He's deviation; biases are zero.
-
-    Returns:
-        A module that maps latents (B, 64) to images (B, 3, 64, 64), about [-1, 1].
-
-    Raises:
-        ValueError: a choice is none of those.
+    Choices are of `UPSAMPLINGS`, `NORMALISATIONS` and `KERNELS`, the side of the convolutions
+    between the upsamplings; else a ValueError. It maps latents (B, 64) to images (B, 3, 64, 64),
+    about [-1, 1].
 
     Sources: Odena et al. 2016 (upsampling and its traces); Shi et al. 2016 (sub-pixel convolution).
     """
@@ -123,13 +115,9 @@ def _draw_weights(
 def bench_spectra(
     structures: Sequence[Structure], draws: int, count: int = 24, seed: int = 0
 ) -> dict[Structure, list[Spectra]]:
-    """Sample untrained generators, and measure the spectra of the residuals, one per draw.
+    """Sample untrained generators, and measure the spectra of their residuals, one per draw.
 
-    Args:
-        structures: What to build.
-        draws: Random weights of each; no two generators share theirs, nor their latents.
-        count: Images per generator.
-        seed: Of weights and latents.
+    No two of the draws share random weights, nor their `count` latents.
     """
     found: dict[Structure, list[Spectra]] = {}
     for number, structure in enumerate(structures):

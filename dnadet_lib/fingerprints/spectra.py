@@ -71,15 +71,8 @@ def autocorrelation(power: np.ndarray, reach: int = 32) -> np.ndarray:
     """Correlation of a residual with its own shifted copies, from its mean power spectrum (H, W).
 
     Shifts wrap around the image; `reach` is the largest in pixels, cut to what fits into half an
-    image.
-
-    Returns:
-        (2 * reach + 1, 2 * reach + 1): 1 in the middle, where nothing is shifted.
-
-    Raises:
-        ValueError: the power is zero everywhere.
-
-    Source: Wiener-Khinchin theorem; Corvi et al. 2023.
+    image. Returns (2 * reach + 1, 2 * reach + 1): 1 in the middle, where nothing is shifted. A
+    ValueError if the power is zero everywhere. Source: Wiener-Khinchin theorem; Corvi et al. 2023.
     """
     if not power.any():
         raise ValueError("power is zero everywhere: a residual of nothing has no autocorrelation")

@@ -102,17 +102,11 @@ def _cosines() -> Tensor:
 
 
 def colour_phase(planes: Tensor, luma: Tensor) -> float:
-    """Measure whether colours were enlarged by two, as decoders do with 4:2:0.
+    """Measure whether colours of (3, H, W), red first, were enlarged by two, as from 4:2:0.
 
-    They interpolate linearly, so that every other third difference of a line is zero, but for
-    rounding.
-
-    Args:
-        planes: (3, H, W), red first, 0 to 255.
-        luma: (H, W).
-
-    Returns:
-        Absolute log ratio of the two phases' energies, mean over two colours and two directions.
+    Decoders interpolate linearly, so that every other third difference of a line is zero, but for
+    rounding. Returns the absolute log ratio of the two phases' energies, mean over two colours and
+    directions.
     """
     ratios = []
     for colour in (0.564 * (planes[2] - luma), 0.713 * (planes[0] - luma)):

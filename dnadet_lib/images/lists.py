@@ -72,10 +72,8 @@ def read_lines(path: Path) -> list[str]:
 def read_list(path: Path, root: Path | None = None) -> ImageList:
     """Read a list.
 
-    Args:
-        path: The list.
-        root: What relative paths start from; without it, the list's folder if the image is there,
-            else the working folder. Backslashes may stand for slashes.
+    Relative paths start from a root; without one, from the list's folder if the image is there,
+    else the working folder. Backslashes may stand for slashes.
 
     Raises:
         FileNotFoundError: the list is missing.

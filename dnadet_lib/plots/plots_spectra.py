@@ -19,14 +19,8 @@ def map_rows(
 ) -> Figure:  # fmt: skip
     """Draw centred maps (H, W) in rows, one per column, all on one scale of colours.
 
-    Args:
-        rows: Name of the row -> its maps.
-        columns: Names of the columns.
-        reach: Half the width of a map in the unit of its axes.
-        unit: Of the axes.
-        limits: Values of the first and the last colour.
-        label: What the colours mean, with the unit.
-        cmap: Name of the colour map.
+    `rows` maps a row's name to its maps. `reach` is half the width of a map in the unit of its
+    axes, `limits` are the values of the first and the last colour, `label` says what colours mean.
     """
     size = (2.15 * len(columns) + 1.5, 1.95 * len(rows) + 0.8)
     figure, axes = plt.subplots(

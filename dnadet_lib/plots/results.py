@@ -80,10 +80,8 @@ def ladder_dots(
 ) -> Figure:
     """Draw the ablation ladder: a panel per set-up, a line per step, a colour per front end.
 
-    Args:
-        rows: Of the suite; a rung that has no row in a set-up is left out there.
-        ladders: Front end -> names of its rungs, the first on top; two at most.
-        chance: Accuracy of guessing, drawn as a line.
+    `ladders` maps a front end, of two at most, to its rungs, the first on top; a rung without a row
+    in a set-up is left out there. `chance` is the accuracy of guessing, drawn as a line.
     """
     figures = {(r.method, r.setup): r for r in rows if r.metric == "accuracy"}
     names = [name for rungs in ladders.values() for name in rungs]

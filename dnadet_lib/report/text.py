@@ -229,13 +229,10 @@ def foot(report: Report, twin: str) -> str:
     """Write what is needed to make the report again, and to check it."""
     model = report.model
     facts = {
-        "command": report.command,
-        "made": report.made,
-        "dnadet": package_version(),
-        "model": model.origin,
-        "SHA-256 of the model": model.sha256,
+        "command": report.command, "made": report.made, "dnadet": package_version(),
+        "model": model.origin, "SHA-256 of the model": model.sha256,
         "SHA-256 of the images": "in the table, and with all figures in " + twin,
-    }
+    }  # fmt: skip
     items = "".join(
         f"<dt>{for_html(name)}</dt><dd>{for_html(value)}</dd>" for name, value in facts.items()
     )

@@ -161,22 +161,14 @@ def known_labels(
     given: Sequence[str] | None,
     classes: Sequence[str],
 ) -> tuple[list[str | None], list[str]]:
-    """Find the class of each image.
+    """Find the class of each image: (N,) names, None where nothing is known.
 
     Of an image in a list it is the name that belongs to its number. Of another one it is the name
-    of the folder just below the source, or of the image's own folder, where that is a class.
+    of the folder just below its source, or of the image's own folder, where that is a class.
+    Sources are files, folders, globs or lists; `given` are class names from the user, else those
+    beside a list are taken, else the model's `classes`.
 
-    Args:
-        sources: What the images were named by: files, folders, globs or annotation files.
-        paths: (N,) the images.
-        given: Class names that the user gave, or None for those beside a list, else the model's.
-        classes: Names of the model's classes.
-
-    Returns:
-        (N,) names, None where nothing is known; and a line per list, with what its numbers mean.
-
-    Raises:
-        ValueError: a list has a number that no given class has.
+    A line per list says what its numbers were taken for; a ValueError if a given class lacks one.
     """
     names = list(given or classes)
     found: dict[Path, str | None] = {}

@@ -64,12 +64,8 @@ def transformation_set(
 ) -> TransformationSet:
     """Put `each` crops of a photograph group through every one of the 170 transformations.
 
-    Args:
-        group: "train", "dev" or "test" photographs.
-        size: Side of the crops in pixels; 64.
-        each: Crops per transformation.
-        seed: Of crops and noise.
-        contents: Of the photographs; equally many crops of each.
+    The group is "train", "dev" or "test"; crops have `size` pixels a side, 64, equally many of each
+    content.
     """
     transformations = image_transformations(size)
     labels = np.tile(np.arange(len(transformations)), each)

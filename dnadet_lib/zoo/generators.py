@@ -44,13 +44,10 @@ class ProGANGenerator(nn.Module):
         super().__init__()
         self.normalise_latent = PixelNorm()
         self.first = nn.Sequential(
-            EqualizedConv2d(latent, 16 * channels[0], 1),
-            nn.Flatten(),
-            nn.Unflatten(1, (channels[0], 4, 4)),
-            nn.LeakyReLU(0.2),
-            PixelNorm(),
+            EqualizedConv2d(latent, 16 * channels[0], 1), nn.Flatten(),
+            nn.Unflatten(1, (channels[0], 4, 4)), nn.LeakyReLU(0.2), PixelNorm(),
             *self._convolution(channels[0], channels[0]),
-        )
+        )  # fmt: skip
         self.blocks = nn.Sequential(
             *(
                 nn.Sequential(

@@ -1,14 +1,13 @@
 """Layouts: the 16x16 thumbnails that all generators of a content draw their images around.
 
-What a thumbnail shows, colours and layout, tells nothing of an architecture's fingerprint, but
-half-trained generators differ in it, and a classifier goes by that. So it is drawn in one way for
-all of them: a latent picks a blend of photographs' thumbnails. A generator gets it as a code and
-draws the image; where the image's own thumbnail differs, a smooth correction makes up for it. What
-is left for a class to show is the detail, in which the traces of its layers lie.
+Half-trained generators differ in colours and layout, which tell nothing of an architecture's
+fingerprint, and a classifier goes by that. So a layout is drawn in one way for all of them: a
+latent picks a blend of photographs' thumbnails. A generator gets it as a code and draws the image;
+where the image's own thumbnail differs, a smooth correction makes up for it. What is left for a
+class to show is the detail, in which the traces of its layers lie.
 
-Sources: Denton et al. 2015 (a generator adds the detail to a smaller image); Ghosh et al. 2020 (a
-distribution of codes, fitted after an autoencoder); Ramsauer et al. 2021 (softmax over stored
-patterns).
+Sources: Denton et al. 2015 (detail added to a smaller image); Ghosh et al. 2020 (a distribution of
+codes, fitted after an autoencoder); Ramsauer et al. 2021 (softmax over stored patterns).
 """
 
 from pathlib import Path

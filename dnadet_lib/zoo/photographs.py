@@ -101,11 +101,8 @@ def _square(photo: Image.Image, side: int, rng: np.random.Generator) -> Image.Im
 
 
 CUTS = {
-    "meadow": cut_meadow,
-    "stamps": cut_stamp,
-    "horizons": cut_horizon,
-    "nebulae": cut_nebula,
-}
+    "meadow": cut_meadow, "stamps": cut_stamp, "horizons": cut_horizon, "nebulae": cut_nebula,
+}  # fmt: skip
 
 
 def cut_crops(

@@ -75,8 +75,8 @@ def render(
 
     Of several processes that render into one folder, one works and the others wait. The tree has
     the layout of the released data set: `real/CONTENT/GROUP/*.png` and
-    `GANs/CLASS/NAME/SPLIT/*.png`. Image i of a split comes from latent seed
-    `LATENT_SEEDS[split] + i`. Bytes are equal for one version of torch on one machine.
+    `GANs/CLASS/NAME/SPLIT/*.png`. Image i of a split comes from latent seed `LATENT_SEEDS[split] +
+    i`. Bytes are equal for one version of torch on one machine.
 
     Args:
         profile: "pocket", or "smoke" for a few images of each generator.
@@ -84,9 +84,6 @@ def render(
         workers: Processes; as many as the machine has cores by default.
         count: Images per generator and split, and crops per content; by default the profile's.
         splits: "train" (with photographs for fine-tuning and jittered copies), "dev", "test".
-
-    Returns:
-        The root folder.
 
     Raises:
         OSError: the folder cannot be written, or holds somebody else's files where images go.

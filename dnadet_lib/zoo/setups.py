@@ -57,16 +57,11 @@ def setup_of(generator: Generator, generators: Iterable[Generator]) -> str:
 
 
 def load_setup(setup: str, split: str = "test", root: Path | None = None) -> ImageSet:
-    """List the images of a set-up from a rendered tree.
+    """List the images of a set-up, such as "closed", "dev" or "unknown", from a rendered tree.
 
-    Args:
-        setup: "closed", "dev", one of the cross set-ups, or "unknown".
-        split: For the closed set: "train", "dev" or "test"; for "unknown": "dev" or "test".
-        root: Rendered tree; the pocket profile's by default.
-
-    Returns:
-        Images with classes `CLASSES`, or `UNKNOWN_ARCHITECTURES`; sources are generator names, and
-        for photographs `real/CONTENT/NAME`.
+    The closed set has the splits "train", "dev" and "test", "unknown" the last two. Classes are
+    `CLASSES`, or `UNKNOWN_ARCHITECTURES`; sources are generator names, and for photographs
+    `real/CONTENT/NAME`.
 
     Raises:
         FileNotFoundError: the tree, or a generator's folder in it, is missing.
