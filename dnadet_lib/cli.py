@@ -29,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     options = build_parser().parse_args(arguments)
     try:
-        with printing((lambda text: None) if options.quiet else complain) as options.notes, ending_cleanly():
+        say = (lambda text: None) if options.quiet else complain
+        with printing(say) as options.notes, ending_cleanly():
             if hasattr(options, "paths"):
                 options.paths = named_sources(options.paths)
             with telling_what_is_loaded(options.verbose), claimed_output(options):
