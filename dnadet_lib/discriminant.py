@@ -31,11 +31,9 @@ def fit_discriminant(model: DNADet, train: ImageSet, seed: int = 0) -> None:
 
     Args:
         model: With `discriminant`; its changes are made, its whitening and classifier set.
-        train: Labelled images, of every class of the model.
+        train: Labelled images, of every class of the model, not too few, that vary, else a
+            ValueError.
         seed: Of the changes, and of which images are changed: at most 1,000 of each class.
-
-    Raises:
-        ValueError: the images of the classes are too few or do not vary.
 
     Source: Fisher 1936; Hastie and Tibshirani 1996 (several means); Ledoit and Wolf 2004.
     """

@@ -81,18 +81,13 @@ def stream(
     """Make the features of images, in the order of the images.
 
     The first batches are small, so that the first results come soon; of large images, too, a batch
-    holds few. At most (2 * workers + 2) * batch images are taken from `images` ahead of what was
-    given back. Where the caller stops early, so do the workers.
+    holds few. At most (2 * workers + 2) * batch images are taken from `images`, which may have no
+    end, ahead of what was given back. Where the caller stops early, so do the workers. `batch` is
+    the most images that a worker takes at a time (default: 32), `look` finds out what happened to
+    an image.
 
-    Args:
-        model: Makes the features.
-        images: Paths, PIL images or uint8 arrays (H, W, 3), of any sizes; also without end.
-        batch: Images that a worker takes at a time, at most (default: 32).
-        look: Finds out what happened to an image.
-
-    Raises:
-        Exception: whatever goes wrong but for images that cannot be read or are too small, and
-            numbers that are not finite, which are failures.
+    Images that cannot be read or are too small, and numbers that are not finite, are failures;
+    whatever else goes wrong is raised.
     """
     workers = _workers(model)
     windows = growing_windows(enumerate(images), workers, batch or BATCH)
@@ -177,12 +172,8 @@ def answers(
 ) -> Iterator[dict]:
     """Attribute images one after another, as they become known.
 
-    Args:
-        model: Attributes them.
-        images: Paths, PIL images or uint8 arrays, of any sizes.
-        errors: Gets "path" and "error" of each image that cannot be read, before the results of
-            images that follow it.
-        force: Name the most probable class all the same where it cannot be told.
+    `errors` gets "path" and "error" of each image that cannot be read, before the results of images
+    that follow it. With `force`, the most probable class is named where it cannot be told, too.
 
     Yields:
         "path"; "label", the class, or None where it cannot be told, unless forced; "cannot_tell",

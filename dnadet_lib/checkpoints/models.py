@@ -92,7 +92,7 @@ def find_checkpoint(path_or_name: str | Path) -> Path:
 
 
 def load_model(path_or_name: str | Path, classes: Sequence[str] | None = None) -> DNADet:
-    """Load a checkpoint.
+    """Load a checkpoint, in evaluation mode, on the CPU.
 
     What kind of file it is follows from what is in it. Weights of the method's public release are a
     state dict, as `.pth` or safetensors; a dict that wraps it is opened, and a prefix such as
@@ -101,11 +101,8 @@ def load_model(path_or_name: str | Path, classes: Sequence[str] | None = None) -
 
     Args:
         path_or_name: A file of ours, a released one, or a shipped name such as "pocket".
-        classes: Names of the classes of a file that does not hold them, such as a released one;
-            else they are numbered. Of one that does, they must be the file's own.
-
-    Returns:
-        The model, in evaluation mode, on the CPU.
+        classes: Names of the classes of a file that does not hold them, such as a released one; of
+            one that does, they must be the file's own. By default they are numbered.
 
     Raises:
         FileNotFoundError: neither a file nor a shipped name.

@@ -13,10 +13,11 @@ from dnadet_lib.patches import grid_corners, normalise, turned_back
 def grad_cam(
     model: DNADet, images: Tensor, target: int, layer: int | None = None
 ) -> Tensor:
-    """Map where a layer speaks for a class (positive) or against it (negative).
+    """Map where a layer speaks for a class (positive) or against it (negative): (B, h, w).
 
     Each channel of the layer is weighted by the mean of the class logit's gradient over its places;
-    the map is the weighted sum of the channels.
+    the map is the weighted sum of the channels, without the paper's ReLU, so that negative values
+    stay.
 
     Args:
         model: Evaluated as it is; its weights get no gradient.
@@ -25,13 +26,8 @@ def grad_cam(
         layer: Number of a block of `model.main`, by default the last one. Block 1 is half as fine
             as the image, and each second block twice as coarse as the one before.
 
-    Returns:
-        (B, h, w), of the layer's size, without the paper's ReLU, so that negative values stay.
-
-    Raises:
-        ValueError: no such layer or class.
-
-    Source: Selvaraju et al. 2017, equations 1 and 2.
+    A ValueError if there is no such layer or class. Source: Selvaraju et al. 2017, equations 1 and
+    2.
     """
     layer = len(model.main) - 1 if layer is None else layer
     if not 0 <= layer < len(model.main):

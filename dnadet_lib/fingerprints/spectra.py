@@ -92,11 +92,9 @@ def frequencies(shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
 def radial_profile(power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Average a centred power spectrum (H, W) over rings around frequency zero.
 
-    Returns:
-        The rings' frequencies (R,) in cycles per pixel, from 0 to the corner at about 0.7, and
-        their mean power (R,).
-
-    Source: Durall et al. 2020, section 3 (azimuthal average); Corvi et al. 2023.
+    Returns the rings' frequencies (R,) in cycles per pixel, from 0 to the corner at about 0.7, and
+    their mean power (R,). Source: Durall et al. 2020, section 3 (azimuthal average); Corvi et al.
+    2023.
     """
     side = min(power.shape)
     distance = np.hypot(*frequencies(power.shape))
@@ -111,16 +109,9 @@ def angular_profile(
     """Average a centred power spectrum (H, W) by direction, over a band of frequencies.
 
     The half turn has so many `directions`, the band goes from `low` to `high` cycles per pixel; up
-    to 0.5, every direction has the same share of it.
-
-    Returns:
-        Directions (D,) in degrees, and their mean power (D,). At 0 degrees the pattern changes
-        along a row, at 90 degrees along a column.
-
-    Raises:
-        ValueError: a wedge holds no frequency of so small a map.
-
-    Source: Corvi et al. 2023.
+    to 0.5, every direction has the same share of it. Returns directions (D,) in degrees, and their
+    mean power (D,). At 0 degrees the pattern changes along a row, at 90 degrees along a column. A
+    ValueError if a wedge holds no frequency of so small a map. Source: Corvi et al. 2023.
     """
     down, across = frequencies(power.shape)
     distance = np.hypot(down, across)
@@ -138,14 +129,9 @@ def period_level(power: np.ndarray, period: int = 2) -> float:
 
     The frequencies are multiples of 1 / period that no shorter period has: for period 2 stripes
     down, stripes across and a chequerboard. Surroundings are two and three steps away in the same
-    row and column, so that an axis of high power is no peak.
-
-    Args:
-        power: (H, W), centred.
-        period: In pixels; it divides H and W, else a ValueError.
-
-    Returns:
-        Decibels: 0 for no peak, 20 for a hundred times the surroundings.
+    row and column, so that an axis of high power is no peak. The power (H, W) is centred, the
+    period in pixels divides H and W, else a ValueError. Returns decibels: 0 for no peak, 20 for a
+    hundred times the surroundings.
     """
     height, width = power.shape
     if period < 2 or height % period or width % period:

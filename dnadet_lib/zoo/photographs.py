@@ -111,13 +111,8 @@ def cut_crops(
     """Cut `count` crops, the same number from every photograph (one more from the first ones).
 
     Crops with little contrast are drawn again; half of them are mirrored. Crop i of a photograph
-    depends on the photograph's name, i and the seed alone.
-
-    Returns:
-        uint8 crops (count, 64, 64, 3), and for each the name of its photograph.
-
-    Raises:
-        OSError: a photograph cannot be read; it is named.
+    depends on the photograph's name, i and the seed alone. Returns uint8 (count, 64, 64, 3), and
+    for each the name of its photograph; an OSError names one that cannot be read.
     """
     crops = np.empty((count, CROP_SIZE, CROP_SIZE, 3), np.uint8)
     names: list[str] = [""] * count
