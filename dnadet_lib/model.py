@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from dnadet_lib.attribution import Attribution, Features, attribution
 from dnadet_lib.inference import image_features
 from dnadet_lib.patches import FILTERS, resize
-from dnadet_lib.plumbing.values import check_changes, check_class_names, is_whole, shown
+from dnadet_lib.plumbing.text import check_changes, check_class_names, is_whole, shown
 from dnadet_lib.unknown import Distances
 
 BLOCKS = 8

@@ -92,11 +92,9 @@ def start_run(model: DNADet, preset: Preset, steps: int) -> Run:
     scheduler: torch.optim.lr_scheduler.LRScheduler
     if preset.schedule == "one-cycle":
         scheduler = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser,
-            max_lr=[preset.learning_rate, preset.weight_rate],
-            total_steps=steps * preset.epochs,
-            cycle_momentum=False,
-        )
+            optimiser, max_lr=[preset.learning_rate, preset.weight_rate],
+            total_steps=steps * preset.epochs, cycle_momentum=False,
+        )  # fmt: skip
     else:
         scheduler = torch.optim.lr_scheduler.StepLR(optimiser, preset.decay_every, preset.decay)
     return Run(model, head, weights, optimiser, scheduler, [], {})

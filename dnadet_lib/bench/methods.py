@@ -27,11 +27,9 @@ Row = tuple[Preset, tuple[str, ...]]  # how a network is trained, and from which
 PRETRAINED = {True: ("pocket_pretrain",), False: ("pocket_pretrain_raw",)}  # by front end
 BOTH = ("pocket_pretrain_both",)
 RIVALS: dict[str, Callable[..., ClassifierMixin]] = {
-    "residual correlation": ResidualCorrelation,
-    "DCT regression": DCTRegression,
-    "DCT-CNN": DCTCNN,
+    "residual correlation": ResidualCorrelation, "DCT regression": DCTRegression, "DCT-CNN": DCTCNN,
     "AttNet": AttNet,
-}
+}  # fmt: skip
 ONE_STAGE_1 = "pocket_plain, stage 1 on meadow"  # where the number of blocks is chosen
 TIE = 0.01  # of dev accuracy
 JITTERED_RIVAL = "DCT-CNN, jittered generators"  # it learns from what *augmented* learns from
@@ -50,13 +48,11 @@ def ladder(high_pass: bool) -> dict[str, Row]:
     enlarged = replace(top, name=f"{front} enlarged", patches=1, input=spec)  # as many pixels
     pretrained = PRETRAINED[high_pass]
     return {
-        f"{front}, base": (whole, ()),
-        f"{front}, + pre-training": (whole, pretrained),
+        f"{front}, base": (whole, ()), f"{front}, + pre-training": (whole, pretrained),
         f"{front}, + patches": (patches, pretrained),
-        f"{front}, + contrast": (contrast, pretrained),
-        f"{front}, all": (top, pretrained),
+        f"{front}, + contrast": (contrast, pretrained), f"{front}, all": (top, pretrained),
         f"{front}, all, enlarged 2x": (enlarged, pretrained),
-    }
+    }  # fmt: skip
 
 
 def networks() -> dict[str, Row]:

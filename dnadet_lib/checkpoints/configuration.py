@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from dnadet_lib.model import BLOCKS, Calibration, InputSpec
-from dnadet_lib.plumbing.values import check_changes, check_class_names, is_finite, is_whole, shown
+from dnadet_lib.plumbing.text import check_changes, check_class_names, is_finite, is_whole, shown
 
 TEXT_AT_MOST = 2**20  # characters of a header
 WIDTH_AT_MOST = 8192

@@ -31,7 +31,7 @@ from dnadet_lib.checkpoints.weights import (
 from dnadet_lib.model import DNADet
 from dnadet_lib.plumbing.files import atomic_path, sha256_of
 from dnadet_lib.plumbing.paths import data_folder
-from dnadet_lib.plumbing.values import check_class_names, shown
+from dnadet_lib.plumbing.text import check_class_names, shown
 from dnadet_lib.unknown import Distances
 
 LOG = logging.getLogger("dnadet")

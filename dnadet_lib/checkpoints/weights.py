@@ -9,8 +9,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from dnadet_lib.checkpoints.pickled import CodeError, read_pickled
-from dnadet_lib.plumbing.text import one_line
-from dnadet_lib.plumbing.values import shown
+from dnadet_lib.plumbing.text import one_line, shown
 
 HEADER = "dnadet"  # the entry of a safetensors header that holds a model's configuration
 HEADER_AT_MOST = 2**24  # bytes

@@ -159,13 +159,11 @@ def _stored(parquet: pq.ParquetFile) -> Stored | None:
     table = parquet.read([*dict.fromkeys((*SAID, nearest)), *columns])
     numbers = [table.column(name).cast(pa.float32()).to_numpy() for name in columns]
     return Stored(
-        classes,
-        [str(label) for label in table.column(nearest).to_pylist()],
+        classes, [str(label) for label in table.column(nearest).to_pylist()],
         table.column("label").is_valid().to_numpy(),
         table.column("confidence").cast(pa.float32()).to_numpy(),
-        table.column("known").cast(pa.bool_()).to_pylist(),
-        np.stack(numbers, axis=1),
-    )
+        table.column("known").cast(pa.bool_()).to_pylist(), np.stack(numbers, axis=1),
+    )  # fmt: skip
 
 
 def _columns(schema: pa.Schema) -> list[str]:

@@ -103,12 +103,10 @@ def write_page(
     places = pack([image.shape[:2] for image in images])
     link = f'<a href="{for_html(home)}">All lessons</a>' if home else ""
     parts = {
-        "title": for_html(title),
-        "home": link,
-        "about": for_html(about),
+        "title": for_html(title), "home": link, "about": for_html(about),
         "sheets": "\n".join(sheet_element(sheet) for sheet in draw_sheets(images, places)),
         "data": as_json(page_data(state, places)),
-    }
+    }  # fmt: skip
     template = TEMPLATE.read_text(encoding="utf-8")
     text = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
     with atomic_path(path) as temporary:
@@ -120,16 +118,14 @@ def page_data(state: Explorer, places: Sequence[Sequence[int]]) -> dict[str, obj
     """Gather what the page's script works with; every list has one entry an image."""
     columns = {name: [_plain(v) for v in state.table[name]] for name in state.table.columns}
     return {
-        "paths": short_paths(state.paths),
-        "columns": columns,
+        "paths": short_paths(state.paths), "columns": columns,
         "classes": [one_line(name) for name in state.classes],
         "probabilities": np.asarray(state.probabilities, float).round(5).tolist(),
         "maps": {one_line(name): at.astype(float).tolist() for name, at in state.maps.items()},
         "colours": {name: colouring(state, name) for name in columns if name in COLOURED},
-        "places": places,
-        "errors": [one_line(error) for error in state.errors],
+        "places": places, "errors": [one_line(error) for error in state.errors],
         "note": one_line(state.note),
-    }
+    }  # fmt: skip
 
 
 def colouring(state: Explorer, name: str) -> dict[str, list]:

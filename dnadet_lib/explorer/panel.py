@@ -10,7 +10,7 @@ import numpy as np
 from dnadet_lib.explorer import explorer, forms, html as explorer_html
 from dnadet_lib.explorer.explorer import CATEGORIES, NUMBERS, Explorer
 from dnadet_lib.explorer.figures import require_maps
-from dnadet_lib.explorer.maps import linked_maps, place_of, positions, recolour
+from dnadet_lib.explorer.forms import linked_maps, place_of, positions, recolour
 from dnadet_lib.plumbing.files import atomic_path, inside, plain_name
 from dnadet_lib.plumbing.paths import build_folder
 from dnadet_lib.plumbing.text import for_html, shortened

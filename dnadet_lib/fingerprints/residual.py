@@ -52,10 +52,8 @@ def high_pass_denoise(images: np.ndarray) -> np.ndarray:
 
 
 DENOISERS: dict[str, Denoiser] = {
-    "wavelet": wavelet_denoise,
-    "median": median_denoise,
-    "high-pass": high_pass_denoise,
-}
+    "wavelet": wavelet_denoise, "median": median_denoise, "high-pass": high_pass_denoise,
+}  # fmt: skip
 
 
 def residuals(images: np.ndarray, denoiser: str | Denoiser = "wavelet") -> np.ndarray:

@@ -83,11 +83,9 @@ class TransformationBatches:
 
 
 def apply_transformations(
-    images: np.ndarray,
-    labels: np.ndarray,
-    transformations: list[Transformation],
+    images: np.ndarray, labels: np.ndarray, transformations: list[Transformation],
     rng: np.random.Generator,
-) -> np.ndarray:
+) -> np.ndarray:  # fmt: skip
     """Put each uint8 image of (B, H, W, 3) through the transformation that its label names."""
     pairs = zip(images, labels, strict=True)
     return np.stack([transformations[k].apply(np.ascontiguousarray(i), rng) for i, k in pairs])

@@ -156,11 +156,9 @@ def match_classes(images: ImageSet, classes: Sequence[str], what: object) -> lis
 
 
 def known_labels(
-    sources: Sequence[str],
-    paths: Sequence[Path],
-    given: Sequence[str] | None,
+    sources: Sequence[str], paths: Sequence[Path], given: Sequence[str] | None,
     classes: Sequence[str],
-) -> tuple[list[str | None], list[str]]:
+) -> tuple[list[str | None], list[str]]:  # fmt: skip
     """Find the class of each image: (N,) names, None where nothing is known.
 
     Of an image in a list it is the name that belongs to its number. Of another one it is the name

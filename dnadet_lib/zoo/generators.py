@@ -126,11 +126,9 @@ class ResNetGenerator(nn.Module):
     """
 
     def __init__(
-        self,
-        upsampling: str,
-        channels: Sequence[int] = (128, 128, 64, 32, 16),
+        self, upsampling: str, channels: Sequence[int] = (128, 128, 64, 32, 16),
         latent: int = LATENT,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         self.first = nn.Linear(latent, 16 * channels[0])
         self.unflatten = nn.Unflatten(1, (channels[0], 4, 4))
@@ -141,11 +139,9 @@ class ResNetGenerator(nn.Module):
             )
         )
         self.to_rgb = nn.Sequential(
-            nn.BatchNorm2d(channels[-1]),
-            nn.ReLU(),
-            nn.Conv2d(channels[-1], 3, 3, padding=1),
+            nn.BatchNorm2d(channels[-1]), nn.ReLU(), nn.Conv2d(channels[-1], 3, 3, padding=1),
             nn.Tanh(),
-        )
+        )  # fmt: skip
 
     def forward(self, z: Tensor) -> Tensor:
         """Map latents (B, 64) to images (B, 3, 64, 64) in [-1, 1]."""

@@ -77,9 +77,7 @@ class InverseHaar(nn.Module):
         """Map (B, 4 * C, H, W) to (B, C, 2H, 2W)."""
         low, across, down, both = x.unflatten(1, (-1, 4)).unbind(2)
         corners = (
-            low + across + down + both,
-            low - across + down - both,
-            low + across - down - both,
+            low + across + down + both, low - across + down - both, low + across - down - both,
             low - across - down + both,
-        )
+        )  # fmt: skip
         return F.pixel_shuffle(torch.stack(corners, dim=2).flatten(1, 2) / 2, 2)

@@ -128,8 +128,6 @@ def _parse(row: dict[str, str], path: Path) -> Generator:
     inside(path.parent, path.parent / row["file"])
     return Generator(
         **{k: row[k] for k in ("name", "architecture", "loss", "content", "role", "sha256")},
-        finetuned_from=row["finetuned_from"],
-        seed=int(row["seed"]),
-        steps=int(row["steps"]),
+        finetuned_from=row["finetuned_from"], seed=int(row["seed"]), steps=int(row["steps"]),
         file=path.parent / row["file"],
-    )
+    )  # fmt: skip

@@ -31,11 +31,9 @@ class RearrangingGenerator(nn.Module):
     """
 
     def __init__(
-        self,
-        rearrange: nn.Module,
-        channels: Sequence[int] = (128, 96, 64, 32),
+        self, rearrange: nn.Module, channels: Sequence[int] = (128, 96, 64, 32),
         latent: int = LATENT,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         self.first = nn.Linear(latent, 16 * channels[0])
         self.unflatten = nn.Unflatten(1, (channels[0], 4, 4))
@@ -189,11 +187,9 @@ class StyleGAN2Generator(nn.Module):
     """
 
     def __init__(
-        self,
-        channels: Sequence[int] = (128, 96, 64, 32, 16),
-        latent: int = LATENT,
+        self, channels: Sequence[int] = (128, 96, 64, 32, 16), latent: int = LATENT,
         style: int = 64,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         self.mapping = nn.Sequential(
             PixelNorm(), EqualizedConv2d(latent, style, 1), nn.LeakyReLU(0.2),
