@@ -80,10 +80,7 @@ class Features(NamedTuple):
 
 
 def prepare(model: DNADet, image: np.ndarray) -> np.ndarray:
-    """Turn one uint8 image (H, W, 3) into the views (V, h, w, 3) that the network votes over.
-
-    A ValueError if the image is smaller than a patch, or than the network can take.
-    """
+    """Turn one uint8 image (H, W, 3), large enough, into the views (V, h, w, 3) that vote."""
     image = model.input.resized(image)
     if model.input.vote == "whole":
         require_size(model, *image.shape[:2])

@@ -90,10 +90,7 @@ class ImageSet:
         return ImageSet(self.paths + other.paths, labels, self.classes, sources)
 
     def with_classes(self, classes: Sequence[str]) -> ImageSet:
-        """Return the same images with labels that number `classes`, matched by name.
-
-        A ValueError if an image's class is none of them.
-        """
+        """Return the same images with labels that number `classes`, matched by name."""
         if tuple(classes) == self.classes:
             return self
         present = [self.classes[k] for k in np.unique(self.labels)]

@@ -52,10 +52,7 @@ Item = tuple[int, Source]
 
 @dataclass(frozen=True)
 class Failure:
-    """An image without an answer: its position in the input, as it was given, and the error.
-
-    That is an OSError or ValueError that names the file.
-    """
+    """An image without an answer: position in the input, as it was given, the error naming it."""
 
     number: int
     image: Source
@@ -231,10 +228,7 @@ def why_not(model: DNADet, seen: str) -> str:
 def readable_features(
     model: DNADet, paths: Sequence[Path], errors: list[str]
 ) -> Iterator[tuple[list[int], Features]]:
-    """Make the features of the images that can be read: positions and features, batch by batch.
-
-    `errors` gets a line for each other file, also where the model's numbers are not finite.
-    """
+    """Give positions and features of readable images by batch; `errors` gets a line per other."""
     for batch in stream(model, paths):
         errors += [str(failure.error) for failure in batch.failures]
         if batch.features is not None:
@@ -242,10 +236,7 @@ def readable_features(
 
 
 def read_features(model: DNADet, paths: Sequence[Path]) -> tuple[list[int], Features, list[str]]:
-    """Make the features of the images that can be read, and a line for each other file.
-
-    Returns positions, features and lines.
-    """
+    """Return positions and features of readable images, and a line for each other file."""
     kept: list[int] = []
     errors: list[str] = []
     device = next(model.parameters()).device

@@ -254,10 +254,7 @@ class ProjectionHead(nn.Sequential):
 
 @dataclass(frozen=True)
 class Calibration:
-    """How far answers on images of one change can be trusted, measured on dev images.
-
-    The temperature divides the logits; the accuracy is the share that is named rightly.
-    """
+    """How far answers on images of one change can be trusted, measured on changed dev images."""
 
     temperature: float
     accuracy: float

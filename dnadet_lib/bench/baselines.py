@@ -34,10 +34,7 @@ def check_images(images: np.ndarray, like: tuple[int, ...] | None = None) -> np.
 
 
 def check_labels(images: np.ndarray, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sorted classes and each label's number (N,).
-
-    A ValueError if there is not one label per image, or fewer than two classes.
-    """
+    """Return sorted classes and numbers (N,) of two classes or more, a label per image."""
     classes, numbers = np.unique(np.asarray(labels), return_inverse=True)
     if len(numbers) != len(images):
         raise ValueError(f"{len(images)} images, but {len(numbers)} labels")

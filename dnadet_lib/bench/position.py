@@ -169,10 +169,7 @@ def generated(
 
 
 def moved(images: np.ndarray, shift: int) -> np.ndarray:
-    """Move images (N, H, W, 3) to the left by `shift` pixels; the gap at the right is mirrored.
-
-    A ValueError if the shift is negative, or half the width or more.
-    """
+    """Move images (N, H, W, 3) to the left by less than half; the gap at the right is mirrored."""
     if not 0 <= shift < images.shape[2] / 2:
         raise ValueError(f"shift {shift}: give 0 to less than half of {images.shape[2]} pixels")
     return np.pad(images[:, :, shift:], ((0, 0), (0, 0), (0, shift), (0, 0)), "symmetric")

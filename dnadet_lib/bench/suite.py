@@ -86,10 +86,7 @@ def network(name: str, preset: Preset, pretrained: Sequence[str] = ()) -> Method
 
 
 def stage_one_digest(name: str) -> str:
-    """SHA-256 of a preset of stage 1, if there is one, and of its checkpoint, if shipped.
-
-    A FileNotFoundError if there is neither.
-    """
+    """SHA-256 of a preset of stage 1 and of its shipped checkpoint; there must be one of them."""
     digest = hashlib.sha256()
     if name in PRESETS:
         digest.update(PRESETS[name].settings().encode())

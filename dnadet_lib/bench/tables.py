@@ -87,10 +87,7 @@ def mean_rows(table: pd.DataFrame, metric: str, images: pd.Series) -> list[Row]:
 
 
 def differences(table: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """Subtract each method's accuracies from a reference's, generator by generator, seed by seed.
-
-    A ValueError if the reference is not among the methods.
-    """
+    """Subtract each method's accuracies from those of a reference, which must be there."""
     methods = table.index.unique("method")
     if reference not in methods:
         raise ValueError(f"no method {reference!r} to compare with: {', '.join(methods)}")

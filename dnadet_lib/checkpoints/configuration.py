@@ -91,10 +91,7 @@ def check_temperature(value: object) -> float:
 
 
 def check_calibrations(table: object, changes: Sequence[str]) -> tuple[Calibration, ...]:
-    """Return the calibrations of a header: for images as they are, then for each change.
-
-    A ValueError if there are some, but not as many, or a number is out of range.
-    """
+    """Return a header's calibrations; a ValueError unless one is plain and one for each change."""
     if table is None:
         return ()
     wanted = 1 + len(changes)

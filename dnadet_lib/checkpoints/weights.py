@@ -148,10 +148,7 @@ DROPPED_KEYS = ("projection_head.", "reference")  # used in training only; of ol
 
 
 def check_shapes(model: nn.Module, tensors: dict[str, Tensor], source: Path | str) -> None:
-    """Compare tensors with those of a model, which may be on the `meta` device.
-
-    A ValueError names a tensor that is missing, unexpected or of the wrong shape.
-    """
+    """Refuse by a ValueError, by name, tensors that are not those of a model, be it on `meta`."""
     expected = {k: tuple(v.shape) for k, v in model.state_dict().items()}
     tensors = {k: v for k, v in tensors.items() if not k.startswith(DROPPED_KEYS)}
     optional = {k for k in expected if k.endswith("num_batches_tracked")}

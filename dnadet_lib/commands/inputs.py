@@ -15,10 +15,7 @@ if TYPE_CHECKING:
 
 
 def named_sources(sources: Sequence[str]) -> list[str]:
-    """Put the lines of stdin in the place of `-`, and the home folder in that of `~`.
-
-    A ValueError if stdin is asked for and holds no path.
-    """
+    """Put the lines of stdin, of which there must be some, for `-`, and the home folder for `~`."""
     found = []
     for source in sources:
         if source != "-":

@@ -86,10 +86,7 @@ DEGRADATIONS = (
 def degrade(
     images: np.ndarray, degradation: Degradation, strength: float, seed: int = 0
 ) -> np.ndarray:
-    """Degrade uint8 images (N, H, W, 3); image i's randomness follows from the seed and i.
-
-    A ValueError names a strength that is none of the degradation's.
-    """
+    """Degrade uint8 images (N, H, W, 3) by one of its strengths; randomness is by seed and i."""
     if strength not in degradation.strengths:
         raise ValueError(
             f"{degradation.name}, {degradation.unit} {strength}: choose one of "

@@ -152,10 +152,7 @@ def train_judges(images: ImageSet, seed: int = 0) -> Judges:
 
 
 def thumbnail_leak(judges: Judges, images: ImageSet) -> dict[str, Interval]:
-    """Accuracy of the judges on a list, by view, as mean over generators.
-
-    It is empty where a class of the list is none that the judges know, or they know only one.
-    """
+    """Accuracy of judges on a list by view, mean over generators; empty if classes do not fit."""
     present = {images.classes[k] for k in set(images.labels)}
     if len(judges.classes) < 2 or not present <= set(judges.classes):
         return {}

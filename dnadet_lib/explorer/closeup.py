@@ -118,10 +118,7 @@ def votes_figure(
 def cams_figure(
     image: np.ndarray, maps: dict[str, np.ndarray], title: str = "the image"
 ) -> Figure:
-    """Draw a uint8 image (H, W, 3) and maps (H, W) beside it, red for the class, blue against it.
-
-    Each map is scaled to its own largest absolute value; its key is its title.
-    """
+    """Draw a uint8 image (H, W, 3) and maps (H, W) by title, red for the class, blue against it."""
     size = (2.7 * (len(maps) + 1), 3.4)
     drawn, axes = plt.subplots(1, len(maps) + 1, figsize=size)
     axes[0].imshow(image)
@@ -137,10 +134,7 @@ def cams_figure(
 
 
 def overview_figure(model: DNADet, image: np.ndarray) -> Figure:
-    """Draw a uint8 image's patch votes, Grad-CAM of the class that is named, residual and spectrum.
-
-    A ValueError if the image (H, W, 3) is smaller than a patch.
-    """
+    """Draw a uint8 image's patch votes, Grad-CAM of the class named, residual and its spectrum."""
     drawn, axes = plt.subplots(1, 4, figsize=(12, 3.4))
     votes = patch_votes(model, image)
     draw_votes(axes[0], votes, model.classes)
@@ -164,10 +158,7 @@ def overview_figure(model: DNADet, image: np.ndarray) -> Figure:
 
 
 def draw_spectrum(axis: Axes, power: np.ndarray) -> None:
-    """Draw a centred power spectrum (H, W) in decibels, in the proportions of its image.
-
-    Both axes end at 0.5 cycles per pixel, whatever the proportions.
-    """
+    """Draw a centred spectrum (H, W) in decibels, to 0.5 cycles per pixel, in its proportions."""
     height, width = power.shape
     extent = (-0.5, 0.5, 0.5, -0.5)
     shown = axis.imshow(power, cmap="magma", extent=extent, aspect=height / width)

@@ -61,10 +61,7 @@ def probability_columns(classes: Sequence[str]) -> list[str]:
 
 
 def as_matrix(column: pa.Array, first: int = 0) -> np.ndarray:
-    """Turn a column of lists of one length into float32 (N, D).
-
-    A ValueError, which counts rows from `first`, if a list is missing or empty, or lengths differ.
-    """
+    """Turn lists of one length into float32 (N, D); a ValueError names a row, from `first`."""
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
     if len(lengths) and not lengths.all():
         row = int(np.flatnonzero(lengths == 0)[0])

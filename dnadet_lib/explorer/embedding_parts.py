@@ -27,10 +27,7 @@ def parts_folder(file: Path) -> Path:
 
 
 def key_of(model: DNADet, paths: Sequence[Path], truths: Sequence[str | None], name: str) -> str:
-    """Hash what the rows follow from: checkpoint, images with size and time, labels and code.
-
-    A model that was not loaded from a file has another key each time.
-    """
+    """Hash what rows follow from: checkpoint (by file), images with size and time, labels, code."""
     content = sha256(code_digest(read_image, DNADet).encode())
     made_by = model.sha256 or secrets.token_hex(16)
     settings = (name, model.classes, model.temperature, model.threshold)
@@ -83,10 +80,7 @@ class Parts:
 
 
 def open_parts(file: Path, key: str, total: int) -> Parts:
-    """Find what an earlier run has finished of an output file, or start anew.
-
-    Parts of another key are removed. An OSError if the folder of parts cannot be made.
-    """
+    """Find what an earlier run with this key has finished of an output file, or start anew."""
     folder = parts_folder(file)
     written = folder / KEY
     if written.is_file() and written.read_text(encoding="utf-8") == key:

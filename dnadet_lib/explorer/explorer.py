@@ -73,10 +73,7 @@ def add_map(
 
 
 def quality(state: Explorer, names: Sequence[str] = ()) -> pd.DataFrame:
-    """Score maps, all by default: trustworthiness, kNN accuracy, silhouette of labelled classes.
-
-    A ValueError if fewer than two classes have two images or more.
-    """
+    """Score maps, all by default, as `map_quality`; a ValueError if too few images are labelled."""
     labelled = np.flatnonzero(state.table["class"] != NOT_LABELLED)
     labels = pd.factorize(state.table["class"].iloc[labelled])[0]
     rows = {
@@ -87,10 +84,7 @@ def quality(state: Explorer, names: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def lasso(state: Explorer, name: str, corners: Sequence[Sequence[float]]) -> np.ndarray:
-    """Return the positions of the images inside a polygon, of corners (x, y), on a map.
-
-    A ValueError if there is no such map, or fewer than three corners.
-    """
+    """Return the positions of the images inside a polygon of three corners (x, y) or more."""
     if name not in state.maps:
         raise ValueError(f"no map {name!r}: there are {', '.join(state.maps) or 'none yet'}")
     if len(corners) < 3:

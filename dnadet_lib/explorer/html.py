@@ -45,10 +45,7 @@ def fitted(height: int, width: int, side: int) -> tuple[int, int]:
 
 
 def encoded(image: np.ndarray, side: int) -> str:
-    """Write a uint8 image (H, W, 3) as the address of an image element.
-
-    An image of more than four times the side is made smaller first, so that pages come quickly.
-    """
+    """Write a uint8 image (H, W, 3) as an address; one of over four times the side is reduced."""
     shown = Image.fromarray(image)
     if max(image.shape[:2]) > 4 * side:
         height, width = fitted(image.shape[0], image.shape[1], 2 * side)
@@ -97,10 +94,7 @@ def stored_picture(path: Path, side: int = 96, title: str = "the image") -> str:
 
 
 def bars(attribution: Attribution, classes: Sequence[str]) -> str:
-    """Write the probabilities of one image as HTML bars, with the verdict on the unknown score.
-
-    Of many classes, the most probable ones are listed, and what is left for the others.
-    """
+    """Write the most probable classes of one image as HTML bars, with the verdict on the score."""
     values = attribution.probabilities[0]
     shown = list(range(len(classes)))
     if len(classes) > BARS_AT_MOST:

@@ -25,10 +25,7 @@ STYLE = Path(__file__).with_name("widgets.css")
 
 
 class Panel:
-    """Linked maps, and beside them what a selection, a click and added files show.
-
-    `widget` is all of it, to display; `maps` are anew whenever images are added.
-    """
+    """Linked maps, and beside them what a selection, a click and added files show: `widget`."""
 
     def __init__(
         self, state: Explorer, colour_by: str = "class", names: Sequence[str] | None = None

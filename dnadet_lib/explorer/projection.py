@@ -70,10 +70,7 @@ def unit_rows(embeddings: np.ndarray) -> np.ndarray:
 def place(
     embeddings: np.ndarray, points: np.ndarray, new: np.ndarray, neighbours: int = 5
 ) -> np.ndarray:
-    """Place new embeddings (M, D) on a map (N, 2) of embeddings (N, D): (M, 2).
-
-    Each stands between its nearest neighbours, the nearer the heavier.
-    """
+    """Place new embeddings (M, D) between their nearest neighbours on a map (N, 2): (M, 2)."""
     nearest, distance = nearest_to(embeddings, new, neighbours)
     weights = 1 / (distance + 1e-6)
     weights /= weights.sum(axis=1, keepdims=True)

@@ -244,10 +244,7 @@ def _place(state: Explorer, paths: Sequence[Path], embeddings: np.ndarray) -> No
 
 
 def add_checkpoint(state: Explorer, name: str, model: DNADet) -> None:
-    """Embed the explored images with another checkpoint too, to map both side by side.
-
-    A ValueError names the file of an image that the checkpoint cannot take.
-    """
+    """Embed the images with another checkpoint too; a ValueError names one it cannot take."""
     try:
         state.others[name] = model, embed_images(model, state.paths)
     except (OSError, ValueError) as error:

@@ -21,10 +21,7 @@ from dnadet_lib.plumbing.text import shortened
 
 @dataclass(frozen=True)
 class MapPicture:
-    """A map drawn once, `side` pixels large, on which a point can be moved quickly.
-
-    `low` and `high` (2,) are the coordinates of its lower left and upper right corner.
-    """
+    """A map drawn once on which a point can be moved; `low` and `high` (2,) are its corners."""
 
     element: str
     low: np.ndarray
@@ -70,10 +67,7 @@ NOT_HERE = "The widget appears here when you run this cell in JupyterLab (type: 
 
 
 def show(build: Callable[..., Any], *arguments: Any, **options: Any) -> None:
-    """Build a widget and display it.
-
-    With DNADET_WIDGETS=off, as `dnadet run` sets it, a line stands in place of the widget.
-    """
+    """Build a widget and display it, or a line in its place with DNADET_WIDGETS=off."""
     if os.environ.get("DNADET_WIDGETS") == "off":
         print(NOT_HERE)
         return

@@ -115,10 +115,7 @@ def _draw_weights(
 def bench_spectra(
     structures: Sequence[Structure], draws: int, count: int = 24, seed: int = 0
 ) -> dict[Structure, list[Spectra]]:
-    """Sample untrained generators, and measure the spectra of their residuals, one per draw.
-
-    No two of the draws share random weights, nor their `count` latents.
-    """
+    """Sample untrained generators, which share nothing, and measure their residuals' spectra."""
     found: dict[Structure, list[Spectra]] = {}
     for number, structure in enumerate(structures):
         for draw in range(draws):

@@ -22,10 +22,7 @@ class Converted(NamedTuple):
 
 
 def convert(image: Image.Image) -> Converted:
-    """Bring an image to uint8 RGB (H, W, 3): its present frame, turned as its EXIF data say.
-
-    A ValueError if it cannot be brought to 8 bits.
-    """
+    """Bring an image to uint8 RGB (H, W, 3), turned as its EXIF data say, or raise a ValueError."""
     remarks = []
     if (frames := frames_of(image)) > 1:
         remarks.append(f"frame {image.tell() + 1} of {frames} is read, the others are not")
@@ -121,10 +118,7 @@ def bits_of(image: Image.Image) -> int:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """EXIF orientation, 1 to 8; 1 is upright, and stands for none and for what is no such number.
-
-    Pillow turns a TIFF by itself when it is loaded.
-    """
+    """EXIF orientation, 1 to 8; 1, upright, also for none, for no such number, and for TIFF."""
     if not (EXIF_PLACES & image.info.keys() or hasattr(image, "tag_v2")):
         return 1  # parsing nothing takes a sixth of the time of a small image
     try:

@@ -30,10 +30,7 @@ AVIF_BRANDS = frozenset({b"avif", b"avis"})
 
 
 def read_image(path: Path) -> np.ndarray:
-    """Decode an image file to uint8 RGB (H, W, 3).
-
-    An OSError names a file that is missing, damaged, no image, or cannot be brought to 8 bits.
-    """
+    """Decode an image file to uint8 RGB (H, W, 3); an OSError names it if that cannot be."""
     return read_coded(path)[0]
 
 
@@ -70,10 +67,7 @@ def as_rgb(image: Image.Image) -> np.ndarray:
 
 @contextmanager
 def open_image(path: Path) -> Iterator[Image.Image]:
-    """Open an image file with Pillow.
-
-    An OSError names the file, whatever goes wrong with it, also inside the block.
-    """
+    """Open an image file with Pillow; an OSError names it, also if the block goes wrong."""
     try:
         # Pillow's own warnings (damaged EXIF, very many pixels) name no file.
         with own_warnings() as raw:

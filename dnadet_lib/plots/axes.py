@@ -31,10 +31,7 @@ def matrix(axis: Axes, table: pd.DataFrame, title: str = "", names: bool = True)
 def curves(
     axis: Axes, history: pd.DataFrame, columns: Mapping[str, str], ylabel: str
 ) -> None:
-    """Draw columns of a training history, of those that are there, against the epoch.
-
-    `columns` maps a column's name to its label.
-    """
+    """Draw columns (name -> label) of a training history, if there, against the epoch."""
     markers = ("o", "s", "^", "D")
     shown = {name: label for name, label in columns.items() if name in history}
     for (name, label), colour, marker in zip(shown.items(), LINE_COLOURS, markers, strict=False):

@@ -64,10 +64,7 @@ def power_profiles(powers: Mapping[str, Sequence[np.ndarray]]) -> Figure:
 
 
 def similarity_maps(tables: Mapping[str, np.ndarray], labels: Sequence[str]) -> Figure:
-    """Draw correlations (G, G) between generators, side by side; white lines part the classes.
-
-    The generators are sorted by class, which `labels` names.
-    """
+    """Draw correlations (G, G) between generators sorted by class, which white lines part."""
     figure, axes = plt.subplots(1, len(tables), figsize=(5.2 * len(tables) + 1, 5.2), squeeze=False)
     names = list(dict.fromkeys(labels))
     shown = [for_figure(name) for name in names]

@@ -77,10 +77,7 @@ def _cannot_write(path: Path, error: BaseException) -> OSError:
 
 
 def reserve(file: Path) -> None:
-    """Take the disk space of a file with holes; an OSError if there is not enough.
-
-    Writing to its memory map on a full disk would stop the process without a word.
-    """
+    """Take the disk space of a file with holes, since its memory map would fail without a word."""
     if not hasattr(os, "posix_fallocate"):
         return
     try:
@@ -92,10 +89,7 @@ def reserve(file: Path) -> None:
 
 
 def require_writable(path: Path) -> None:
-    """Check that a file can be written at `path`, by writing an empty one beside it.
-
-    Folders on the way to it are made. An OSError names the path, with the reason, if it cannot be.
-    """
+    """Check that a file can be written at `path`, by writing beside it, or raise an OSError."""
     path = Path(path)
     _require_plain_file(path)
     if path.exists() and not path.stat().st_mode & 0o222:
@@ -170,10 +164,7 @@ def inside(root: Path, path: Path) -> Path:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder, made if need be: of several processes one works in it, the others wait.
-
-    An OSError names it, with the reason, if nothing can be written in it.
-    """
+    """Hold a folder, made if need be: of several processes one works in it, the others wait."""
     require_writable_folder(folder)
     with FileLock(_lock_file(Path(folder) / LOCK)):
         yield
@@ -200,10 +191,7 @@ def claimed_folder(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def claimed_file(file: Path) -> Iterator[None]:
-    """Hold an output file, there or not: a second run that wants it is refused.
-
-    An OSError names it if another run holds it, or it cannot be written.
-    """
+    """Hold an output file, there or not; an OSError if another run does, or it is not writable."""
     file = Path(file)
     require_writable(file)
     name = hashlib.sha256(os.fsencode(file.name)).hexdigest()[:16]  # of any length and characters

@@ -36,10 +36,7 @@ _heard: ContextVar[tuple[Notes, Callable[[str], None]] | None] = ContextVar("hea
 
 
 def note(text: str, left_out: Iterable[Path] = ()) -> None:
-    """Tell the user something, in one line that names the file or folder.
-
-    `left_out` are files that are not read, and for that reason no error.
-    """
+    """Tell the user something in one line; `left_out` are files that are not read, no errors."""
     heard = _heard.get()
     if heard is None:
         warnings.warn(text, NoteWarning, stacklevel=2)

@@ -9,10 +9,7 @@ EVERY = 30.0  # seconds between plain lines
 
 
 class Progress:
-    """Counts images on stderr, of `total` in all, unless `quiet`.
-
-    `line` writes a plain line now and then where stderr is no terminal; None: nothing there.
-    """
+    """Counts images on stderr; `line` writes plain lines where that is no terminal."""
 
     def __init__(
         self, total: int, *, quiet: bool = False, line: Callable[[str], None] | None = None

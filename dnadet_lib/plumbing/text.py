@@ -86,10 +86,7 @@ def for_title(text: str) -> str:
 
 
 def storable(text: object) -> str:
-    r"""Write a text as Unicode that any program reads: a byte that is no UTF-8 becomes `\xe9`.
-
-    Nothing else is changed, so that a path still leads to its file.
-    """
+    r"""Write a text as Unicode that any program reads: a byte that is no UTF-8 becomes `\xe9`."""
     return SURROGATES.sub(lambda match: _escaped(match[0]), str(text))
 
 

@@ -26,10 +26,7 @@ LEAST_SQUARE = 0.03  # of the image: patches far apart are drawn so large, to be
 
 
 class Cards:
-    """Writes cards, and collects the known images that they show.
-
-    `known` are images to set beside the others, or the reason why there are none.
-    """
+    """Writes cards, and collects the known images, if there are any, that they show."""
 
     def __init__(self, model: DNADet, known: KnownImages | str) -> None:
         self.model, self.known = model, known
@@ -106,10 +103,7 @@ class Cards:
         )
 
     def squares(self, votes: Votes) -> Iterator[str]:
-        """Draw a square for each patch, the paler the less sure; of those that overlap, the middle.
-
-        Patches with gaps between them keep their places and, where they can be seen, their size.
-        """
+        """Draw a square per patch, or of those that overlap its middle, the paler the less sure."""
         scale, side = 100 / max(votes.size), [0.0, 0.0]
         for axis, own in enumerate(votes.patch):
             steps = np.diff(np.unique(votes.corners[:, axis]))

@@ -206,10 +206,7 @@ def twin_of(page: Path) -> Path:
 
 
 def require_twin(file: Path) -> None:
-    """Check that the twin can be written, and takes the place of an earlier one at most.
-
-    A FileExistsError names a file that no report wrote, an OSError one that cannot be written.
-    """
+    """Check that the twin can be written, and takes the place of an earlier one at most."""
     require_writable(file)
     with suppress(FileNotFoundError), file.open("rb") as stream:
         if MADE_BY.encode() not in stream.read(100):

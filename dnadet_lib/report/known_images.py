@@ -28,10 +28,7 @@ EACH = 24  # images of a class
 
 @dataclass(frozen=True)
 class KnownImages:
-    """Images (N, 64, 64, 3) of the training generators and of photographs, and their classes (N,).
-
-    The embeddings, float32 (N, D), are those of one checkpoint.
-    """
+    """Images (N, 64, 64, 3) of known classes (N,), with embeddings (N, D) of one checkpoint."""
 
     images: np.ndarray
     labels: np.ndarray

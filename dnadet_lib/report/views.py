@@ -37,10 +37,7 @@ class Votes:
 
 @dataclass(frozen=True)
 class View:
-    """One image close up: uint8 (H, W, 3) as in the file, its votes, and its embedding (D,).
-
-    The spectrum is in decibels (T, T), centred; None of an image that is too small.
-    """
+    """One image close up; the spectrum is (T, T) decibels, centred, None if it is too small."""
 
     image: np.ndarray
     votes: Votes
@@ -50,10 +47,7 @@ class View:
 
 @torch.no_grad()
 def look_at(model: DNADet, path: Path) -> View:
-    """Read an image and look at it close up.
-
-    An OSError names a file that cannot be read; a ValueError if it is smaller than a patch.
-    """
+    """Read an image, not smaller than a patch, and look at it close up."""
     image = read_image(path)
     views = prepare(model, image)
     embeddings = infer(model, [view[None] for view in views]).embeddings

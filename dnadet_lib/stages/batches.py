@@ -62,10 +62,7 @@ def changed_at_random(
 
 
 class TransformationBatches:
-    """Stage 1: random crops of photographs, each put through one of the 170 transformations.
-
-    The photographs are uint8 (N, H, W, 3), at least `preset.transform_size` a side.
-    """
+    """Stage 1: random crops of uint8 photographs (N, H, W, 3), each transformed in one way."""
 
     def __init__(self, images: np.ndarray, preset: Preset) -> None:
         self.images, self.preset = images, preset

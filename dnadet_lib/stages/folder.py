@@ -26,10 +26,7 @@ class OtherRunError(ValueError):
 
 
 def made_by(file: Path) -> dict[str, str] | None:
-    """Read the short key of the run that made a model, or None where none is kept.
-
-    A ValueError names a file that is no checkpoint.
-    """
+    """Read the key of the run that made a model, or None; a ValueError if it is no checkpoint."""
     try:
         with safe_open(file, "pt") as model:
             notes = json.loads((model.metadata() or {})["dnadet"]).get("notes", {})

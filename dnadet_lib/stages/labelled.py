@@ -138,10 +138,7 @@ def without_repeats(images: ImageSet, what: object) -> tuple[ImageSet, list[str]
 
 
 def match_classes(images: ImageSet, classes: Sequence[str], what: object) -> list[str]:
-    """Remark on a set's class names that are others than a checkpoint's, or in another order.
-
-    A ValueError if the checkpoint lacks a name; both lists are printed.
-    """
+    """Remark on class names in another order than a checkpoint's; a ValueError if one is none."""
     given, known = f"given: {numbered(images.classes)}", f"the checkpoint's: {numbered(classes)}"
     if lacking := [name for name in images.classes if name not in classes]:
         raise ValueError(

@@ -178,10 +178,7 @@ OPTIONS: dict[str, dict] = {  # of architectures that are built in another way
 
 
 def build_generator(architecture: str, **options: object) -> nn.Module:
-    """Return an untrained generator of a class of the pocket zoo; a ValueError if there is none.
-
-    Options are `channels` and `latent`, where they are not the class's own.
-    """
+    """Return an untrained generator of a class; options are `channels` and `latent`."""
     builders = ARCHITECTURES | UNKNOWN_ARCHITECTURES | PLANNED_ARCHITECTURES
     if architecture not in builders:
         raise ValueError(
@@ -191,20 +188,14 @@ def build_generator(architecture: str, **options: object) -> nn.Module:
 
 
 def build_around(architecture: str, layouts: Layouts) -> LayoutGenerator:
-    """Return an untrained generator of a class that draws its images around layouts.
-
-    Its body is narrower than `build_generator`'s; a ValueError if there is no such class.
-    """
+    """Return an untrained generator of a class, with a narrower body, that draws around layouts."""
     options = {"channels": NARROW, "latent": CODE, **OPTIONS.get(architecture, {})}
     return LayoutGenerator(build_generator(architecture, **options), layouts)
 
 
 @torch.no_grad()
 def renew_batch_norm(generator: nn.Module, noise: torch.Generator, batches: int) -> nn.Module:
-    """Take a generator's batch-norm statistics anew, as a plain mean over batches of 100 images.
-
-    The generator is changed in place and returned, in evaluation mode; `noise` gives the latents.
-    """
+    """Take batch-norm statistics anew, as a plain mean over batches of 100 images; in place."""
     for module in generator.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()

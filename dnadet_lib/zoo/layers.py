@@ -62,10 +62,7 @@ class ModulatedConv2d(nn.Module):
 
 
 def blur(x: Tensor) -> Tensor:
-    """Filter with [1, 3, 3, 1] / 8 along both axes: (B, C, H, W) to (B, C, H - 1, W - 1).
-
-    The binomial filter is three averages of two neighbours.
-    """
+    """Filter with [1, 3, 3, 1] / 8, three averages of neighbours: to (B, C, H - 1, W - 1)."""
     x = F.avg_pool2d(F.pad(x, (1, 1, 1, 1)), 2, stride=1)
     return F.avg_pool2d(F.avg_pool2d(x, 2, stride=1), 2, stride=1)
 

@@ -59,10 +59,7 @@ class RearrangingGenerator(nn.Module):
 
 
 def start_as_nearest_neighbour(convolution: nn.Conv2d, rearrange: nn.Module) -> None:
-    """Make the four pixels that channels are rearranged into equal at first (Aitken et al. 2017).
-
-    Chequers are then something to learn, not something to unlearn.
-    """
+    """Make the four pixels of rearranged channels equal at first (Aitken et al. 2017)."""
     for parameter in convolution.parameters():  # weight and bias
         fours = parameter.data.unflatten(0, (-1, 4))  # pixels, or one mean and three details
         fours[:, 1:] = fours[:, :1] if isinstance(rearrange, nn.PixelShuffle) else 0
