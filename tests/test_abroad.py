@@ -127,6 +127,6 @@ def test_images_are_published_in_their_format(tmp_path: Path, form: str, suffix:
     assert train_abroad.manifest_rows()[TINY.name]["images"] == "12"
     with zipfile.ZipFile(tmp_path / f"{TINY.name}.zip") as archive:
         names = archive.namelist()
-        assert names == [f"{index:04d}.{suffix}" for index in range(12)]
+        assert names == [f"{index:05d}.{suffix}" for index in range(12)]
         with Image.open(archive.open(names[0])) as image:
             assert image.size == (16, 16)

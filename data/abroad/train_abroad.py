@@ -267,7 +267,7 @@ def write_images(images: np.ndarray, entry: Entry) -> Path:
         for index, image in enumerate(images):
             buffer = io.BytesIO()
             Image.fromarray(image).save(buffer, kind.upper(), **FORMATS[entry.format])
-            member = zipfile.ZipInfo(f"{index:04d}.{'jpg' if kind == 'jpeg' else kind}")
+            member = zipfile.ZipInfo(f"{index:05d}.{'jpg' if kind == 'jpeg' else kind}")
             archive.writestr(member, buffer.getvalue())
     return path
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from dnadet_lib.data import ImageSet
+from dnadet_lib.zoo.abroad import folder_abroad, read_abroad
 from dnadet_lib.zoo.generators import UNKNOWN_ARCHITECTURES
 from dnadet_lib.zoo.manifest import CLASSES, Generator, read_manifest
 from dnadet_lib.zoo.rendering import JITTERED, image_root, rendered_images
 
 SETUPS = ("closed", "seed", "loss", "finetune", "dataset")  # those with a right answer, reported
-OTHER_SETUPS = ("dev", "unknown")
+OTHER_SETUPS = ("dev", "unknown", "abroad")
 REAL_SETUPS = ("closed", "dev", "dataset")  # set-ups in which photographs count
 
 
@@ -64,8 +65,9 @@ def load_setup(setup: str, split: str = "test", root: Path | None = None) -> Ima
     """List the images of a set-up from a rendered tree.
 
     Args:
-        setup: "closed", "dev", one of the cross set-ups, or "unknown".
-        split: For the closed set: "train", "dev" or "test"; for "unknown": "dev" or "test".
+        setup: "closed", "dev", one of the cross set-ups, "unknown" or "abroad".
+        split: For the closed set: "train", "dev" or "test"; for "unknown" and "abroad": "dev" or
+            "test".
         root: Rendered tree; the pocket profile's by default.
 
     Returns:
@@ -80,6 +82,8 @@ def load_setup(setup: str, split: str = "test", root: Path | None = None) -> Ima
     if setup not in (*SETUPS, *OTHER_SETUPS):
         known = ", ".join((*SETUPS, *OTHER_SETUPS))
         raise ValueError(f"unknown set-up {setup!r}: choose one of {known}")
+    if setup == "abroad":
+        return _listed(_groups_abroad(split, root), CLASSES)
     generators = read_manifest()
     members = [g for g in generators if setup_of(g, generators) == setup]
     if setup == "unknown":
@@ -95,6 +99,13 @@ def load_setup(setup: str, split: str = "test", root: Path | None = None) -> Ima
         contents = sorted({g.content for g in members})
         groups += [("Real", f"real/{c}", root / "real" / c / split) for c in contents]
     return _listed(groups, classes)
+
+
+def _groups_abroad(split: str, root: Path) -> list[tuple[str, str, Path]]:
+    members = [g for g in read_abroad() if g.role == split]
+    if not members:
+        raise ValueError(f"set-up 'abroad': no generator with the role {split!r} belongs to it")
+    return [(g.architecture, g.name, folder_abroad(g, root)) for g in members]
 
 
 def load_jittered(root: Path | None = None) -> ImageSet:
@@ -136,6 +147,8 @@ def present_setups() -> list[str]:
     """List the set-ups that the manifest's generators make up, in a fixed order."""
     generators = read_manifest()
     present = {setup_of(g, generators) for g in generators}
+    if any(g.role == "test" for g in read_abroad()):
+        present.add("abroad")
     return [setup for setup in (*SETUPS, *OTHER_SETUPS) if setup in present]
 
 
