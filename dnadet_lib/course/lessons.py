@@ -121,9 +121,9 @@ def is_rendered(profile: str, root: Path) -> bool:
             return False
         if len(rendered_images(folder)) < count:
             return False
-    for generator in read_abroad():
-        wanted = min(counts.abroad, generator.images)
-        if len(rendered_images(folder_abroad(generator, root))) < wanted:
+    for abroad in read_abroad():
+        wanted = min(counts.abroad, abroad.images)
+        if len(rendered_images(folder_abroad(abroad, root))) < wanted:
             return False
     groups = zip(("train", "dev", "test", "finetune"), counts.photos, strict=True)
     return all(
