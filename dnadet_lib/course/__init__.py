@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = names_of(
         "pretraining_preset", "shipped", "shipped_or_tiny", "stage_one", "stage_two",
         "training_preset", "whole_raw",
     ),
+    quiz=("ask",),
     running=(
         "describe_failure", "execute", "lesson_files", "own_kernel", "run_lessons", "variables",
     ),

@@ -13,6 +13,7 @@ import torch
 
 from dnadet_lib.data import ImageSet, load_images
 from dnadet_lib.plumbing.paths import build_folder, data_folder
+from dnadet_lib.zoo.abroad import folder_abroad, read_abroad
 from dnadet_lib.zoo.manifest import CLASSES, read_manifest
 from dnadet_lib.zoo.rendering import MARKER, PROFILES, image_root, jobs_of, render, rendered_images
 from dnadet_lib.zoo.setups import SETUPS, setup_of
@@ -119,6 +120,10 @@ def is_rendered(profile: str, root: Path) -> bool:
         if not stamp.is_file() or stamp.read_text() != generator.sha256:
             return False
         if len(rendered_images(folder)) < count:
+            return False
+    for abroad in read_abroad():
+        wanted = min(counts.abroad, abroad.images)
+        if len(rendered_images(folder_abroad(abroad, root))) < wanted:
             return False
     groups = zip(("train", "dev", "test", "finetune"), counts.photos, strict=True)
     return all(

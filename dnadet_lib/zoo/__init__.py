@@ -4,10 +4,12 @@ from dnadet_lib.plumbing.lazy import names_of
 
 __getattr__, __dir__, __all__ = names_of(
     __name__,
+    abroad=("GeneratorAbroad", "folder_abroad", "read_abroad"),
     manifest=("CLASSES", "FIELDS", "Generator", "LOSSES", "ROLES", "read_manifest"),
     rendering=(
         "CHUNK", "JITTERED", "LATENT_SEEDS", "POCKET", "PROFILES", "SMOKE", "RenderCounts",
-        "draw_latents", "image_root", "render", "render_photos", "render_split", "rendered_images"
+        "draw_latents", "image_root", "render", "render_abroad", "render_photos", "render_split",
+        "rendered_images"
     ),
     setups=(
         "OTHER_SETUPS", "SETUPS", "available_setups", "load_jittered", "load_setup",

@@ -16,6 +16,7 @@ from PIL import Image
 from dnadet_lib.plumbing.files import atomic_path, inside, locked
 from dnadet_lib.plumbing.paths import build_folder
 from dnadet_lib.plumbing.stopping import start_worker
+from dnadet_lib.zoo.abroad import GeneratorAbroad, folder_abroad, read_abroad, unpack
 from dnadet_lib.zoo.generators import jittered_copy, sample_images
 from dnadet_lib.zoo.layers import LATENT
 from dnadet_lib.zoo.manifest import ROLES, Generator, read_manifest
@@ -26,8 +27,8 @@ JITTER = (0.05, 0.6)  # least and most noise, in standard deviations of a weight
 LATENT_SEEDS = {"train": 0, "dev": 1_000_000, "test": 2_000_000, JITTERED: 3_000_000}  # the first
 CHUNK = 50
 MARKER = "source.sha256"  # in a folder of rendered images: hash of what they were made from
-RENDERED = re.compile(r"(.+-)?\d{5,7}\.png")  # names that `render` gives
-PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + 2 * CROP_SIZE.to_bytes(4)  # of a PNG of that size
+RENDERED = re.compile(r"(.+-)?\d{5,7}\.(png|jpg|webp)")  # names that `render` gives
+RENDERED_SIZES = ((CROP_SIZE, CROP_SIZE), (2 * CROP_SIZE, 2 * CROP_SIZE))  # the second: abroad
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,11 @@ class RenderCounts:
     test: int = 500
     photos: tuple[int, int, int, int] = (3000, 600, 1500, 600)  # train, dev, test, finetune
     jittered: int = 3000
+    abroad: int = 300
 
 
 POCKET = RenderCounts()
-SMOKE = RenderCounts(24, 12, 12, 12, (24, 12, 12, 12), 24)
+SMOKE = RenderCounts(24, 12, 12, 12, (24, 12, 12, 12), 24, 12)
 PROFILES = {"pocket": POCKET, "smoke": SMOKE}
 
 
@@ -75,8 +77,9 @@ def render(
 
     Of several processes that render into one folder, one works and the others wait. The tree has
     the layout of the released data set: `real/CONTENT/GROUP/*.png` and
-    `GANs/CLASS/NAME/SPLIT/*.png`. Image i of a split comes from latent seed `LATENT_SEEDS[split] +
-    i`. Bytes are equal for one version of torch on one machine.
+    `GANs/CLASS/NAME/SPLIT/*.png`, and `abroad/CLASS/NAME/SPLIT/*` beside them. Image i of a split
+    comes from latent seed `LATENT_SEEDS[split] + i`. Bytes are equal for one version of torch on
+    one machine.
 
     Args:
         profile: "pocket", or "smoke" for a few images of each generator.
@@ -95,7 +98,7 @@ def render(
         raise ValueError(f"count {count}: give 1 to {LATENT_SEEDS['dev']} images")
     counts = PROFILES[profile]
     if count is not None:
-        counts = RenderCounts(count, count, count, count, (count,) * 4, count)
+        counts = RenderCounts(count, count, count, count, (count,) * 4, count, count)
         root = root or build_folder() / "images" / f"{count}_each"
     root = root or image_root(profile)
     tasks = tasks_of(counts, splits, root)
@@ -124,6 +127,10 @@ def tasks_of(
     every = jobs_of(read_manifest(), counts)
     jobs = [job for job in every if {JITTERED: "train"}.get(job[1], job[1]) in splits]
     tasks += [(render_split, (*job, root)) for job in jobs]
+    tasks += [
+        (render_abroad, (generator, generator.role, counts.abroad, root))
+        for generator in read_abroad() if generator.role in splits
+    ]  # fmt: skip
     return sorted(tasks, key=lambda task: -task[1][2])
 
 
@@ -166,9 +173,15 @@ def render_split(generator: Generator, split: str, count: int, root: Path) -> No
             _write_png(image, path)
 
 
+def render_abroad(generator: GeneratorAbroad, role: str, count: int, root: Path) -> None:
+    """Unpack images of a generator abroad into `abroad/CLASS/NAME/ROLE/`."""
+    folder = _fresh_folder(folder_abroad(generator, root), generator.sha256)
+    unpack(generator, count, folder)
+
+
 def rendered_images(folder: Path) -> list[Path]:
     """List the images that `render` wrote to a folder, and no other file."""
-    return sorted(p for p in folder.glob("*.png") if RENDERED.fullmatch(p.name))
+    return sorted(p for p in folder.glob("*") if RENDERED.fullmatch(p.name))
 
 
 def _photo_folder(content: str, group: str, root: Path) -> Path:
@@ -190,6 +203,7 @@ def draw_latents(first_seed: int, count: int) -> torch.Tensor:
 FOLDERS: dict[Callable, Callable[..., Path]] = {
     render_photos: _photo_folder,
     render_split: _split_folder,
+    render_abroad: lambda generator, role, root: folder_abroad(generator, root),
 }
 
 
@@ -219,11 +233,14 @@ def _refuse(folder: Path, strange: list[Path]) -> None:
 
 
 def _is_rendered(path: Path) -> bool:
-    """Whether a file is a PNG of the size that is rendered, and no link to one."""
+    """Whether a file is an image of a size and format that is rendered, and no link to one."""
     if path.is_symlink() or not path.is_file():
         return False
-    with path.open("rb") as file:
-        return file.read(len(PNG_START)) == PNG_START
+    try:
+        with Image.open(path) as image:
+            return image.size in RENDERED_SIZES and image.format in ("PNG", "JPEG", "WEBP")
+    except OSError:
+        return False
 
 
 def _fresh_folder(folder: Path, stamp: str) -> Path:

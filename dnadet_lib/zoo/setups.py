@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from dnadet_lib.data import ImageSet
+from dnadet_lib.zoo.abroad import folder_abroad, read_abroad
 from dnadet_lib.zoo.generators import UNKNOWN_ARCHITECTURES
 from dnadet_lib.zoo.manifest import CLASSES, Generator, read_manifest
 from dnadet_lib.zoo.rendering import JITTERED, image_root, rendered_images
 
 SETUPS = ("closed", "seed", "loss", "finetune", "dataset")  # those with a right answer, reported
-OTHER_SETUPS = ("dev", "unknown")
+OTHER_SETUPS = ("dev", "unknown", "abroad")
 REAL_SETUPS = ("closed", "dev", "dataset")  # set-ups in which photographs count
 
 
@@ -59,9 +60,9 @@ def setup_of(generator: Generator, generators: Iterable[Generator]) -> str:
 def load_setup(setup: str, split: str = "test", root: Path | None = None) -> ImageSet:
     """List the images of a set-up, such as "closed", "dev" or "unknown", from a rendered tree.
 
-    The closed set has the splits "train", "dev" and "test", "unknown" the last two. Classes are
-    `CLASSES`, or `UNKNOWN_ARCHITECTURES`; sources are generator names, and for photographs
-    `real/CONTENT/NAME`.
+    The closed set has the splits "train", "dev" and "test", "unknown" and "abroad" the last two.
+    Classes are `CLASSES`, or `UNKNOWN_ARCHITECTURES`; sources are generator names, and for
+    photographs `real/CONTENT/NAME`.
 
     Raises:
         FileNotFoundError: the tree, or a generator's folder in it, is missing.
@@ -71,6 +72,8 @@ def load_setup(setup: str, split: str = "test", root: Path | None = None) -> Ima
     if setup not in (*SETUPS, *OTHER_SETUPS):
         known = ", ".join((*SETUPS, *OTHER_SETUPS))
         raise ValueError(f"unknown set-up {setup!r}: choose one of {known}")
+    if setup == "abroad":
+        return _listed(_groups_abroad(split, root), CLASSES)
     generators = read_manifest()
     members = [g for g in generators if setup_of(g, generators) == setup]
     if setup == "unknown":
@@ -86,6 +89,13 @@ def load_setup(setup: str, split: str = "test", root: Path | None = None) -> Ima
         contents = sorted({g.content for g in members})
         groups += [("Real", f"real/{c}", root / "real" / c / split) for c in contents]
     return _listed(groups, classes)
+
+
+def _groups_abroad(split: str, root: Path) -> list[tuple[str, str, Path]]:
+    members = [g for g in read_abroad() if g.role == split]
+    if not members:
+        raise ValueError(f"set-up 'abroad': no generator with the role {split!r} belongs to it")
+    return [(g.architecture, g.name, folder_abroad(g, root)) for g in members]
 
 
 def load_jittered(root: Path | None = None) -> ImageSet:
@@ -120,6 +130,8 @@ def present_setups() -> list[str]:
     """List the set-ups that the manifest's generators make up, in a fixed order."""
     generators = read_manifest()
     present = {setup_of(g, generators) for g in generators}
+    if any(g.role == "test" for g in read_abroad()):
+        present.add("abroad")
     return [setup for setup in (*SETUPS, *OTHER_SETUPS) if setup in present]
 
 
