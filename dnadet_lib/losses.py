@@ -24,17 +24,10 @@ class SupConLoss(nn.Module):
         self.temperature = temperature
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Compute the loss.
+        """Compute the loss of unit vectors (B, V, D), V views of B images, of classes (B,).
 
-        Args:
-            features: (B, V, D), L2-normalised: V views of each of B images.
-            labels: (B,) class of each image.
-
-        Returns:
-            A scalar; 0, with a gradient of 0, where no anchor has a positive.
-
-        Raises:
-            ValueError: the shapes do not fit.
+        It is 0, with a gradient of 0, where no anchor has a positive. A ValueError if shapes do not
+        fit.
         """
         if features.ndim != 3 or labels.shape != features.shape[:1]:
             raise ValueError(

@@ -16,12 +16,7 @@ FRONTS = {"raw pixels": False, "high-pass front end": True}
 
 
 def read_rows(folder: Path) -> list[Row]:
-    """Read `results.json` of a results folder; an interval without ends has NaN for them.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is no JSON of the suite.
-    """
+    """Read `results.json` of a suite's folder; a ValueError if it is something else."""
     path = folder / "results.json"
     try:
         return [_row(entry) for entry in json.loads(path.read_text(encoding="utf-8"))["rows"]]
@@ -35,12 +30,7 @@ def _row(entry: dict[str, Any]) -> Row:
 
 
 def read_accuracies(folder: Path) -> pd.DataFrame:
-    """Read `accuracy.csv` of a results folder, as `tables.generator_table` makes it.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: columns are missing.
-    """
+    """Read `accuracy.csv` of a suite's folder; a ValueError if columns are missing."""
     path = folder / "accuracy.csv"
     table = pd.read_csv(path)
     keys = ["method", "setup", "generator"]

@@ -8,11 +8,10 @@ from dnadet_lib.model import DNADet
 
 
 def join_backbones(networks: Sequence[DNADet]) -> DNADet:
-    """Put the backbones of pre-trained networks side by side in one, with a new classifier.
+    """Put the backbones of pre-trained networks that fit side by side in one.
 
     The filters of their first convolutions see the same image; each later one sees the channels of
-    its own backbone alone. A single network is returned as it is. A ValueError names the values if
-    two differ in width, front end or number of blocks.
+    its own backbone alone. A single network is returned as it is.
     """
     first = networks[0]
     if len(networks) == 1:
@@ -33,11 +32,7 @@ def join_backbones(networks: Sequence[DNADet]) -> DNADet:
 
 
 def transfer_backbone(model: DNADet, pretrained: DNADet) -> None:
-    """Start a model from the backbone of a pre-trained one; the classifier stays as it is.
-
-    A ValueError names the values if the two differ in width, front end or number of backbones, or
-    the pre-trained one has fewer blocks.
-    """
+    """Start a model from the backbone of a pre-trained one that fits; the classifier stays."""
     require_fit(pretrained, model)
     if pretrained.backbones != model.backbones:
         raise ValueError(

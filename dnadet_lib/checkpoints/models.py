@@ -39,11 +39,7 @@ TRANSFORMED = re.compile(r"(JPEG|Gaussian blur|median blur|resize|Gaussian noise
 
 
 def save_model(model: DNADet, path: Path, **notes: object) -> None:
-    """Write weights, configuration and notes (JSON values) to one safetensors file, atomically.
-
-    A ValueError names a weight, temperature, threshold or note that is not finite; then nothing is
-    written.
-    """
+    """Write weights, configuration and notes (JSON values), all finite, to one safetensors file."""
     if np.isnan(model.threshold):
         raise ValueError(f"{path}: not written: threshold {model.threshold}: must be a number")
     config = {

@@ -117,10 +117,10 @@ def _without_prefix(tensors: dict[str, Tensor], notes: list[str]) -> dict[str, T
 
 
 def checked_tensor(name: str, tensor: Tensor, dtype: torch.dtype, source: Path | str) -> Tensor:
-    """Return a tensor in the type that a model needs.
+    """Return a tensor in the type that a model needs, or name it in a ValueError.
 
-    A ValueError names file and tensor if it holds whole or complex numbers where others belong, or
-    numbers that are not finite or, as variances, negative.
+    It may not hold whole or complex numbers where others belong, nor numbers that are not finite
+    or, as variances, negative.
     """
     floats = dtype.is_floating_point
     if tensor.dtype not in FLOATS and (floats or tensor.is_complex()):
@@ -166,11 +166,7 @@ def check_shapes(model: nn.Module, tensors: dict[str, Tensor], source: Path | st
 
 
 def load_weights(model: nn.Module, tensors: dict[str, Tensor], source: Path | str) -> None:
-    """Copy tensors into a model, all of them or none; other float types become the model's.
-
-    A ValueError names a tensor that is missing, unexpected, of the wrong shape or type, or not
-    finite.
-    """
+    """Copy tensors that fit into a model, all of them or none, in the model's float types."""
     check_shapes(model, tensors, source)
     types = {name: tensor.dtype for name, tensor in model.state_dict().items()}
     model.load_state_dict(

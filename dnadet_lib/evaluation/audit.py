@@ -112,10 +112,9 @@ def jpeg_grid(grey: np.ndarray) -> float:
 
 
 def resampling(grey: np.ndarray) -> float:
-    """Strength of a period in the second differences of a uint8 (H, W) image, as resizing leaves.
+    """Strength of a period in the second differences of a uint8 (H, W) image: peak over median.
 
-    It is the highest peak of their spectrum over its median (Gallagher 2005, "Detection of linear
-    and cubic interpolation in JPEG images").
+    Source: Gallagher 2005, "Detection of linear and cubic interpolation in JPEG images".
     """
     strengths = []
     for profile in _second_differences(grey):

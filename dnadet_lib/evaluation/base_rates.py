@@ -30,11 +30,7 @@ def posterior(base_rate: float, sensitivity: float, false_alarm: float) -> float
 
 
 def upper_bound(errors: int, count: int, level: float = 0.95) -> float:
-    """One-sided upper bound of an error rate in independent trials (Clopper and Pearson 1934).
-
-    Raises:
-        ValueError: no trial, or more errors than trials.
-    """
+    """One-sided upper bound of errors in one trial or more (Clopper and Pearson 1934)."""
     if not 0 <= errors <= count or count == 0:
         raise ValueError(f"{errors} errors in {count} trials: at least one trial, and no more")
     return 1.0 if errors == count else float(beta.ppf(level, errors + 1, count - errors))
@@ -65,11 +61,7 @@ class Alarms:
 
 
 def error_section(suspect: str, sensitivity: float, images: int, rest: Sequence[Alarms]) -> str:
-    """Write in Markdown how often a model is wrong.
-
-    `sensitivity` is the share of `images` of the suspected class, from generators not trained on,
-    that are called so; `rest` are false alarms by maker.
-    """
+    """Write in Markdown how often a model is wrong: a sensitivity, and false alarms by maker."""
     lines = [
         f"## How often a verdict of {suspect} is wrong",
         "",

@@ -80,10 +80,7 @@ def _predictions(model: DNADet, images: ImageSet, features: Features) -> Predict
 
 
 def write_predictions(predictions: Predictions, images: ImageSet, path: Path) -> None:
-    r"""Write one row per image as Parquet: path, source, true and predicted class, probabilities.
-
-    A byte of a name that is no UTF-8 is written as `\xe9`.
-    """
+    r"""Write one row per image as Parquet; a byte of a name that is no UTF-8 becomes `\xe9`."""
     classes = [storable(name) for name in predictions.classes]
     table = pd.DataFrame({
         "path": [storable(p) for p in images.paths],

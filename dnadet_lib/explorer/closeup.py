@@ -49,9 +49,8 @@ class PatchVotes:
 def patch_votes(model: DNADet, image: np.ndarray, density: int = 8) -> PatchVotes:
     """Attribute every patch of a uint8 image (H, W, 3) by itself, on a finer grid than the model's.
 
-    A patch is the model's, but at most half of the image's shorter side, since a single vote is no
-    map. `density` patches begin within a patch's side; 2 is the grid of `DNADet.attribute`. A
-    ValueError if the image is smaller than a patch.
+    A patch is the model's, but at most half of the shorter side; a ValueError if the image is
+    smaller. `density` patches begin within a patch's side; 2 is the grid of `DNADet.attribute`.
     """
     image = model.input.resized(image)
     height, width = image.shape[:2]

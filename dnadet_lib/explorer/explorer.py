@@ -101,8 +101,7 @@ def circle(centre: Sequence[float], radius: float, corners: int = 24) -> np.ndar
 def counts(state: Explorer, selected: np.ndarray) -> pd.DataFrame:
     """Count a selection by class, generator and set-up.
 
-    Columns are images, share (of all explored images of that generator and set-up), named rightly
-    and refused (shares of the selected ones).
+    The share is of all explored images of that generator and set-up.
     """
     keys = ["class", "generator", "set-up"]
     everything = state.table.groupby(keys).size()

@@ -35,11 +35,9 @@ def as_text(state: Explorer, column: str) -> pd.Series:
 
 
 def colours(state: Explorer, colour_by: str) -> tuple[np.ndarray, dict[str, str]]:
-    """Colour every image by a column of the table; a ValueError if there is none such.
+    """Colour every image by a column: (N,) hexadecimal, and value -> colour.
 
-    Returns:
-        (N,) colours as hexadecimal, or numbers of a numeric column; and value -> colour, empty for
-        a numeric one.
+    Of a numeric column, the numbers are returned, and no colours.
     """
     if colour_by in NUMBERS:
         return state.table[colour_by].to_numpy(), {}

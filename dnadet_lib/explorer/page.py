@@ -186,11 +186,7 @@ def as_json(data: object) -> str:
 
 
 def open_shipped(root: Path, each: int, seed: int = 0, checkpoint: str = "pocket") -> Explorer:
-    """Explore a sample of the zoo's test images with a checkpoint; maps are t-SNE and PCA.
-
-    `root` is a rendered tree, `each` the most images per generator, and per content's photographs
-    in a set-up.
-    """
+    """Map a sample of the zoo's test images in a rendered tree, at most `each` per generator."""
     model = load_model(checkpoint)
     sets = {
         name: sample(load_setup(name, root=root), each, seed)

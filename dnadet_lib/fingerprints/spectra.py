@@ -45,11 +45,10 @@ class Spectra:
 
 
 def spectra_of(residuals: np.ndarray) -> Spectra:
-    """Average the spectra of residuals in two ways: as complex numbers, and as powers.
+    """Average the spectra of residuals, float (N, H, W, C), as complex numbers and as powers.
 
-    Residuals are float (N, H, W, C) in grey levels, N above 0, else a ValueError; spectra are
-    averaged over channels. Source: Marra et al. 2019, section 2 (the mean residual); Zhang et al.
-    2019, section 3 (spectra).
+    Source: Marra et al. 2019, section 2 (the mean residual); Zhang et al. 2019, section 3
+    (spectra).
     """
     if residuals.ndim != 4 or not len(residuals):
         raise ValueError(f"residuals are {residuals.shape}: expected (N, H, W, C), N above 0")

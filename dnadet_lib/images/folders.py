@@ -70,10 +70,9 @@ def images_in(folder: Path) -> list[Path]:
 
 
 def images_matching(pattern: str) -> list[Path]:
-    """List the images among the files that a pattern matches, and those of the folders it matches.
+    """List the images among the files and in the folders that a pattern matches, or raise.
 
-    `**` stands for any number of folders, linked ones included. A FileNotFoundError if nothing
-    matches, or no image.
+    `**` stands for any number of folders, linked ones included.
     """
     found = _Search()
     before, recursive, after = _parted(pattern)

@@ -11,10 +11,9 @@ SHOWN = 10  # names in a message
 
 
 def names_beside(path: Path) -> tuple[tuple[str, ...], Path] | None:
-    """Read the class names that stand beside a list, `NAME.classes.txt` before `classes.txt`.
+    """Read the class names beside a list, `NAME.classes.txt` or `classes.txt`, and their file.
 
-    Returns the names and their file, or None where there is none. A ValueError names file and line
-    of a name that is empty, holds a tab or stands twice.
+    A ValueError names file and line of a name that is empty, holds a tab or stands twice.
     """
     path = Path(path)
     for file in (path.with_name(f"{path.stem}.classes.txt"), path.with_name("classes.txt")):

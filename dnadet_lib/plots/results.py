@@ -20,8 +20,7 @@ from dnadet_lib.plumbing.text import for_figure
 def generator_dots(rows: Sequence[Row], chance: float | None = None) -> Figure:
     """Draw each generator's accuracy as a dot with its interval, a block per set-up.
 
-    Rows are those of `results.summarise`, of one or two methods: the first one's dots are hollow.
-    `chance` is the accuracy of guessing, drawn as a line.
+    Of two methods, the first one's dots are hollow; chance is drawn as a line.
     """
     each = [row for row in rows if row.metric.startswith("accuracy ")]
     methods = list(dict.fromkeys(row.method for row in each))
@@ -132,8 +131,7 @@ def position_maps(maps: Mapping[str, np.ndarray], learned: tuple[int, int]) -> F
 def posterior_curves(suspect: str, sensitivity: float, rest: Sequence[Alarms]) -> Figure:
     """Draw the share of alarms that are right against the base rate, by what the others are.
 
-    `sensitivity` is the share of the suspect's images that are called so; `rest` are false alarms
-    by maker: solid as measured, dashed at their upper bound.
+    Of false alarms, the solid line is as measured, the dashed one at their upper bound.
     """
     rates = np.logspace(-4, -0.01, 200)
     figure, axis = plt.subplots()

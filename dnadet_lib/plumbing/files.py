@@ -174,8 +174,7 @@ def locked(folder: Path) -> Iterator[None]:
 def claimed_folder(folder: Path) -> Iterator[None]:
     """Hold a folder, made if need be: a second run that wants it is refused, and does not wait.
 
-    A folder that was made and is empty at the end is removed again. An OSError names it if another
-    run holds it, or nothing can be written in it.
+    A folder that was made and is empty at the end is removed again.
     """
     folder = Path(folder)
     made = not folder.exists()

@@ -5,11 +5,7 @@ from pathlib import Path
 
 
 def data_folder() -> Path:
-    """Return the folder with the pocket zoo, the photographs and the checkpoints.
-
-    It is `data/` beside the package, or what the variable DNADET_DATA names; a FileNotFoundError if
-    it is not there.
-    """
+    """Return the folder with zoo, photographs and checkpoints: `data/` here, or DNADET_DATA."""
     named = os.environ.get("DNADET_DATA")
     folder = Path(named) if named else Path(__file__).resolve().parents[2] / "data"
     if not folder.is_dir():

@@ -57,10 +57,7 @@ def for_markdown(text: object) -> str:
 
 
 def for_csv(text: object) -> str:
-    """Write a text for a cell of CSV, in one line; a spreadsheet does not run it as a formula.
-
-    A text that would be one gets a `'` in front, which spreadsheets take for "this is text".
-    """
+    """Write a text for a cell of CSV, in one line; a formula gets a `'` in front, and is text."""
     line = one_line(text)
     return f"'{line}" if line.startswith(FORMULAS) else line
 
@@ -72,10 +69,7 @@ def table_for_csv(table: Any) -> Any:
 
 
 def for_figure(text: object) -> str:
-    """Write a text for a label of matplotlib, in one line of at most 60 characters.
-
-    matplotlib would take text between `$` for TeX, and leave out of a legend what starts with `_`.
-    """
+    """Write a label for matplotlib, in one line of at most 60 characters, safe from `$` and `_`."""
     line = shortened(text).replace("$", r"\$")
     return f" {line}" if line.startswith("_") else line
 
@@ -139,11 +133,7 @@ def check_changes(names: object) -> tuple[str, ...]:
 
 
 def check_class_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Return class names.
-
-    A ValueError names what is wrong if they are no list of 1 to 10,000 texts, one is empty or
-    cannot be written as UTF-8, or two are equal.
-    """
+    """Return 1 to 10,000 class names that differ, none empty; else a ValueError says which."""
     if not isinstance(names, list | tuple) or not 1 <= len(names) <= CLASSES_AT_MOST:
         found = f"{len(names)} names" if isinstance(names, list | tuple) else shown(names)
         raise ValueError(f"classes: {found}: must be a list of 1 to {CLASSES_AT_MOST} names")

@@ -47,11 +47,8 @@ class KnownImages:
 def known_images(model: DNADet, say: Callable[[str], None] = lambda text: None) -> KnownImages:
     """Render images of a checkpoint's classes and embed them, or read what an earlier call kept.
 
-    `say` is called with a line where it takes some seconds.
-
-    Raises:
-        ValueError: a class is none of the zoo's, whose images alone can be rendered.
-        OSError: a generator or a photograph is missing.
+    A ValueError if a class is none of the zoo's, whose images alone can be rendered; an OSError if
+    a generator or a photograph is missing. `say` is called with a line where it takes some seconds.
     """
     if odd := [name for name in model.classes if name not in CLASSES]:
         raise ValueError(

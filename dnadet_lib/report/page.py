@@ -22,8 +22,7 @@ SHOWN_AT_MOST = 200  # images with a card of their own
 def write_page(report: Report, file: Path, known: KnownImages | str) -> None:
     """Write a report as an HTML file, and its JSON twin beside it: both or none.
 
-    `known` are images to set beside those of the report, or the reason why there are none. An
-    OSError names a file that cannot be written; what was there is kept.
+    `known` are images to set beside those of the report, or the reason why there are none.
     """
     pieces = page_pieces(report, file, known)
     with atomic_path(twin_of(file)) as data, atomic_path(file) as page:

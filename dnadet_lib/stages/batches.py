@@ -16,8 +16,8 @@ def balanced_batches(
 ) -> Iterator[np.ndarray]:
     """Yield index batches with `items` images of every class.
 
-    One pass uses each image of the largest class once; smaller classes are shuffled and start over.
-    An incomplete last batch is left out unless it is the only one.
+    One pass uses each image of the largest class once; smaller classes start over. An incomplete
+    last batch is left out unless it is the only one.
     """
     members = [np.flatnonzero(labels == k) for k in np.unique(labels)]
     longest = max(len(m) for m in members)

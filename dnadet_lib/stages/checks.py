@@ -88,8 +88,7 @@ Measured = Mapping[Path, tuple[tuple[int, int], bytes]]
 def measured(train: ImageSet, dev: ImageSet) -> Measured:
     """Read images, each once: path -> (height, width) and the digest of its pixels.
 
-    A FileNotFoundError if some are missing and nothing else is wrong, a ValueError if some cannot
-    be read; up to ten are named, and all counted.
+    An error names up to ten of those that are missing or cannot be read, and counts all.
     """
     found, faults = {}, {}
     for path in dict.fromkeys([*train.paths, *dev.paths]):

@@ -153,7 +153,7 @@ def pretrained_model(names: Sequence[str], seed: int = 0) -> DNADet:
 
     Checkpoints of seed 0 are read where they are shipped. Others are trained, which takes a quarter
     of an hour, in `build/checkpoints/NAME_seed_S`; a run found there goes on, and a finished one is
-    read. An OtherRunError if the folder holds a run of another preset or of other photographs.
+    read.
     """
     return join_backbones([_one_pretrained(name, seed) for name in names])
 

@@ -33,10 +33,7 @@ from dnadet_lib.zoo.unknown_generators import (
 
 
 class ProGANGenerator(nn.Module):
-    """ProGAN: nearest-neighbour upsampling, 3x3 convolutions, pixel norm, linear 1x1 to RGB.
-
-    Source: Karras et al. 2018, table 2, at 64 pixels and without the growing phase.
-    """
+    """ProGAN at 64 pixels, without the growing phase (Karras et al. 2018, table 2)."""
 
     def __init__(
         self, channels: Sequence[int] = (128, 128, 64, 32, 16), latent: int = LATENT
@@ -71,10 +68,7 @@ class ProGANGenerator(nn.Module):
 
 
 class DCGANGenerator(nn.Module):
-    """The generator of MMDGAN: DCGAN's transposed convolutions 4x4 with stride 2.
-
-    Source: Radford et al. 2016; used with the MMD loss by Binkowski et al. 2018.
-    """
+    """MMDGAN's generator: transposed convolutions 4x4 (Radford 2016; Binkowski et al. 2018)."""
 
     def __init__(self, channels: Sequence[int] = (256, 128, 64, 32), latent: int = LATENT) -> None:
         super().__init__()
@@ -98,10 +92,7 @@ class DCGANGenerator(nn.Module):
 
 
 class ResidualUpBlock(nn.Module):
-    """Batch norm, ReLU, 2x upsampling, two 3x3 convolutions, with an upsampled 1x1 shortcut.
-
-    Source: Miyato et al. 2018, figure 9.
-    """
+    """Residual block: batch norm, ReLU, upsampling, two convolutions (Miyato 2018, figure 9)."""
 
     def __init__(self, c_in: int, c_out: int, upsampling: str) -> None:
         super().__init__()
@@ -120,10 +111,7 @@ class ResidualUpBlock(nn.Module):
 
 
 class ResNetGenerator(nn.Module):
-    """Residual generator of SNGAN (nearest), InfoMaxGAN (bilinear) and BicubicGAN (bicubic).
-
-    Sources: Miyato et al. 2018; Lee et al. 2021.
-    """
+    """SNGAN (nearest), InfoMaxGAN (bilinear), BicubicGAN (Miyato et al. 2018; Lee et al. 2021)."""
 
     def __init__(
         self, upsampling: str, channels: Sequence[int] = (128, 128, 64, 32, 16),
@@ -224,10 +212,10 @@ def jittered_copy(generator: nn.Module, strength: float, seed: int) -> nn.Module
 
 @torch.no_grad()
 def sample_images(generator: nn.Module, latents: Tensor, batch_size: int = 50) -> Tensor:
-    """Run a generator in fp32 on latents (N, 64) and round to uint8 images (N, 64, 64, 3).
+    """Run a generator in fp32 on latents (N, 64): uint8 images (N, 64, 64, 3), all finite.
 
     Levels are (x + 1) * 127.5, rounded half to even, clipped to 0..255. The batch size is fixed,
-    since kernels may round differently by size. A ValueError if a pixel is not finite.
+    since kernels may round differently by size.
     """
     generator.eval()
     images = torch.cat([generator(z) for z in latents.split(batch_size)])

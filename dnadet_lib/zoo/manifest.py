@@ -52,9 +52,7 @@ class Generator:
     def load(self) -> nn.Module:
         """Build the generator and load its fp16 weights as fp32.
 
-        Raises:
-            FileNotFoundError: the file is missing.
-            ValueError: its hash is not the manifest's, or its weights do not fit or are not finite.
+        A ValueError if its hash is not the manifest's, or its weights do not fit or are not finite.
         """
         if not self.file.is_file():
             raise FileNotFoundError(f"manifest row {self.name!r}, file: {self.file} is missing")

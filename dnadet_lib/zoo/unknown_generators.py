@@ -25,10 +25,7 @@ from dnadet_lib.zoo.layers import LATENT, EqualizedConv2d, ModulatedConv2d, Pixe
 
 
 class RearrangingGenerator(nn.Module):
-    """SubPixelGAN and WaveletGAN: channels are rearranged into pixels, up to the image itself.
-
-    Sources: Shi et al. 2016 (sub-pixel convolution); Gal et al. 2021 (wavelets in a generator).
-    """
+    """SubPixelGAN (Shi et al. 2016) and WaveletGAN (Gal et al. 2021): channels become pixels."""
 
     def __init__(
         self, rearrange: nn.Module, channels: Sequence[int] = (128, 96, 64, 32),
@@ -66,10 +63,7 @@ def start_as_nearest_neighbour(convolution: nn.Conv2d, rearrange: nn.Module) -> 
 
 
 class TransposedGenerator(nn.Module):
-    """TransposedGAN: transposed convolutions 3x3 with stride 2, as image translators use them.
-
-    Source: Zhu et al. 2017 (CycleGAN), appendix.
-    """
+    """TransposedGAN: transposed convolutions 3x3 with stride 2 (Zhu et al. 2017, appendix)."""
 
     def __init__(
         self, channels: Sequence[int] = (192, 128, 64, 32, 16), latent: int = LATENT
@@ -93,10 +87,7 @@ class TransposedGenerator(nn.Module):
 
 
 class VAEDecoder(nn.Module):
-    """VAE: the decoder of an image compressor, with group norm, SiLU and a linear output.
-
-    Source: Esser et al. 2021 (VQGAN), table 7, without attention.
-    """
+    """VAE: an image compressor's decoder, without attention (Esser et al. 2021, table 7)."""
 
     def __init__(
         self, channels: Sequence[int] = (128, 96, 64, 32, 16), latent: int = LATENT
@@ -121,10 +112,7 @@ class VAEDecoder(nn.Module):
 
 
 class FastGANGenerator(nn.Module):
-    """FastGAN: nearest-neighbour upsampling, one convolution, gated linear units.
-
-    Source: Liu et al. 2021, without the skip-layer excitation.
-    """
+    """FastGAN: gated linear units, without skip-layer excitation (Liu et al. 2021)."""
 
     def __init__(
         self, channels: Sequence[int] = (128, 96, 64, 32, 16), latent: int = LATENT
@@ -149,10 +137,7 @@ class FastGANGenerator(nn.Module):
 
 
 class ViTGenerator(nn.Module):
-    """ViTGAN: a transformer over 8x8 tokens, each of which a linear layer turns into 8x8 pixels.
-
-    Source: Lee et al. 2022, with a linear output in place of a field of coordinates.
-    """
+    """ViTGAN: a transformer over 8x8 tokens, each drawn linearly as 8x8 pixels (Lee 2022)."""
 
     def __init__(self, channels: Sequence[int] = (24, 96), latent: int = LATENT) -> None:
         super().__init__()
@@ -178,10 +163,7 @@ class ViTGenerator(nn.Module):
 
 
 class StyleGAN2Generator(nn.Module):
-    """StyleGAN2: modulated convolutions, blurred upsampling, skip outputs; no noise inputs.
-
-    Source: Karras et al. 2020, section 4, at 64 pixels.
-    """
+    """StyleGAN2 at 64 pixels, skip outputs, no noise inputs (Karras et al. 2020, section 4)."""
 
     def __init__(
         self, channels: Sequence[int] = (128, 96, 64, 32, 16), latent: int = LATENT,
