@@ -28,6 +28,7 @@ from dnadet_lib.explorer.projection import (
     nearest_to,
     place,
     project,
+    projection_code,
 )
 from dnadet_lib.explorer.state import (
     Explorer as Explorer,
@@ -36,7 +37,6 @@ from dnadet_lib.explorer.state import (
     open_images as open_images,
     open_table as open_table,
 )
-from dnadet_lib.plumbing.code_key import code_digest
 from dnadet_lib.plumbing.files import atomic_path
 from dnadet_lib.plumbing.own_files import write_own
 from dnadet_lib.plumbing.paths import build_folder
@@ -57,7 +57,7 @@ def add_map(
     name = f"{method}, {checkpoint}" if checkpoint else method
     embeddings = state.embeddings_of(name)
     content = hashlib.sha256(np.ascontiguousarray(embeddings).tobytes())
-    content.update(f"{embeddings.shape} {method} {seed} {code_digest(project, place)}".encode())
+    content.update(f"{embeddings.shape} {method} {seed} {projection_code()}".encode())
     file = build_folder() / "cache" / "maps" / f"{content.hexdigest()[:20]}.npy"
     if not file.is_file():
         order = np.random.default_rng(seed).permutation(len(state))

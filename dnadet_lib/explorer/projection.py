@@ -7,6 +7,8 @@ from sklearn.metrics import silhouette_score
 from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
+from dnadet_lib.plumbing.code_key import code_digest
+
 FIT_AT_LEAST = 4
 FIT_AT_MOST = 20_000
 SAME = 1e-6  # of unit length: embeddings that differ by less are those of one image
@@ -75,6 +77,11 @@ def place(
     weights = 1 / (distance + 1e-6)
     weights /= weights.sum(axis=1, keepdims=True)
     return np.einsum("mk,mkc->mc", weights, points[nearest])
+
+
+def projection_code() -> str:
+    """Hash the code that makes maps, by which kept maps are known."""
+    return code_digest(project, place)
 
 
 def nearest_to(
