@@ -18,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
+from quality import below_the_line, mean_pairwise_distance, sliced_wasserstein
 from sklearn.metrics import pairwise_distances_argmin
 from train_gan import TRAINING_CROPS, write_sheet
 
@@ -25,8 +26,7 @@ from dnadet_lib.attribution import LEAST_ACCURACY, LEAST_CONFIDENCE
 from dnadet_lib.bench.methods import PLAIN, SHIPPED, networks
 from dnadet_lib.checkpoints.models import load_model
 from dnadet_lib.data import origins
-from dnadet_lib.evaluation.audit import Audit, audit, image_facts
-from dnadet_lib.evaluation.audit_text import audit_markdown
+from dnadet_lib.evaluation.audit import Audit, audit, audit_markdown, image_facts
 from dnadet_lib.evaluation.predictions import predict
 from dnadet_lib.evaluation.results import (
     Row,
@@ -37,7 +37,7 @@ from dnadet_lib.evaluation.results import (
 )
 from dnadet_lib.evaluation.thumbnails import thumbnail_leak, train_judges
 from dnadet_lib.explorer.projection import project
-from dnadet_lib.images.kinds import kinds_table
+from dnadet_lib.images.kinds import KINDS
 from dnadet_lib.model import DNADet
 from dnadet_lib.plots.axes import scatter_map
 from dnadet_lib.plots.style import class_legend, plt, use_style
@@ -51,7 +51,6 @@ from dnadet_lib.stages.stage_1 import (
 from dnadet_lib.zoo.generators import sample_images
 from dnadet_lib.zoo.manifest import CLASSES, Generator, read_manifest
 from dnadet_lib.zoo.photographs import CONTENTS, GROUPS, PHOTO_CONTENTS, cut_crops, load_photographs
-from dnadet_lib.zoo.quality import below_the_line, mean_pairwise_distance, sliced_wasserstein
 from dnadet_lib.zoo.rendering import draw_latents, render
 from dnadet_lib.zoo.setups import available_setups, load_setup, present_setups, setup_of
 
@@ -60,6 +59,12 @@ SHEETS = DATA / "zoo" / "sheets"
 COLUMNS = 10
 STAGE_2 = ("pocket", "pocket_plain", "whole_raw")
 TRIVIAL = "linear, on trivial statistics"  # all statistics of the data card's audit
+
+
+def kinds_table() -> str:
+    """Write the table as Markdown."""
+    rows = [f"| {kind} | {what} |" for kind, what in KINDS]
+    return "\n".join(["| kind of file | what is read |", "|---|---|", *rows])
 
 
 def write(path: Path, text: str) -> None:

@@ -26,6 +26,21 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from calibration import (
+    brier_score,
+    calibration_interval,
+    expected_calibration_error,
+    reliability,
+)
+from evidence import (
+    accuracy_curves,
+    block_table,
+    degradation_curves,
+    open_set_table,
+    reliability_curve,
+    unknown_scores,
+    with_repeated_seed,
+)
 
 from dnadet_lib.attribution import probabilities_of
 from dnadet_lib.bench.ladder import read_rows
@@ -37,34 +52,20 @@ from dnadet_lib.bench.tables import (
     generator_table,
     image_counts,
     mean_rows,
-    with_repeated_seed,
     write_suite,
 )
 from dnadet_lib.checkpoints.models import load_model
 from dnadet_lib.data import ImageSet, load_images, origins
-from dnadet_lib.evaluation.calibration import (
-    brier_score,
-    calibration_interval,
-    expected_calibration_error,
-    reliability,
-)
 from dnadet_lib.evaluation.intervals import drawn_together, mean_interval, mean_of_setups
-from dnadet_lib.evaluation.open_set import (
-    block_table,
-    open_set_table,
-    reference_traces,
-    unknown_scores,
-)
+from dnadet_lib.evaluation.open_set import reference_traces
 from dnadet_lib.evaluation.predictions import Predictions, predict
 from dnadet_lib.evaluation.results import markdown_table, results_table
-from dnadet_lib.evaluation.robustness import DEGRADATIONS, accuracy_curves, resize_back
+from dnadet_lib.evaluation.robustness import DEGRADATIONS, resize_back
 from dnadet_lib.images.changes import webp
 from dnadet_lib.inference import embed_images, image_features
 from dnadet_lib.model import DNADet
 from dnadet_lib.plots.results import (
-    degradation_curves,
     position_maps,
-    reliability_curve,
     suite_dots,
 )
 from dnadet_lib.plots.style import save, use_style

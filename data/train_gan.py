@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from gan_losses import RECIPES, Recipe
 from PIL import Image
+from quality import mean_pairwise_distance, sliced_wasserstein
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -38,7 +39,6 @@ from dnadet_lib.zoo.generators import build_generator, renew_batch_norm, sample_
 from dnadet_lib.zoo.layers import LATENT, EqualizedConv2d, ModulatedConv2d
 from dnadet_lib.zoo.manifest import read_manifest
 from dnadet_lib.zoo.photographs import cut_crops, load_photographs
-from dnadet_lib.zoo.quality import mean_pairwise_distance, sliced_wasserstein
 
 ZOO = Path(__file__).resolve().parent / "zoo"
 TRAINING_CROPS = 8000

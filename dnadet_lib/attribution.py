@@ -18,7 +18,7 @@ from torch import Tensor
 
 from dnadet_lib.images.history import History
 from dnadet_lib.images.reading import NO_FILE, Coding, as_rgb, read_coded
-from dnadet_lib.patches import grid_patches, grid_share, normalise, resize, turned
+from dnadet_lib.patches import grid_patches, grid_share, normalise, turned
 from dnadet_lib.unknown import relative_distance, squared_distances
 
 if TYPE_CHECKING:
@@ -37,16 +37,14 @@ class Attribution:
 
     Attributes:
         probabilities: float (N, K), calibrated for what seems to have happened to the image.
-        labels: The most probable class of each image, also where its probability is too small, or
-            what happened to the image hides too much, to name it.
+        labels: The most probable class of each image, also where it cannot be told.
         verdicts: The class of each image, or None where it cannot be told.
         changes: What each image seems to have undergone, one of the model's changes or "".
         embeddings: float (N, D), mean over the image's patches.
         unknown_scores: (N,) relative Mahalanobis distance to the known images, or NaN where the
             checkpoint does not know it. High means: unlike anything the model was fitted to.
-        known: (N,) whether the score is under the threshold that was chosen on dev generators.
-            Where the checkpoint holds no distances, a masked array, all masked: what is computed
-            from it stays masked, `tolist()` gives None.
+        known: (N,) whether the score is under the threshold that was chosen on dev generators; all
+            masked where the checkpoint holds no distances, so that `tolist()` gives None.
     """
 
     probabilities: np.ndarray
@@ -59,12 +57,10 @@ class Attribution:
 
 
 class Views(NamedTuple):
-    """What the network sees of an image.
+    """What the network sees of an image: uint8 views (V, h, w, 3), over which it votes.
 
-    Attributes:
-        views: uint8 (V, h, w, 3), over which it votes.
-        looked_at: Share of the image's area that some view shows.
-        history: What happened to the image, if somebody looked.
+    `looked_at` is the share of the image's area that some view shows, `history` what happened to
+    the image, if somebody looked.
     """
 
     views: np.ndarray
@@ -75,9 +71,8 @@ class Views(NamedTuple):
 class Features(NamedTuple):
     """What the network makes of N images, each the mean over an image's patches.
 
-    Attributes:
-        embeddings: (N, D): what the classifier sees.
-        traces: (N, T), statistics of some blocks: what the unknown score goes by.
+    Embeddings (N, D) are what the classifier sees; traces (N, T), statistics of some blocks, are
+    what the unknown score goes by.
     """
 
     embeddings: Tensor
@@ -85,13 +80,8 @@ class Features(NamedTuple):
 
 
 def prepare(model: DNADet, image: np.ndarray) -> np.ndarray:
-    """Turn one uint8 image (H, W, 3) into the views (V, h, w, 3) that the network votes over.
-
-    Raises:
-        ValueError: the image is smaller than a patch, or than the network can take.
-    """
-    for side in (model.input.resize_first, model.input.resize):
-        image = image if side is None else resize(image, side, model.input.resize_filter)
+    """Turn one uint8 image (H, W, 3), large enough, into the views (V, h, w, 3) that vote."""
+    image = model.input.resized(image)
     if model.input.vote == "whole":
         require_size(model, *image.shape[:2])
         return image[None]
@@ -112,7 +102,7 @@ def require_size(model: DNADet, height: int, width: int) -> None:
 
 @torch.no_grad()
 def infer(model: DNADet, views: Sequence[np.ndarray], batch_pixels: int = 2**17) -> Features:
-    """Make the features of N images' views, in one stream of batches.
+    """Make the features of N images' views, means over each image's, in one stream of batches.
 
     The scores are linear, so the mean embedding of an image's patches gives the mean of their
     scores: the vote.
@@ -120,10 +110,7 @@ def infer(model: DNADet, views: Sequence[np.ndarray], batch_pixels: int = 2**17)
     Args:
         model: A network.
         views: For each image, uint8 (V, h, w, 3); those of one h and w run together.
-        batch_pixels: Pixels a forward pass, about: what bounds the memory.
-
-    Returns:
-        Means over the views of each image.
+        batch_pixels: Pixels per forward pass, about: what bounds the memory.
 
     Raises:
         ValueError: views are smaller than the network can take.
@@ -166,8 +153,8 @@ def probabilities_of(model: DNADet, embeddings: Tensor) -> Tensor:
 def may_name(model: DNADet, embeddings: Tensor) -> np.ndarray:
     """Whether the most probable class of N images may be named: booleans (N,).
 
-    Not where dev images changed as these seem to be are named rightly too seldom, or the class
-    is not probable enough.
+    It may not where dev images of that look are named rightly too seldom, or its probability is too
+    small.
     """
     if not model.calibrations:
         return np.ones(len(embeddings), bool)
@@ -206,14 +193,11 @@ def attribution(model: DNADet, found: Features) -> Attribution:
     tells = may_name(model, found.embeddings).tolist()
     numbers = model.change_numbers(found.embeddings).tolist()
     return Attribution(
-        probabilities,
-        labels,
+        probabilities, labels,
         [name if told else None for name, told in zip(labels, tells, strict=True)],
-        [("", *model.changes)[number] for number in numbers],
-        found.embeddings.cpu().numpy(),
-        scores,
-        are_known(model, scores),
-    )
+        [("", *model.changes)[number] for number in numbers], found.embeddings.cpu().numpy(),
+        scores, are_known(model, scores),
+    )  # fmt: skip
 
 
 def are_known(model: DNADet, scores: np.ndarray) -> np.ndarray:
@@ -230,16 +214,10 @@ def views_of(model: DNADet, image: Path | str | Image.Image | np.ndarray) -> np.
 def views_and_share(
     model: DNADet, image: Path | str | Image.Image | np.ndarray, look: Look | None = None
 ) -> Views:
-    """Prepare an image of any kind, and say how much of it the views show.
+    """Prepare an image (a path, a PIL image or uint8 (H, W, 3)), and say how much the views show.
 
-    Args:
-        model: Sees the views.
-        image: Path, PIL image or uint8 array (H, W, 3).
-        look: Finds out what happened to the image, which costs some milliseconds.
-
-    Raises:
-        ValueError: as `attribute`; the file is named.
-        OSError: as `attribute`.
+    `look` finds out what happened to the image, which costs some milliseconds. Errors are those of
+    `attribute`; the file is named.
     """
     if isinstance(image, Path | str):
         try:
@@ -274,8 +252,7 @@ def unknown_score(model: DNADet, traces: Tensor) -> Tensor:
     Returns:
         (N,) scores, NaN where the checkpoint holds no distances.
 
-    Source:
-        Lee et al. 2018 (Mahalanobis distance); Ren et al. 2021 (relative to the one of all).
+    Source: Lee et al. 2018 (Mahalanobis distance); Ren et al. 2021 (relative to that of all).
     """
     if model.reference is None:
         return torch.full((len(traces),), float("nan"))

@@ -1,36 +1,19 @@
 """The command line: `dnadet COMMAND --help` says what each command takes."""
 
-from __future__ import annotations
-
 import argparse
 import io
 import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib import import_module
 
-from dnadet_lib.commands import (
-    attribute,
-    audit,
-    embed,
-    evaluate,
-    pretrain,
-    render,
-    report,
-    run,
-    site,
-    suite,
-    train,
-)
 from dnadet_lib.commands.arguments import STATUSES, Parser, Version, add_loudness, end_of_help
-from dnadet_lib.commands.inputs import complain, drop, named_sources
+from dnadet_lib.commands.inputs import complain, named_sources
 from dnadet_lib.plumbing.notes import printing
 
-COMMANDS = {
-    "run": run, "site": site, "attribute": attribute, "render": render, "pretrain": pretrain,
-    "train": train, "evaluate": evaluate, "suite": suite, "audit": audit, "embed": embed,
-    "report": report,
-}  # fmt: skip
+NAMES = "run site attribute render pretrain train evaluate suite audit embed report".split()
+COMMANDS = {name: import_module(f"dnadet_lib.commands.{name}") for name in NAMES}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,9 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     options = build_parser().parse_args(arguments)
     try:
-        with printing(drop if options.quiet else complain) as options.notes, ending_cleanly():
-            with telling_what_is_loaded(options.verbose):
-                status = perform(options)
+        say = (lambda text: None) if options.quiet else complain
+        with printing(say) as options.notes, ending_cleanly():
+            if hasattr(options, "paths"):
+                options.paths = named_sources(options.paths)
+            with telling_what_is_loaded(options.verbose), claimed_output(options):
+                status = options.command(options)
                 sys.stdout.flush()
                 return status
     except BrokenPipeError:
@@ -60,14 +46,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         complain("interrupted")
         return INTERRUPTED
-
-
-def perform(options: argparse.Namespace) -> int:
-    """Do what the options say."""
-    if hasattr(options, "paths"):
-        options.paths = named_sources(options.paths)
-    with claimed_output(options):
-        return options.command(options)
 
 
 @contextmanager
@@ -85,11 +63,7 @@ def telling_what_is_loaded(verbose: bool) -> Iterator[None]:
 
 
 def claimed_output(options: argparse.Namespace) -> AbstractContextManager[None]:
-    """Hold a command's --out for as long as it works, once it is clear that it can be written.
-
-    Raises:
-        ValueError: a file's name ends in another format's suffix than what is written.
-    """
+    """Hold a command's --out while it works; a ValueError if its suffix is not what is written."""
     from dnadet_lib.plumbing.files import claimed_file, claimed_folder
 
     out, kinds = getattr(options, "out", None), getattr(options, "kinds", ())

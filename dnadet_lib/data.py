@@ -25,14 +25,8 @@ MEMORY_LIMIT = 512 * 2**20  # bytes of decoded images above which they live in a
 def list_images(source: Path | str) -> list[Path]:
     """List the images that a folder (searched through), a glob, an annotation file or a file names.
 
-    Of a folder, whatever Pillow opens is listed, linked folders included; what is left out is
-    noted (`folders.images_in`).
-
-    Returns:
-        Paths in sorted order; those of an annotation file in its own order.
-
-    Raises:
-        FileNotFoundError: nothing is there, or it holds no image.
+    Paths are sorted; those of an annotation file keep its order. What is left out of a folder is
+    noted. A FileNotFoundError if nothing is there, or it holds no image.
     """
     path = Path(source)
     if path.is_dir():
@@ -46,13 +40,9 @@ def list_images(source: Path | str) -> list[Path]:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Labelled image files.
+    """Labelled image files: paths (N,), class numbers (N,) and the names of the classes.
 
-    Attributes:
-        paths: (N,) image files.
-        labels: (N,) class numbers.
-        classes: Names of the classes.
-        sources: (N,) the generator of each image, or the photograph it is cut from.
+    `sources` (N,), if any, are the generator of each image, or the photograph it is cut from.
     """
 
     paths: list[Path]
@@ -100,11 +90,7 @@ class ImageSet:
         return ImageSet(self.paths + other.paths, labels, self.classes, sources)
 
     def with_classes(self, classes: Sequence[str]) -> ImageSet:
-        """Return the same images with labels that number `classes`, matched by name.
-
-        Raises:
-            ValueError: an image's class is none of them.
-        """
+        """Return the same images with labels that number `classes`, matched by name."""
         if tuple(classes) == self.classes:
             return self
         present = [self.classes[k] for k in np.unique(self.labels)]
@@ -121,16 +107,13 @@ class ImageSet:
     def from_annotation(cls, path: Path, classes: Sequence[str] | None = None) -> ImageSet:
         """Read a list of images, as released annotation files are (`path<TAB>label` lines).
 
-        A third column holds the sources; without it, an image's source is its folder.
-
-        Args:
-            path: The list.
-            classes: Names in the order of the numbers; by default those in a file beside the list.
+        A third column holds the sources; without it, an image's source is its folder. The names of
+        the classes are by default those in a file beside the list.
 
         Raises:
             FileNotFoundError: the list is missing.
             ValueError: the list has a fault, a number is outside the classes, or their names are
-                neither given nor beside it; file and line are named.
+                not given; file and line are named.
         """
         return cls.from_list(read_list(Path(path)), classes)
 
@@ -159,12 +142,10 @@ class ImageSet:
 
     @classmethod
     def from_folders(cls, root: Path) -> ImageSet:
-        """Read a folder with one folder of images a class; classes in sorted order.
+        """Read a folder with one folder of images per class; classes in sorted order.
 
-        An image's source is the folder that holds it, the class's own or one inside that.
-
-        Raises:
-            FileNotFoundError: the root, or the images of a class, are missing.
+        An image's source is the folder that holds it, the class's own or one inside that. A
+        FileNotFoundError if the root, or the images of a class, are missing.
         """
         root = Path(root)
         inside = sorted(root.iterdir()) if root.is_dir() else []
@@ -185,15 +166,12 @@ class ImageSet:
 
 
 def load_images(paths: Sequence[Path], cache: Path | None = None) -> np.ndarray:
-    """Decode images of one size, once, to uint8.
+    """Decode images of one size, once, to uint8 (N, H, W, 3).
 
     Args:
         paths: Image files, all of one size.
         cache: Folder for a memory-mapped copy, which is used where the decoded images would take
             more than 512 MiB and read again by the next call on files of the same content.
-
-    Returns:
-        uint8 (N, H, W, 3), in memory or memory-mapped.
 
     Raises:
         OSError: a file cannot be read; it is named.

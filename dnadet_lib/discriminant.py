@@ -1,12 +1,9 @@
 """A linear discriminant on a pre-trained network: stage 2 without training a weight by descent.
 
 The pre-training has made channels that show how an image was processed. What is left to learn is
-which of their directions tell architectures apart, and which vary within one by content and
-weights. Fisher's discriminant says it in closed form: whiten by the covariance within the classes,
-then take the nearest class mean.
+which directions tell architectures apart. Fisher's discriminant says it in closed form: whiten by
+the covariance within the classes, then take the nearest class mean.
 """
-
-from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
@@ -30,19 +27,15 @@ def fit_discriminant(model: DNADet, train: ImageSet, seed: int = 0) -> None:
     """Solve for whitening and classifier of a model whose blocks are pre-trained.
 
     The covariance within classes is shrunk as Ledoit and Wolf say; all classes count alike. With
-    changes, each class has a mean of its images as they are and one of the copies that are changed
-    in each way.
+    changes, each class has a mean of its images as they are and one of copies changed in each way.
 
     Args:
         model: With `discriminant`; its changes are made, its whitening and classifier set.
-        train: Labelled images, of every class of the model.
+        train: Labelled images, of every class of the model, not too few, that vary, else a
+            ValueError.
         seed: Of the changes, and of which images are changed: at most 1,000 of each class.
 
-    Raises:
-        ValueError: the images of the classes are too few or do not vary.
-
-    Source:
-        Fisher 1936; Hastie and Tibshirani 1996 (several means); Ledoit and Wolf 2004 (shrinkage).
+    Source: Fisher 1936; Hastie and Tibshirani 1996 (several means); Ledoit and Wolf 2004.
     """
     upright, last, changes = copy.copy(model), len(model.main) - 1, model.changes
     # Turned copies vote, but would blur what is learned.

@@ -1,9 +1,9 @@
 """From images to features: the one path, in batches over all cores, a stream that takes what comes.
 
-Workers, one a core, each take some images at a time, decode them and run the network on one thread.
-Nobody waits at the barriers inside an operation, which costs half the speed on two cores and more
-where another program is busy; threads do, since Pillow and the network release Python's lock.
-Results come in the order of the images. What is kept does not grow with their number.
+Workers, one per core, each take some images, decode them and run the network on one thread. Nobody
+waits at the barriers inside an operation, which costs half the speed on two cores; threads do,
+since Pillow and the network release Python's lock. Results come in the order of the images. What is
+kept does not grow with their number.
 
 The network runs in float32. In bfloat16 the largest difference in a probability was 0.59 on 1,000
 images of the zoo, and two classes changed: the front end takes differences of neighbouring pixels.
@@ -52,13 +52,7 @@ Item = tuple[int, Source]
 
 @dataclass(frozen=True)
 class Failure:
-    """An image without an answer.
-
-    Attributes:
-        number: Its position in the input.
-        image: As it was given.
-        error: OSError or ValueError that names the file.
-    """
+    """An image without an answer: position in the input, as it was given, the error naming it."""
 
     number: int
     image: Source
@@ -67,25 +61,15 @@ class Failure:
 
 @dataclass
 class Batch:
-    """Some images that follow on each other: features of those that could be read, and failures.
+    """Some images that follow on each other: features of those that could be read, and failures."""
 
-    Attributes:
-        numbers: (n,) positions in the input of the images that were read, in order.
-        images: (n,) the images as they were given.
-        looked_at: (n,) share of each image that some view shows.
-        histories: (n,) what happened to each image, if somebody looked.
-        features: Of these n images; None if there is none.
-        failures: The others.
-        notes: What was done to the images that a user should know.
-    """
-
-    numbers: list[int] = field(default_factory=list)
-    images: list[Source] = field(default_factory=list)
-    looked_at: list[float] = field(default_factory=list)
-    histories: list[History] = field(default_factory=list)
-    features: Features | None = None
-    failures: list[Failure] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)  # (n,) positions in the input, rising
+    images: list[Source] = field(default_factory=list)  # (n,) the images as they were given
+    looked_at: list[float] = field(default_factory=list)  # (n,) share of each image that is seen
+    histories: list[History] = field(default_factory=list)  # (n,) if somebody looked
+    features: Features | None = None  # of these n images; None if there is none
+    failures: list[Failure] = field(default_factory=list)  # the others
+    notes: list[str] = field(default_factory=list)  # of what was done to the images
 
 
 def stream(
@@ -94,18 +78,13 @@ def stream(
     """Make the features of images, in the order of the images.
 
     The first batches are small, so that the first results come soon; of large images, too, a batch
-    holds few. At most (2 * workers + 2) * batch images are taken from `images` ahead of what was
-    given back. Where the caller stops early, so do the workers.
+    holds few. At most (2 * workers + 2) * batch images are taken from `images`, which may have no
+    end, ahead of what was given back. Where the caller stops early, so do the workers. `batch` is
+    the most images that a worker takes at a time (default: 32), `look` finds out what happened to
+    an image.
 
-    Args:
-        model: Makes the features.
-        images: Paths, PIL images or uint8 arrays (H, W, 3), of any sizes; also an endless iterator.
-        batch: Images that a worker takes at a time, at most (default: 32).
-        look: Finds out what happened to an image.
-
-    Raises:
-        Exception: whatever goes wrong but for images that cannot be read or are too small, and
-            numbers that are not finite, which are failures.
+    Images that cannot be read or are too small, and numbers that are not finite, are failures;
+    whatever else goes wrong is raised.
     """
     workers = _workers(model)
     windows = growing_windows(enumerate(images), workers, batch or BATCH)
@@ -185,20 +164,13 @@ def image_features(model: DNADet, images: Iterable[Source]) -> Features:
     return join_features([part for part in parts if part is not None])
 
 
-# Answers -----------------------------------------------------------------------------------------
-
-
 def answers(
     model: DNADet, images: Iterable[Source], errors: list[dict[str, str]], force: bool = False
 ) -> Iterator[dict]:
     """Attribute images one after another, as they become known.
 
-    Args:
-        model: Attributes them.
-        images: Paths, PIL images or uint8 arrays, of any sizes.
-        errors: Gets "path" and "error" of each image that cannot be read, before the results of
-            images that follow it.
-        force: Name the most probable class all the same where it cannot be told.
+    `errors` gets "path" and "error" of each image that cannot be read, before the results of images
+    that follow it. With `force`, the most probable class is named where it cannot be told, too.
 
     Yields:
         "path"; "label", the class, or None where it cannot be told, unless forced; "cannot_tell",
@@ -236,17 +208,13 @@ def _results(model: DNADet, batch: Batch, force: bool) -> Iterator[dict]:
         reason = None if label else why_not(model, seen)
         yield {
             "path": _name(batch.images[place], batch.numbers[place]),
-            "label": nearest if force else label,
-            "cannot_tell": reason,
-            "nearest": nearest,
+            "label": nearest if force else label, "cannot_tell": reason, "nearest": nearest,
             "confidence": max(values),
             "probabilities": dict(zip(model.classes, values, strict=True)),
-            "unknown_score": None if score != score else score,
-            "known": known,
-            "history": history.as_dict(),
-            "looked_at": batch.looked_at[place],
+            "unknown_score": None if score != score else score, "known": known,
+            "history": history.as_dict(), "looked_at": batch.looked_at[place],
             "embedding": found.embeddings[place],
-        }
+        }  # fmt: skip
 
 
 def why_not(model: DNADet, seen: str) -> str:
@@ -260,14 +228,7 @@ def why_not(model: DNADet, seen: str) -> str:
 def readable_features(
     model: DNADet, paths: Sequence[Path], errors: list[str]
 ) -> Iterator[tuple[list[int], Features]]:
-    """Make the features of the images that can be read: positions and features, batch by batch.
-
-    Args:
-        model: Makes them.
-        paths: Image files.
-        errors: Gets a line for each file that cannot be read or is smaller than a patch, or for
-            which the model's numbers are not finite.
-    """
+    """Give positions and features of readable images by batch; `errors` gets a line per other."""
     for batch in stream(model, paths):
         errors += [str(failure.error) for failure in batch.failures]
         if batch.features is not None:
@@ -275,11 +236,7 @@ def readable_features(
 
 
 def read_features(model: DNADet, paths: Sequence[Path]) -> tuple[list[int], Features, list[str]]:
-    """Make the features of the images that can be read, in batches.
-
-    Returns:
-        Their positions, their features, and a line for each other file.
-    """
+    """Return positions and features of readable images, and a line for each other file."""
     kept: list[int] = []
     errors: list[str] = []
     device = next(model.parameters()).device

@@ -1,7 +1,5 @@
 """The two losses of DNA-Det, and the weighting that is learned between them."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -15,9 +13,8 @@ class SupConLoss(nn.Module):
         -1/|P(i)| * sum over p in P(i) of
             log( exp(z_i.z_p/tau) / sum over a != i of exp(z_i.z_a/tau) )
 
-    averaged over the anchors that have a positive.
-
-    Source: Khosla et al. 2020, equation 2; used on patches by Yang et al. 2022, section 4.2.
+    averaged over the anchors that have a positive. Source: Khosla et al. 2020, equation 2; used on
+    patches by Yang et al. 2022, section 4.2.
     """
 
     def __init__(self, temperature: float = 0.07) -> None:
@@ -27,17 +24,10 @@ class SupConLoss(nn.Module):
         self.temperature = temperature
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Compute the loss.
+        """Compute the loss of unit vectors (B, V, D), V views of B images, of classes (B,).
 
-        Args:
-            features: (B, V, D), L2-normalised: V views of each of B images.
-            labels: (B,) class of each image.
-
-        Returns:
-            A scalar; 0, with a gradient of 0, where no anchor has a positive.
-
-        Raises:
-            ValueError: the shapes do not fit.
+        It is 0, with a gradient of 0, where no anchor has a positive. A ValueError if shapes do not
+        fit.
         """
         if features.ndim != 3 or labels.shape != features.shape[:1]:
             raise ValueError(
@@ -67,11 +57,7 @@ class AutomaticWeightedLoss(nn.Module):
         self.scales = nn.Parameter(torch.ones(num))
 
     def forward(self, *losses: Tensor) -> Tensor:
-        """Combine `num` scalar losses into one.
-
-        Raises:
-            ValueError: another number of losses than `num`.
-        """
+        """Combine `num` scalar losses into one; a ValueError for another number."""
         if len(losses) != len(self.scales):
             raise ValueError(f"{len(losses)} losses given, {len(self.scales)} expected")
         squared = self.scales.square()

@@ -1,7 +1,5 @@
 """DNA-Det's network."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +14,8 @@ from torch.nn import functional as F
 
 from dnadet_lib.attribution import Attribution, Features, attribution
 from dnadet_lib.inference import image_features
-from dnadet_lib.patches import FILTERS
-from dnadet_lib.plumbing.values import check_changes, check_class_names, is_whole, shown
+from dnadet_lib.patches import FILTERS, resize
+from dnadet_lib.plumbing.text import check_changes, check_class_names, is_whole, shown
 from dnadet_lib.unknown import Distances
 
 BLOCKS = 8
@@ -107,6 +105,12 @@ class InputSpec:
         if side is not None and self.patch > side:
             raise ValueError(f"input patch {self.patch}: larger than the image, resized to {side}")
 
+    def resized(self, image: np.ndarray) -> np.ndarray:
+        """Resize a uint8 image (H, W, 3) as it is before patches are cut, if it is at all."""
+        for side in (self.resize_first, self.resize):
+            image = image if side is None else resize(image, side, self.resize_filter)
+        return image
+
 
 def channel_statistics(maps: Tensor) -> Tensor:
     """Map (B, C, H, W) to the channels' means and log deviations over the image, (B, 2 * C)."""
@@ -117,12 +121,12 @@ def channel_statistics(maps: Tensor) -> Tensor:
 class DNADet(nn.Module):
     """DNA-Det: four stages of two convolutions, average pooling, dropout, a linear classifier.
 
-    With `discriminant`, the last block's channels are described by mean and deviation in place of
-    the mean, and whitened: in that space the variance within the classes is the same in every
-    direction, and the classifier takes the nearest class mean (Fisher's discriminant). With
-    `changes`, each class has a mean of its images as they are and one of copies changed in each way
-    (mixture discriminant analysis, Hastie and Tibshirani 1996). With several
-    `backbones`, that many pre-trained networks stand side by side and their channels are joined.
+    With `discriminant`, the last block's channels are described by mean and deviation, and
+    whitened: in that space the variance within the classes is the same in every direction, and the
+    classifier takes the nearest class mean (Fisher's discriminant). With `changes`, each class has
+    a mean of its images as they are and one of copies changed in each way (Hastie and Tibshirani
+    1996). With several `backbones`, that many pre-trained networks stand side by side and their
+    channels are joined.
 
     Attributes:
         classes: Names of the classes, in the order of the logits.
@@ -143,22 +147,14 @@ class DNADet(nn.Module):
         ValueError: the number of blocks or of class names does not fit, a name is empty or stands
             twice, or the patches are smaller than the blocks can take.
 
-    Source:
-        Yang et al. 2022, section 4.2; parameter names follow its public release.
+    Source: Yang et al. 2022, section 4.2; parameter names follow its public release.
     """
 
     def __init__(
-        self,
-        num_classes: int,
-        width: int = 64,
-        *,
-        classes: Sequence[str] | None = None,
-        input: InputSpec | None = None,
-        blocks: int = BLOCKS,
-        discriminant: bool = False,
-        backbones: int = 1,
-        changes: Sequence[str] = (),
-    ) -> None:
+        self, num_classes: int, width: int = 64, *, classes: Sequence[str] | None = None,
+        input: InputSpec | None = None, blocks: int = BLOCKS, discriminant: bool = False,
+        backbones: int = 1, changes: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         super().__init__()
         if not 1 <= blocks <= BLOCKS:
             raise ValueError(f"{blocks} blocks: choose 1 to {BLOCKS}")
@@ -231,16 +227,11 @@ class DNADet(nn.Module):
         return self.scores(embeddings).logsumexp(dim=2).argmax(dim=1)
 
     def attribute(self, images: Sequence[Path | str | Image.Image | np.ndarray]) -> Attribution:
-        """Say for each image which class it comes from.
-
-        Args:
-            images: Paths, PIL images (converted as files are) or uint8 arrays (H, W, 3), of any
-                sizes.
+        """Say for each image, a path, a PIL image or uint8 (H, W, 3), which class made it.
 
         Raises:
-            ValueError: no images, an image is smaller than a patch (the file is named), an array
-                is not uint8 (H, W, 3), a PIL image cannot be brought to 8 bits, or the model's
-                weights are so large that an image's numbers are not finite.
+            ValueError: no images, an image is smaller than a patch (the file is named), an array is
+                of another kind, a PIL image cannot be brought to 8 bits, or numbers are not finite.
             OSError: a file cannot be read as an image; the file is named.
         """
         if len(images) == 0:
@@ -263,12 +254,7 @@ class ProjectionHead(nn.Sequential):
 
 @dataclass(frozen=True)
 class Calibration:
-    """How far answers on images of one change can be trusted, measured on dev images.
-
-    Attributes:
-        temperature: Divides the logits, above 0.
-        accuracy: Share that is named rightly, 0 to 1.
-    """
+    """How far answers on images of one change can be trusted, measured on changed dev images."""
 
     temperature: float
     accuracy: float

@@ -1,7 +1,5 @@
 """Every number of a training run. The `paper_*` presets are the paper's, the others ours."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields, replace
 
 from dnadet_lib.model import InputSpec
@@ -11,70 +9,40 @@ from dnadet_lib.model import InputSpec
 class Preset:
     """How a model is trained.
 
-    Attributes:
-        name: Of the preset.
-        width: Channels of the first stage.
-        input: Resizes, patch side, front end and vote.
-        patches: Random patches cut from each image and step; 0 for the whole image.
-        items: Images a step and class; in pre-training, images a step.
-        learning_rate: Of Adam.
-        schedule: "step": times `decay` every `decay_every` iterations; "one-cycle": up and down.
-        decay_every: Iterations.
-        decay: Factor.
-        epochs: At most.
-        patience: Epochs without a better dev score before training stops.
-        select_by: "accuracy" or "macro_f1": what the kept epoch is best by, on dev; "last" keeps
-            the last one, for a schedule that falls to zero.
-        temperature: Of the contrastive loss.
-        weight_rate: Learning rate of the automatic loss weights.
-        contrast: Whether the contrastive loss is used beside cross-entropy.
-        learned_weights: Whether the weights of the two losses are learned; else both count 1.
-        steps_per_epoch: Steps after which dev is scored; None for a pass over the images.
-        transform_size: Pre-training: side of the crop that is transformed, in pixels.
-        double_softmax: The release's fault: softmax before cross-entropy.
-        flips: Whether images are mirrored and turned at random before patches are cut.
-        jittered: Whether the zoo's training images are joined by those of generators with noise on
-            their weights.
-        discriminant: Stage 2: number of pre-trained blocks on whose channels a linear discriminant
-            is solved; 0 trains the whole network.
-        changes: Stage 2: ways (of `changes.CHANGES`) in which copies of the training images are
-            changed, so that the model looks past them; empty for none. A discriminant has a
-            prototype of each class for each; a network sees as many of one as of another.
-        contents: Pre-training: of which photographs crops are transformed, equally many of each.
-        stage: 1 for pre-training on transformations, 2 for training on architectures.
+    With changes, copies of the training images are changed, so that the model looks past them: a
+    discriminant has a prototype of each class for each, a network sees equally many of each.
     """
 
-    name: str
-    width: int = 64
-    input: InputSpec = InputSpec()
-    patches: int = 16
-    items: int = 32
-    learning_rate: float = 1e-4
-    schedule: str = "step"
-    decay_every: int = 500
-    decay: float = 0.9
-    epochs: int = 30
-    patience: int = 20
-    select_by: str = "accuracy"
-    temperature: float = 0.07
-    weight_rate: float = 0.01
-    contrast: bool = True
-    learned_weights: bool = True
-    steps_per_epoch: int | None = None
-    transform_size: int = 128
-    double_softmax: bool = False
-    flips: bool = False
-    jittered: bool = False
-    discriminant: int = 0
-    changes: tuple[str, ...] = ()
-    contents: tuple[str, ...] = ("meadow",)
-    stage: int = 2
+    name: str  # of the preset
+    width: int = 64  # channels of the first stage
+    input: InputSpec = InputSpec()  # resizes, patch side, front end and vote
+    patches: int = 16  # random patches cut from each image and step; 0 for the whole image
+    items: int = 32  # images a step and class; in pre-training, images a step
+    learning_rate: float = 1e-4  # of Adam
+    schedule: str = "step"  # "step": times `decay` every `decay_every` iterations; or "one-cycle"
+    decay_every: int = 500  # iterations
+    decay: float = 0.9  # factor
+    epochs: int = 30  # at most
+    patience: int = 20  # epochs without a better dev score before training stops
+    select_by: str = "accuracy"  # what is best on dev; or "macro_f1", or "last" to keep the last
+    temperature: float = 0.07  # of the contrastive loss
+    weight_rate: float = 0.01  # learning rate of the automatic loss weights
+    contrast: bool = True  # whether the contrastive loss is used beside cross-entropy
+    learned_weights: bool = True  # whether the two losses have learned weights; else both count 1
+    steps_per_epoch: int | None = None  # after which dev is scored; None: a pass over the images
+    transform_size: int = 128  # pre-training: side of the crop that is transformed, in pixels
+    double_softmax: bool = False  # the release's fault: softmax before cross-entropy
+    flips: bool = False  # whether images are mirrored and turned at random before patches are cut
+    jittered: bool = False  # whether images of generators with noise on their weights join
+    discriminant: int = 0  # stage 2: blocks whose channels one is solved on; 0 trains the network
+    changes: tuple[str, ...] = ()  # stage 2: ways (of `changes.CHANGES`) to look past
+    contents: tuple[str, ...] = ("meadow",)  # pre-training: of which photographs
+    stage: int = 2  # 1 for pre-training on transformations, 2 for training on architectures
 
     def changed(self) -> dict[str, str]:
         """Write the fields that are not the defaults, so that a new field leaves it as it is.
 
-        The stage is left out: it changes no number of a run, and runs begun before it was a field
-        go on.
+        The stage is left out, since it changes no number of a run.
         """
         values = {f.name: (getattr(self, f.name), f.default) for f in fields(self)}
         del values["stage"]
@@ -88,13 +56,9 @@ class Preset:
 paper_celeba = Preset("paper_celeba")
 paper_lsun = Preset("paper_lsun", learning_rate=1e-3, decay_every=2500)
 paper_wild = Preset(
-    "paper_wild",
-    input=InputSpec(resize_first=128),
-    items=16,
-    learning_rate=1e-3,
-    decay_every=2500,
+    "paper_wild", input=InputSpec(resize_first=128), items=16, learning_rate=1e-3, decay_every=2500,
     select_by="macro_f1",
-)
+)  # fmt: skip
 paper_pretrain = Preset("paper_pretrain", items=128, epochs=50, select_by="macro_f1", stage=1)
 
 _NATIVE = InputSpec(resize=None, patch=32, vote="patches", high_pass=True)
@@ -121,29 +85,14 @@ pocket = replace(
     changes=("fine JPEG", "coarse JPEG", "WebP", "smaller", "larger", "tone"),
 )
 augmented = replace(
-    rung,
-    name="augmented",
-    input=replace(_NATIVE, patch=64),
-    patches=1,
-    steps_per_epoch=94,
-    flips=True,
-    jittered=True,
-)
+    rung, name="augmented", input=replace(_NATIVE, patch=64), patches=1, steps_per_epoch=94,
+    flips=True, jittered=True,
+)  # fmt: skip
 pocket_pretrain = Preset(
-    "pocket_pretrain",
-    width=32,
-    input=_NATIVE,
-    patches=2,
-    items=128,
-    learning_rate=1e-3,
-    schedule="one-cycle",
-    epochs=8,
-    patience=8,
-    select_by="macro_f1",
-    steps_per_epoch=500,
-    transform_size=64,
-    stage=1,
-)
+    "pocket_pretrain", width=32, input=_NATIVE, patches=2, items=128, learning_rate=1e-3,
+    schedule="one-cycle", epochs=8, patience=8, select_by="macro_f1", steps_per_epoch=500,
+    transform_size=64, stage=1,
+)  # fmt: skip
 pocket_pretrain_raw = replace(
     pocket_pretrain, name="pocket_pretrain_raw", input=replace(_NATIVE, high_pass=False)
 )
@@ -151,13 +100,9 @@ pocket_pretrain_both = replace(
     pocket_pretrain, name="pocket_pretrain_both", contents=("meadow", "stamps")
 )
 whole_raw = replace(
-    rung,
-    name="whole_raw",
-    input=InputSpec(resize=None, vote="whole"),
-    patches=0,
-    contrast=False,
+    rung, name="whole_raw", input=InputSpec(resize=None, vote="whole"), patches=0, contrast=False,
     learning_rate=1e-3,
-)
+)  # fmt: skip
 smoke = replace(rung, name="smoke", width=8, items=4, epochs=2, patches=2, steps_per_epoch=4)
 smoke_pretrain = replace(
     pocket_pretrain, name="smoke_pretrain", width=8, items=16, epochs=2, steps_per_epoch=4
@@ -174,22 +119,14 @@ PRESETS = {
 
 
 def get_preset(name: str) -> Preset:
-    """Return a preset by name.
-
-    Raises:
-        ValueError: there is none of that name.
-    """
+    """Return a preset by name; a ValueError if there is none."""
     if name not in PRESETS:
         raise ValueError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}")
     return PRESETS[name]
 
 
 def require_stage(preset: Preset, stage: int) -> None:
-    """Refuse a preset of the other stage.
-
-    Raises:
-        ValueError: it is; it is named, with those that would do.
-    """
+    """Refuse by a ValueError a preset of the other stage; it names those that would do."""
     if preset.stage != stage:
         fitting = ", ".join(p.name for p in PRESETS.values() if p.stage == stage)
         does = {1: "pretrain", 2: "train"}

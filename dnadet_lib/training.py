@@ -1,14 +1,12 @@
 """The training loop of both stages."""
 
-from __future__ import annotations
-
 import csv
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -22,6 +20,9 @@ from dnadet_lib.patches import normalise
 from dnadet_lib.plumbing.files import atomic_path
 from dnadet_lib.presets import Preset
 
+if TYPE_CHECKING:
+    from dnadet_lib.stages.folder import RunFolder
+
 Validation = Callable[[DNADet], tuple[np.ndarray, np.ndarray]]
 
 
@@ -32,24 +33,6 @@ class Batches(Protocol):
 
     def epoch(self, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield uint8 patches (B, V, h, w, 3) and labels (B,)."""
-
-
-class Keeper(Protocol):
-    """What keeps a run's state, so that it can go on: `runs.folder.RunFolder`."""
-
-    @property
-    def state(self) -> Path:
-        """The state after the last full epoch."""
-
-    @property
-    def history(self) -> Path:
-        """A row per epoch."""
-
-    def load(self, device: torch.device | str = "cpu") -> dict | None:
-        """Read the state, or return None if there is none."""
-
-    def save(self, state: Mapping) -> None:
-        """Write the state."""
 
 
 @dataclass
@@ -102,20 +85,16 @@ def start_run(model: DNADet, preset: Preset, steps: int) -> Run:
     device = next(model.parameters()).device
     head = ProjectionHead(model.embedding_size).to(device)
     weights = AutomaticWeightedLoss(2).to(device)
-    optimiser = torch.optim.Adam(
-        [
-            {"params": [*model.parameters(), *head.parameters()], "lr": preset.learning_rate},
-            {"params": weights.parameters(), "lr": preset.weight_rate},
-        ]
-    )
+    optimiser = torch.optim.Adam([
+        {"params": [*model.parameters(), *head.parameters()], "lr": preset.learning_rate},
+        {"params": weights.parameters(), "lr": preset.weight_rate},
+    ])
     scheduler: torch.optim.lr_scheduler.LRScheduler
     if preset.schedule == "one-cycle":
         scheduler = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser,
-            max_lr=[preset.learning_rate, preset.weight_rate],
-            total_steps=steps * preset.epochs,
-            cycle_momentum=False,
-        )
+            optimiser, max_lr=[preset.learning_rate, preset.weight_rate],
+            total_steps=steps * preset.epochs, cycle_momentum=False,
+        )  # fmt: skip
     else:
         scheduler = torch.optim.lr_scheduler.StepLR(optimiser, preset.decay_every, preset.decay)
     return Run(model, head, weights, optimiser, scheduler, [], {})
@@ -151,15 +130,10 @@ def train_step(run: Run, views: np.ndarray, labels: np.ndarray, preset: Preset) 
 
 
 def fit(
-    model: DNADet,
-    batches: Batches,
-    validate: Validation,
-    preset: Preset,
-    *,
-    seed: int,
-    run_folder: Keeper | None = None,
-) -> list[dict[str, float]]:
-    """Train a model and leave the weights of its best dev epoch, or its last one, in it.
+    model: DNADet, batches: Batches, validate: Validation, preset: Preset, *, seed: int,
+    run_folder: "RunFolder | None" = None,
+) -> list[dict[str, float]]:  # fmt: skip
+    """Train a model in place and leave the weights of its best dev epoch, or its last one, in it.
 
     Args:
         model: Trained in place.
@@ -167,8 +141,8 @@ def fit(
         validate: Returns true and predicted class numbers on the dev images.
         preset: Numbers of the run.
         seed: Every epoch's order, patches and dropout follow from it and the epoch's number.
-        run_folder: Gets history and state after every epoch; a run goes on from a state that it
-            finds there.
+        run_folder: Gets history and state after every epoch; a run goes on from a state found
+            there.
 
     Returns:
         The history: losses, training accuracy and dev score of each epoch.

@@ -1,7 +1,5 @@
 """The 170 image transformations whose recognition is the pretext task."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -18,20 +16,14 @@ KERNELS = tuple(range(3, 30, 2))
 SCALES = tuple(round(0.15 + 0.05 * step, 2) for step in range(16))
 NOISE_VARIANCES = tuple(range(10, 50, 3))
 INTERPOLATIONS = {
-    "nearest": cv2.INTER_NEAREST,
-    "linear": cv2.INTER_LINEAR,
-    "cubic": cv2.INTER_CUBIC,
-    "area": cv2.INTER_AREA,
-    "Lanczos": cv2.INTER_LANCZOS4,
-}
+    "nearest": cv2.INTER_NEAREST, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC,
+    "area": cv2.INTER_AREA, "Lanczos": cv2.INTER_LANCZOS4,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Transformation:
-    """One of the 170: a class of the pretext task.
-
-    Call it with a uint8 image (H, W, 3), RGB, and a random generator (which only noise uses).
-    """
+    """One of the 170, a class of the pretext task: call it with a uint8 RGB image (H, W, 3)."""
 
     name: str
     family: str
@@ -87,13 +79,10 @@ def image_transformations(size: int) -> list[Transformation]:
     """List the 170 transformations in the order that numbers the classes.
 
     Args:
-        size: Side of the images in pixels; the down-sizing scales refer to it.
+        size: Side of the images in pixels, 8 or more, to which the down-sizing scales refer; a
+            ValueError where it is less.
 
-    Raises:
-        ValueError: the size is under 8 pixels, where shrinking leaves nothing.
-
-    Source:
-        Yang et al. 2022, section 4.1, with the parameters of its public release.
+    Source: Yang et al. 2022, section 4.1, with the parameters of its public release.
     """
     if size < 8:
         raise ValueError(f"size is {size} pixels: the transformations need at least 8")

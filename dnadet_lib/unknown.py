@@ -1,10 +1,4 @@
-"""Unknown architectures: how far traces lie from those of known images.
-
-Distances are measured in the statistics of some blocks (`DNADet.features`), to the means of the
-known classes and to the mean of all.
-"""
-
-from __future__ import annotations
+"""Unknown architectures: how far traces (`DNADet.features`) lie from those of known images."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -62,11 +56,11 @@ class LabelledTraces(NamedTuple):
     values: Tensor
     labels: np.ndarray
 
-    def take(self, chosen: np.ndarray) -> LabelledTraces:
+    def take(self, chosen: np.ndarray) -> "LabelledTraces":
         """Keep the images that a mask (N,) chooses."""
         return LabelledTraces(self.values[torch.from_numpy(chosen)], self.labels[chosen])
 
-    def joined(self, other: LabelledTraces) -> LabelledTraces:
+    def joined(self, other: "LabelledTraces") -> "LabelledTraces":
         """Return these images and then others."""
         labels = np.concatenate([self.labels, other.labels])
         return LabelledTraces(torch.cat([self.values, other.values]), labels)
@@ -77,11 +71,7 @@ def trace_distances(traces: LabelledTraces, sizes: Sequence[int]) -> Distances:
 
     Training images show how images of one generator vary; those of dev generators, how instances of
     one architecture do. Covariances are shrunk as Ledoit and Wolf (2004) say, channels at unit
-    deviation.
-
-    Args:
-        traces: Of all blocks.
-        sizes: Numbers of traces of each block.
+    deviation. `sizes` are the numbers of traces of each block.
     """
     from sklearn.covariance import ledoit_wolf  # where it is used: attribution needs none of it
 
@@ -103,7 +93,7 @@ def trace_distances(traces: LabelledTraces, sizes: Sequence[int]) -> Distances:
 def held_out_distances(
     train: LabelledTraces, dev: LabelledTraces, sources: np.ndarray, sizes: Sequence[int]
 ) -> Tensor:
-    """Measure dev images, each by distances that know nothing of its own generator.
+    """Measure dev images, each by distances that know nothing of its generator.
 
     Args:
         train: Of the training generators.

@@ -13,7 +13,7 @@ from support import photograph, write_images
 from dnadet_lib import cli
 from dnadet_lib.data import ImageSet
 from dnadet_lib.evaluation import audit
-from dnadet_lib.evaluation.audit_text import findings
+from dnadet_lib.evaluation.audit import findings
 
 
 def image_set(folder: Path, classes: tuple[str, ...] = ("Real", "Fake")) -> ImageSet:

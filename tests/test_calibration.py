@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
-
-from dnadet_lib.evaluation.calibration import (
+from calibration import (
     brier_score,
     calibration_interval,
     expected_calibration_error,

@@ -26,7 +26,6 @@ from dnadet_lib.explorer import (
     closeup,
     explorer,
     html as explorer_html,
-    place as explorer_place,
     widgets as explorer_widgets,
 )
 from dnadet_lib.explorer.embedding_writing import write_embeddings
@@ -697,7 +696,7 @@ def test_the_slider_moves_the_point_on_the_map(state: Explorer) -> None:
     image = read_image(state.paths[0])
     box = explorer_widgets.degrade(state.model, image, state=state)
     (slider,), (result,) = find(box, "SelectionSlider"), find(box, "HTML")
-    background = explorer_place.map_picture(state, "PCA")
+    background = explorer_widgets.map_picture(state, "PCA")
     for strength in (0, 50):
         slider.value = strength
         embedding = closeup.degraded(state.model, image, "JPEG", strength or None)[1].embeddings[0]

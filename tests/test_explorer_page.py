@@ -22,7 +22,7 @@ from dnadet_lib.checkpoints.models import save_model
 from dnadet_lib.course import site
 from dnadet_lib.course.running import lesson_files
 from dnadet_lib.data import ImageSet
-from dnadet_lib.explorer import explorer, page as explorer_page, sheets
+from dnadet_lib.explorer import explorer, page as explorer_page
 from dnadet_lib.explorer.explorer import Explorer
 from dnadet_lib.images.reading import read_image
 from dnadet_lib.model import DNADet
@@ -96,11 +96,11 @@ def test_every_image_has_the_pixels_of_its_file(state: Explorer, text: str) -> N
 
 
 def test_many_images_take_several_sheets_and_none_covers_another(rng, monkeypatch) -> None:
-    monkeypatch.setattr(sheets, "SHEET", 256)
+    monkeypatch.setattr(explorer_page, "SHEET", 256)
     images = [rng.integers(0, 255, (h, w, 3), np.uint8)
               for h, w in rng.integers(20, 256, (40, 2))]  # fmt: skip
-    places = sheets.pack([image.shape[:2] for image in images])
-    drawn = sheets.draw_sheets(images, places)
+    places = explorer_page.pack([image.shape[:2] for image in images])
+    drawn = explorer_page.draw_sheets(images, places)
     assert len(drawn) > 3
     for image, (s, x, y, w, h) in zip(images, places, strict=True):
         assert np.array_equal(drawn[s][y : y + h, x : x + w], image)
@@ -108,8 +108,8 @@ def test_many_images_take_several_sheets_and_none_covers_another(rng, monkeypatc
 
 def test_of_a_large_image_the_middle_is_shown_at_its_own_pixels(rng) -> None:
     image = photograph(rng, 300, 411)
-    assert np.array_equal(sheets.middle(image), image[22:278, 77:333])
-    assert sheets.middle(image[:40]).shape == (40, 256, 3)
+    assert np.array_equal(explorer_page.middle(image), image[22:278, 77:333])
+    assert explorer_page.middle(image[:40]).shape == (40, 256, 3)
 
 
 def test_text_of_names_is_never_markup(state: Explorer, text: str) -> None:

@@ -1,21 +1,13 @@
 import numpy as np
 import pytest
 import torch
+from evidence import SCORES, block_table, energy, maximum_logit, open_set_table, unknown_scores
 from PIL import Image
 from support import write_images
 
 from dnadet_lib.attribution import Features, unknown_score
-from dnadet_lib.data import ImageSet
-from dnadet_lib.evaluation.open_set import (
-    SCORES,
-    block_table,
-    energy,
-    maximum_logit,
-    open_set_figures,
-    open_set_table,
-    references,
-    unknown_scores,
-)
+from dnadet_lib.data import ImageSet, some_of_each
+from dnadet_lib.evaluation.open_set import REFERENCES_A_CLASS, open_set_figures
 from dnadet_lib.images.reading import read_image
 from dnadet_lib.model import TRACE_BLOCKS
 from dnadet_lib.unknown import (
@@ -142,7 +134,7 @@ def test_each_generator_is_scored_as_if_it_were_not_known(tiny_model, rng):
 
 def test_at_most_400_references_of_each_class():
     labels = np.repeat([0, 1], [500, 50])
-    chosen = references(labels, seed=1)
+    chosen = some_of_each(labels, REFERENCES_A_CLASS, seed=1)
     assert len(set(chosen)) == len(chosen) == 450
     assert (labels[chosen] == 1).sum() == 50
 

@@ -4,14 +4,13 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from support import photograph
-
-from dnadet_lib.zoo.quality import (
+from quality import (
     below_the_line,
     laplacian_pyramid,
     mean_pairwise_distance,
     sliced_wasserstein,
 )
+from support import photograph
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from evidence import accuracy_curves
 from support import photograph
 
-from dnadet_lib.evaluation.robustness import DEGRADATIONS, accuracy_curves, degrade
+from dnadet_lib.evaluation.robustness import DEGRADATIONS, degrade
 
 each = pytest.mark.parametrize("degradation", DEGRADATIONS, ids=lambda d: d.name)
 NAMED = {d.name: d for d in DEGRADATIONS}

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dnadet_lib.bench.shift import moved, shift_study
+from dnadet_lib.bench.position import moved, shift_study
 
 
 def marked(pattern, count, seed):

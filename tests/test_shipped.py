@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from quality import below_the_line
 from support import photograph
 from test_gans import TRACES, traces
 from train_gan import LONGER_ON_GPU
@@ -20,7 +21,6 @@ from dnadet_lib.cli import main
 from dnadet_lib.transforms import image_transformations
 from dnadet_lib.zoo.generators import UNKNOWN_ARCHITECTURES, sample_images
 from dnadet_lib.zoo.photographs import CONTENTS, GROUPS, PHOTO_CONTENTS, load_photographs
-from dnadet_lib.zoo.quality import below_the_line
 
 DATA = Path(__file__).parents[1] / "data"
 CHECKPOINTS = ("pocket_pretrain", "pocket_pretrain_raw", "pocket_plain", "pocket", "whole_raw")

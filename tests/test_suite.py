@@ -8,6 +8,7 @@ from threading import Event
 import numpy as np
 import pandas as pd
 import pytest
+from evidence import with_repeated_seed
 
 from dnadet_lib.bench import suite
 from dnadet_lib.bench.baselines import DCTRegression, ResidualCorrelation
@@ -19,7 +20,6 @@ from dnadet_lib.bench.tables import (
     differences,
     generator_table,
     mean_rows,
-    with_repeated_seed,
     write_suite,
 )
 from dnadet_lib.checkpoints.models import load_model

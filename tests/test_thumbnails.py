@@ -14,7 +14,7 @@ from PIL import Image
 from dnadet_lib import cli
 from dnadet_lib.data import ImageSet
 from dnadet_lib.evaluation import audit, thumbnails
-from dnadet_lib.evaluation.audit_text import as_dict, audit_markdown
+from dnadet_lib.evaluation.audit import as_dict, audit_markdown
 
 CLASSES = ("Real", "Fake")
 
@@ -117,12 +117,6 @@ def test_images_that_cannot_be_read_are_left_out(tmp_path, rng):
         path.write_bytes(b"no image")
     with pytest.raises(ValueError, match="no image could be read"):
         thumbnails.train_judges(images)
-
-
-def test_real_or_fake_judges_one_generator(rng):
-    photographs, same = (smooth(200, rng).astype(np.uint8) for _ in range(2))
-    assert thumbnails.real_or_fake(photographs, coloured(same, 1).clip(0, 255).astype("u1")) > 0.9
-    assert 0.4 < thumbnails.real_or_fake(photographs, same) < 0.6
 
 
 def test_audit_reports_the_leak(tmp_path, rng, capsys):

@@ -29,6 +29,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from architectures import build, critic
+from dnadet_lib.zoo.quality import mean_pairwise_distance, sliced_wasserstein
 from filelock import FileLock, Timeout
 from PIL import Image, ImageOps
 from torch import Tensor, nn
@@ -37,7 +38,6 @@ from torch.nn import functional as F
 from dnadet_lib.plumbing.files import atomic_path, locked, sha256_of
 from dnadet_lib.plumbing.paths import build_folder
 from dnadet_lib.zoo.photographs import Photograph, load_photographs
-from dnadet_lib.zoo.quality import mean_pairwise_distance, sliced_wasserstein
 
 ABROAD = Path(__file__).resolve().parent
 CROPS = 4000

@@ -1,20 +1,9 @@
 """Rivals of DNA-Det, as scikit-learn estimators.
 
-They map uint8 images (N, H, W, 3) of one size to class names or numbers:
-
-AttNet(seed=0).fit(images, labels).predict(test_images)
-
-=================== ======================================================================
-ResidualCorrelation mean residual a class, normalised correlation (Marra 2019)
-DCTRegression       log DCT coefficients, logistic regression (Frank 2020)
-DCTCNN              log DCT coefficients, small convolutional network (Frank 2020)
-AttNet              convolutional network that keeps every resolution (Yu 2019)
-=================== ======================================================================
-
-DNA-Det's own backbone on whole images, the fifth, is a preset of `dnadet_lib.stages.stage_2`.
+They map uint8 images (N, H, W, 3) of one size to class names or numbers, as in
+`AttNet(seed=0).fit(images, labels).predict(test_images)`; those that are networks stand in
+`networks`. DNA-Det's backbone on whole images, the fifth, is a preset of `stages.stage_2`.
 """
-
-from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -30,11 +19,7 @@ CHUNK = 500  # images that are filtered or transformed at a time
 
 
 def check_images(images: np.ndarray, like: tuple[int, ...] | None = None) -> np.ndarray:
-    """Return images if they are uint8 (N, H, W, 3) and, with `like`, of that (H, W, 3).
-
-    Raises:
-        ValueError: they are not; what they are is named.
-    """
+    """Return images; a ValueError unless they are uint8 (N, H, W, 3), and of the size `like`."""
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or not len(images):
         raise ValueError(
@@ -49,11 +34,7 @@ def check_images(images: np.ndarray, like: tuple[int, ...] | None = None) -> np.
 
 
 def check_labels(images: np.ndarray, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sorted classes and each label's number (N,).
-
-    Raises:
-        ValueError: not one label an image, or fewer than two classes.
-    """
+    """Return sorted classes and numbers (N,) of two classes or more, a label per image."""
     classes, numbers = np.unique(np.asarray(labels), return_inverse=True)
     if len(numbers) != len(images):
         raise ValueError(f"{len(images)} images, but {len(numbers)} labels")
@@ -65,21 +46,14 @@ def check_labels(images: np.ndarray, labels: ArrayLike) -> tuple[np.ndarray, np.
 class ResidualCorrelation(ClassifierMixin, BaseEstimator):
     """A class's fingerprint is its mean residual; the highest normalised correlation names it.
 
-    Args:
-        denoiser: As in `residual.residuals`.
-
-    Attributes:
-        classes_: Names of the classes.
-        fingerprints_: float32 (K, H, W, 3), the mean residuals.
-
-    Source:
-        Marra et al. 2019, section 2.
+    The denoiser is one of `residual.residuals`; `fingerprints_` are float32 (K, H, W, 3). Source:
+    Marra et al. 2019, section 2.
     """
 
     def __init__(self, denoiser: str | Denoiser = "wavelet") -> None:
         self.denoiser = denoiser
 
-    def fit(self, images: np.ndarray, labels: ArrayLike) -> ResidualCorrelation:
+    def fit(self, images: np.ndarray, labels: ArrayLike) -> "ResidualCorrelation":
         """Average the residuals of uint8 images (N, H, W, 3), class by class."""
         images = check_images(images)
         self.classes_, numbers = check_labels(images, labels)
@@ -96,12 +70,10 @@ class ResidualCorrelation(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         images = check_images(images, self.fingerprints_.shape[1:])
         prints = _unit_rows(self.fingerprints_)
-        return np.concatenate(
-            [
-                _unit_rows(residuals(images[start : start + CHUNK], self.denoiser)) @ prints.T
-                for start in range(0, len(images), CHUNK)
-            ]
-        )
+        return np.concatenate([
+            _unit_rows(residuals(images[start : start + CHUNK], self.denoiser)) @ prints.T
+            for start in range(0, len(images), CHUNK)
+        ])
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Name the class of each uint8 image (N, H, W, 3)."""
@@ -117,17 +89,11 @@ def _unit_rows(images: np.ndarray) -> np.ndarray:
 
 
 def log_dct(images: np.ndarray, high_pass: bool = False) -> np.ndarray:
-    """Log magnitudes of the orthonormal 2-D DCT-II of every channel.
+    """Log magnitudes log(|D| + 1e-12) of the orthonormal 2-D DCT-II of every channel.
 
-    Args:
-        images: uint8 (N, H, W, 3).
-        high_pass: Transform the high-pass front end's output instead of the pixels.
-
-    Returns:
-        float32 (N, H, W, 3), log(|D| + 1e-12).
-
-    Source:
-        Frank et al. 2020, section 3.
+    Images are uint8 (N, H, W, 3), the result is float32 of that shape. With `high_pass`, the
+    high-pass front end's output is transformed instead of the pixels. Source: Frank et al. 2020,
+    section 3.
     """
     output = np.empty(images.shape, np.float32)
     for start in range(0, len(images), CHUNK):
@@ -160,11 +126,7 @@ class DCTRegression(ClassifierMixin, BaseEstimator):
         high_pass: Whether the fixed high-pass front end comes first.
         max_iter: Steps of the solver, at most.
 
-    Attributes:
-        classes_: Names of the classes.
-
-    Source:
-        Frank et al. 2020, sections 3 and 5.
+    Source: Frank et al. 2020, sections 3 and 5.
     """
 
     def __init__(self, C: float = 1e-3, high_pass: bool = False, max_iter: int = 300) -> None:
@@ -172,7 +134,7 @@ class DCTRegression(ClassifierMixin, BaseEstimator):
         self.high_pass = high_pass
         self.max_iter = max_iter
 
-    def fit(self, images: np.ndarray, labels: ArrayLike) -> DCTRegression:
+    def fit(self, images: np.ndarray, labels: ArrayLike) -> "DCTRegression":
         """Learn the classes of uint8 images (N, H, W, 3)."""
         images = check_images(images)
         check_labels(images, labels)

@@ -1,6 +1,4 @@
-"""The ablation ladder, read from the figures that the suite left: what each step gains."""
-
-from __future__ import annotations
+"""The ablation ladder, read from the figures of the suite: what each step gains."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,12 +16,7 @@ FRONTS = {"raw pixels": False, "high-pass front end": True}
 
 
 def read_rows(folder: Path) -> list[Row]:
-    """Read `results.json` of a results folder; an interval without ends has NaN for them.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is no JSON of the suite.
-    """
+    """Read `results.json` of a suite's folder; a ValueError if it is something else."""
     path = folder / "results.json"
     try:
         return [_row(entry) for entry in json.loads(path.read_text(encoding="utf-8"))["rows"]]
@@ -37,12 +30,7 @@ def _row(entry: dict[str, Any]) -> Row:
 
 
 def read_accuracies(folder: Path) -> pd.DataFrame:
-    """Read `accuracy.csv` of a results folder, as `tables.generator_table` makes it.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: columns are missing.
-    """
+    """Read `accuracy.csv` of a suite's folder; a ValueError if columns are missing."""
     path = folder / "accuracy.csv"
     table = pd.read_csv(path)
     keys = ["method", "setup", "generator"]
@@ -71,13 +59,7 @@ def gain(table: pd.DataFrame, lower: str, upper: str, setups: Sequence[str] = CR
     """Mean of upper minus lower, and its 95% interval over generators and training seeds.
 
     Paired: the difference is taken generator by generator and seed by seed, over the seeds that
-    both have.
-
-    Args:
-        table: As `tables.generator_table` makes it.
-        lower: A method.
-        upper: Another.
-        setups: Set-ups, each counted once.
+    both have; each set-up counts once. The table is one of `tables.generator_table`.
     """
     difference = (table.loc[upper] - table.loc[lower]).dropna(axis=1)
     return mean_of_setups([difference.loc[setup].to_numpy() for setup in setups])
@@ -86,12 +68,8 @@ def gain(table: pd.DataFrame, lower: str, upper: str, setups: Sequence[str] = CR
 def step_gains(table: pd.DataFrame, ladders: Mapping[str, Sequence[str]]) -> pd.DataFrame:
     """What every step gains over the rung below, in each cross set-up and in their mean.
 
-    Args:
-        table: As `tables.generator_table` makes it.
-        ladders: Of `rungs`.
-
-    Returns:
-        Columns front, step, setup, gain, low, high, seeds.
+    The table is one of `tables.generator_table`, the ladders come from `rungs`. Columns are front,
+    step, setup, gain, low, high, seeds.
     """
     rows = []
     for front, names in ladders.items():
@@ -107,22 +85,13 @@ def step_gains(table: pd.DataFrame, ladders: Mapping[str, Sequence[str]]) -> pd.
 def front_gains(
     table: pd.DataFrame, ladders: Mapping[str, Sequence[str]]
 ) -> dict[str, Figures]:
-    """What the high-pass front end adds to each step that was measured with and without it.
-
-    Args:
-        table: As `tables.generator_table` makes it.
-        ladders: Of `rungs`.
-    """
+    """What the high-pass front end adds to each step that was measured with and without it."""
     raw, high = ({step_of(name): name for name in ladders.get(front, ())} for front in FRONTS)
     return {step: gain(table, raw[step], high[step]) for step in raw if step in high}
 
 
 def gain_sentences(gains: pd.DataFrame) -> list[str]:
-    """Say which step gains most where, and in the mean, whose interval leaves no gain open.
-
-    Args:
-        gains: Of `step_gains`.
-    """
+    """Say which of the `step_gains` is largest where, and which are settled in the mean."""
     told = []
     for front, own in gains.groupby("front", sort=False):
         for setup in ("seed", "dataset"):

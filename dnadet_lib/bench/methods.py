@@ -1,15 +1,12 @@
 """The rows of the table: rivals, the ablation ladder with and without the front end, the preset.
 
-The ladder goes from DNA-Det's backbone on whole images up to the whole method, one step a row:
-pre-training on transformations, patches, the contrastive loss, learned loss weights. Every rung is
-trained as the `rung` preset says, but for what its name says, and for settings that did best on the
-dev generators (`data/results/tuning.csv`, made by `data/tune.py`). Beside the ladder stand a recipe
-that adds to it (*augmented*: whole images, mirrored and turned, and images of the training
-generators with noise on their weights) and the `pocket_plain` preset: a linear discriminant on
-the pre-trained network. `pocket`, which is shipped, has also seen changed images.
+The ladder goes from DNA-Det's backbone on whole images up to the whole method, one step per row.
+Every rung is trained as the `rung` preset says, but for what its name says, and for settings that
+did best on the dev generators (`data/results/tuning.csv`, made by `data/tune.py`). Beside it stand
+a recipe that adds to it (*augmented*: whole images, mirrored and turned, and images of training
+generators with noise on their weights) and the `pocket_plain` preset: a linear discriminant on the
+pre-trained network. `pocket`, which is shipped, has also seen changed images.
 """
-
-from __future__ import annotations
 
 import json
 from collections.abc import Callable
@@ -30,11 +27,9 @@ Row = tuple[Preset, tuple[str, ...]]  # how a network is trained, and from which
 PRETRAINED = {True: ("pocket_pretrain",), False: ("pocket_pretrain_raw",)}  # by front end
 BOTH = ("pocket_pretrain_both",)
 RIVALS: dict[str, Callable[..., ClassifierMixin]] = {
-    "residual correlation": ResidualCorrelation,
-    "DCT regression": DCTRegression,
-    "DCT-CNN": DCTCNN,
+    "residual correlation": ResidualCorrelation, "DCT regression": DCTRegression, "DCT-CNN": DCTCNN,
     "AttNet": AttNet,
-}
+}  # fmt: skip
 ONE_STAGE_1 = "pocket_plain, stage 1 on meadow"  # where the number of blocks is chosen
 TIE = 0.01  # of dev accuracy
 JITTERED_RIVAL = "DCT-CNN, jittered generators"  # it learns from what *augmented* learns from
@@ -53,13 +48,11 @@ def ladder(high_pass: bool) -> dict[str, Row]:
     enlarged = replace(top, name=f"{front} enlarged", patches=1, input=spec)  # as many pixels
     pretrained = PRETRAINED[high_pass]
     return {
-        f"{front}, base": (whole, ()),
-        f"{front}, + pre-training": (whole, pretrained),
+        f"{front}, base": (whole, ()), f"{front}, + pre-training": (whole, pretrained),
         f"{front}, + patches": (patches, pretrained),
-        f"{front}, + contrast": (contrast, pretrained),
-        f"{front}, all": (top, pretrained),
+        f"{front}, + contrast": (contrast, pretrained), f"{front}, all": (top, pretrained),
         f"{front}, all, enlarged 2x": (enlarged, pretrained),
-    }
+    }  # fmt: skip
 
 
 def networks() -> dict[str, Row]:
@@ -81,16 +74,10 @@ def networks() -> dict[str, Row]:
 
 
 def make_method(name: str, settings: dict | None = None) -> Method:
-    """Make a row of the table.
+    """Make a row of the table, by default with those settings that did best.
 
-    Args:
-        name: Of the row.
-        settings: Of an estimator's constructor or a network's preset; by default those that did
-            best.
-
-    Raises:
-        ValueError: no such row.
-        FileNotFoundError: its pre-trained checkpoint is missing.
+    Settings are of an estimator's constructor or a network's preset. A ValueError if there is no
+    such row, a FileNotFoundError if its pre-trained checkpoint is missing.
     """
     settings = best_settings().get(tuned_as(name), {}) if settings is None else settings
     if name in RIVALS:
@@ -105,10 +92,7 @@ def make_method(name: str, settings: dict | None = None) -> Method:
 
 
 def tuned_as(name: str) -> str:
-    """Name the row whose settings a row takes: its own, or one that its variants share.
-
-    What stands between two such rows is then their difference, not another learning rate.
-    """
+    """Name the row whose settings a row takes: its own, or that of which it is a variant."""
     front, _, step = name.partition(", ")
     if step in ("all, enlarged 2x", "all, double softmax") or step.startswith("+ "):
         return f"{front}, all"

@@ -1,7 +1,5 @@
 """Rivals of DNA-Det that are neural networks, as scikit-learn estimators."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -28,31 +26,21 @@ from dnadet_lib.zoo.layers import EqualizedConv2d
 class NetworkClassifier(ClassifierMixin, BaseEstimator):
     """A network trained with cross-entropy; a subclass says which, and what it sees.
 
-    The learning rate falls to zero along a half cosine.
-
     Args:
         high_pass: Whether the fixed high-pass front end comes first.
         epochs: Passes over the images.
-        learning_rate: Of Adam, at the start.
-        batch_size: Images a step.
+        learning_rate: Of Adam, at the start; it falls to zero along a half cosine.
+        batch_size: Images per step.
         seed: Of weights, order and flips.
-
-    Attributes:
-        classes_: Names of the classes.
-        history_: Mean training loss of every epoch.
     """
 
     betas = (0.9, 0.999)  # of Adam
     flips = False  # whether half of the training images are mirrored
 
     def __init__(
-        self,
-        high_pass: bool = False,
-        epochs: int = 10,
-        learning_rate: float = 1e-3,
-        batch_size: int = 64,
-        seed: int = 0,
-    ) -> None:
+        self, high_pass: bool = False, epochs: int = 10, learning_rate: float = 1e-3,
+        batch_size: int = 64, seed: int = 0,
+    ) -> None:  # fmt: skip
         self.high_pass = high_pass
         self.epochs = epochs
         self.learning_rate = learning_rate
@@ -67,15 +55,10 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         """Turn uint8 images (B, H, W, 3) into what the network sees, (B, 3, H, W)."""
         raise NotImplementedError
 
-    def fit(self, images: np.ndarray, labels: ArrayLike) -> NetworkClassifier:
-        """Learn the classes of square uint8 images (N, H, H, 3).
+    def fit(self, images: np.ndarray, labels: ArrayLike) -> "NetworkClassifier":
+        """Learn the classes of square uint8 images (N, H, H, 3) with labels (N,).
 
-        Args:
-            images: uint8 (N, H, H, 3).
-            labels: (N,) class names or numbers.
-
-        Raises:
-            ValueError: images or labels are not as described, or of a size the network cannot take.
+        A ValueError if they are not as described, or of a size that the network cannot take.
         """
         images = check_images(images)
         if images.shape[1] != images.shape[2]:
@@ -102,13 +85,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         """Take what is needed of the training images before the first step."""
 
     def _train_epoch(
-        self,
-        images: np.ndarray,
-        numbers: np.ndarray,
-        optimiser: torch.optim.Optimizer,
-        scheduler: torch.optim.lr_scheduler.LRScheduler,
-        rng: np.random.Generator,
-    ) -> float:
+        self, images: np.ndarray, numbers: np.ndarray, optimiser: torch.optim.Optimizer,
+        scheduler: torch.optim.lr_scheduler.LRScheduler, rng: np.random.Generator,
+    ) -> float:  # fmt: skip
         """Pass over the images once, in random order; return the mean loss."""
         self.network_.train()
         losses, bf16 = [], fast_bf16(self.device_)
@@ -157,25 +136,17 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
 class AttNet(NetworkClassifier):
     """Two 3x3 convolutions at every resolution down to 4 pixels; no batch norm.
 
-    Args:
-        width: Channels at 128 pixels, 16 as published; they double with every halving.
-
-    Source:
-        Yu et al. 2019, section 3.1, after the critic of Karras et al. 2018.
+    `width` is the number of channels at 128 pixels, 16 as published; they double with every
+    halving. Source: Yu et al. 2019, section 3.1, after the critic of Karras et al. 2018.
     """
 
     betas = (0.0, 0.99)
     flips = True
 
     def __init__(
-        self,
-        high_pass: bool = False,
-        epochs: int = 10,
-        learning_rate: float = 1e-3,
-        batch_size: int = 64,
-        seed: int = 0,
-        width: int = 16,
-    ) -> None:
+        self, high_pass: bool = False, epochs: int = 10, learning_rate: float = 1e-3,
+        batch_size: int = 64, seed: int = 0, width: int = 16,
+    ) -> None:  # fmt: skip
         super().__init__(high_pass, epochs, learning_rate, batch_size, seed)
         self.width = width
 
@@ -187,17 +158,7 @@ class AttNet(NetworkClassifier):
 
 
 def attnet(side: int, classes: int, width: int = 16, high_pass: bool = False) -> nn.Sequential:
-    """Build AttNet for square images.
-
-    Args:
-        side: Of the images, in pixels: 8, 16, 32, ...
-        classes: Number of logits.
-        width: Channels at 128 pixels; they double with every halving.
-        high_pass: Whether the fixed high-pass front end comes first.
-
-    Raises:
-        ValueError: the side is no power of two from 8 to 128 * width.
-    """
+    """Build AttNet for images of a side of 8, 16, 32, ... pixels; a ValueError for other sides."""
     if side not in [2**power for power in range(3, 12)] or width * 128 % side:
         raise ValueError(f"images of {side}x{side} pixels: AttNet needs a power of two, 8 or more")
 
@@ -216,11 +177,7 @@ def attnet(side: int, classes: int, width: int = 16, high_pass: bool = False) ->
 
 
 class DCTCNN(NetworkClassifier):
-    """Standardised log DCT coefficients and a small convolutional network.
-
-    Source:
-        Frank et al. 2020, section 5 and appendix.
-    """
+    """Standardised log DCT coefficients and a small convolutional network (Frank 2020, 5)."""
 
     def _build(self, side: int, classes: int) -> nn.Module:
         return nn.Sequential(

@@ -1,13 +1,11 @@
 """The position study: is a trace the same in every region of the image?
 
-A network learns to name patches of one cell of a grid and is tested on every cell. Traces of an
-architecture are the same everywhere, so that it names them everywhere; traces of the weights differ
-by region, so that accuracy falls away from the cell that was learned.
+A network learns to name patches of one cell of a grid and is tested on every cell. It names traces
+of an architecture everywhere; traces of the weights differ by region, so that accuracy falls away
+from the cell that was learned.
 
 Source: Yang et al. 2022, section 3.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from dnadet_lib.bench.baselines import ResidualCorrelation
 from dnadet_lib.bench.networks import NetworkClassifier
 from dnadet_lib.model import ConvolutionBlock, HighPass
 from dnadet_lib.patches import normalise
@@ -45,16 +44,9 @@ class PatchNetwork(NetworkClassifier):
 
 
 def cut_cell(images: np.ndarray, row: int, column: int) -> np.ndarray:
-    """Cut one cell of a 5x5 grid whose cells touch and do not overlap.
+    """Cut cell (row, column) of a 5x5 grid from images (N, H, W, 3): (N, H // 5, W // 5, 3).
 
-    Args:
-        images: uint8 (N, H, W, 3); what 5 does not divide is left over at the right and below,
-            of 64 pixels four.
-        row: 0 to 4 from the top.
-        column: 0 to 4 from the left.
-
-    Returns:
-        uint8 (N, H // 5, W // 5, 3).
+    Cells touch and do not overlap; what 5 does not divide is left over at the right and below.
     """
     height, width = images.shape[1] // CELLS, images.shape[2] // CELLS
     top, left = row * height, column * width
@@ -63,17 +55,11 @@ def cut_cell(images: np.ndarray, row: int, column: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class PositionStudy:
-    """What `position_study` measures.
+    """What `position_study` measures."""
 
-    Attributes:
-        learned: The cells (row, column) that were learned, one network each.
-        accuracy: (P, 5, 5), of each network on each cell of unseen images.
-        chance: Accuracy of guessing.
-    """
-
-    learned: tuple[tuple[int, int], ...]
-    accuracy: np.ndarray
-    chance: float
+    learned: tuple[tuple[int, int], ...]  # the cells (row, column), a network each
+    accuracy: np.ndarray  # (P, 5, 5), of each network on each cell of unseen images
+    chance: float  # accuracy of guessing
 
     @property
     def own(self) -> np.ndarray:
@@ -83,12 +69,10 @@ class PositionStudy:
     @property
     def elsewhere(self) -> np.ndarray:
         """(P,) mean accuracy on the inner cells that were not learned; the border is left out."""
-        return np.array(
-            [
-                np.mean([self.accuracy[i, r, c] for r, c in INNER if (r, c) != cell])
-                for i, cell in enumerate(self.learned)
-            ]
-        )
+        return np.array([
+            np.mean([self.accuracy[i, r, c] for r, c in INNER if (r, c) != cell])
+            for i, cell in enumerate(self.learned)
+        ])
 
     @property
     def border(self) -> np.ndarray:
@@ -104,23 +88,14 @@ class PositionStudy:
 
 
 def position_study(
-    train: tuple[np.ndarray, np.ndarray],
-    test: tuple[np.ndarray, np.ndarray],
-    *,
-    learned: Sequence[tuple[int, int]] = INNER,
-    high_pass: bool = True,
-    epochs: int = 10,
+    train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], *,
+    learned: Sequence[tuple[int, int]] = INNER, high_pass: bool = True, epochs: int = 10,
     seed: int = 0,
-) -> PositionStudy:
+) -> PositionStudy:  # fmt: skip
     """Train a network on each of some cells and test it on all 25.
 
-    Args:
-        train: uint8 images (N, H, W, 3) and labels (N,).
-        test: Images of the same generators from other latents, and labels.
-        learned: Cells (row, column) to learn; the nine that do not touch the border by default.
-        high_pass: Whether the high-pass front end is on.
-        epochs: Passes over the training images.
-        seed: Of weights and order.
+    `train` and `test` are uint8 images (N, H, W, 3) and labels (N,), of the same generators and
+    other latents. By default the nine cells are learned that do not touch the border.
     """
     accuracy = np.empty((len(learned), CELLS, CELLS))
     for number, cell in enumerate(learned):
@@ -137,15 +112,12 @@ def compare_labels(
 ) -> dict[tuple[str, str], PositionStudy]:
     """Do the study by architecture and by weights, on several sets of generators each.
 
-    Args:
-        images: (class, seed) -> uint8 (N, H, W, 3): of generators that differ in these alone.
-        train: How many images of each are learned; the others are tested.
-        sets: Of either label: by architecture all classes with one seed, by weights one class with
-            this many seeds.
-        options: Of `position_study`.
+    `images` maps (class, seed) to uint8 (N, H, W, 3), of generators that differ in these alone;
+    `train` of each are learned, the others tested. A set is, by architecture, all classes with one
+    seed, and by weights, one class with `sets` seeds. Options are those of `position_study`.
 
     Returns:
-        (label, generators) -> study; the label is "architecture" or "weights".
+        ("architecture" or "weights", generators) -> study.
     """
     names = list(dict.fromkeys(name for name, _ in images))
     seeds = sorted({seed for _, seed in images})[:sets]
@@ -170,13 +142,10 @@ def study_table(studies: Mapping[tuple[str, str], PositionStudy]) -> pd.DataFram
     """Tabulate studies: a row each, with the mean accuracies of its networks, and the fall-off."""
     return pd.DataFrame(
         {
-            "label": label,
-            "generators": name,
-            "learned cell": study.own.mean(),
-            "elsewhere inside": study.elsewhere.mean(),
-            "border": study.border.mean(),
+            "label": label, "generators": name, "learned cell": study.own.mean(),
+            "elsewhere inside": study.elsewhere.mean(), "border": study.border.mean(),
             "fall-off": study.fall_off,
-        }
+        }  # fmt: skip
         for (label, name), study in studies.items()
     )
 
@@ -197,3 +166,42 @@ def generated(
     latents = draw_latents(LATENT_SEEDS[split], count)
     images = [sample_images(generator.load(), latents).numpy() for generator in generators]
     return np.concatenate(images), np.repeat([g.name for g in generators], count)
+
+
+def moved(images: np.ndarray, shift: int) -> np.ndarray:
+    """Move images (N, H, W, 3) to the left by less than half; the gap at the right is mirrored."""
+    if not 0 <= shift < images.shape[2] / 2:
+        raise ValueError(f"shift {shift}: give 0 to less than half of {images.shape[2]} pixels")
+    return np.pad(images[:, :, shift:], ((0, 0), (0, 0), (0, shift), (0, 0)), "symmetric")
+
+
+def shift_study(
+    train: Mapping[str, np.ndarray], test: Mapping[str, np.ndarray],
+    shifts: Sequence[int] = range(9), denoiser: str = "wavelet",
+) -> pd.DataFrame:  # fmt: skip
+    """Learn mean residuals, and correlate the residuals of shifted images with them.
+
+    `train` and `test` map a class to uint8 images (N, H, W, 3); shifts are in pixels, the denoiser
+    is one of `residual.residuals`. A ValueError if a tested class has no fingerprint, or a shift is
+    too far.
+
+    Returns:
+        A row per shift: for each tested class the mean correlation of a residual with the class's
+        fingerprint, and "accuracy", the share of images whose own class correlates best.
+
+    Source: Marra et al. 2019, section 2, for fingerprint and correlation.
+    """
+    if unknown := [name for name in test if name not in train]:
+        raise ValueError(f"class {unknown[0]!r} has no fingerprint: train has {', '.join(train)}")
+    labels = np.repeat(list(train), [len(images) for images in train.values()])
+    pixels = np.concatenate(list(train.values()))
+    prints = ResidualCorrelation(denoiser).fit(pixels, labels)
+    rows = []
+    for shift in shifts:
+        row, right = {}, []
+        for name, images in test.items():
+            scores = prints.decision_function(moved(images, shift))
+            row[name] = scores[:, prints.classes_ == name].mean()
+            right.append(prints.classes_[scores.argmax(axis=1)] == name)
+        rows.append(row | {"accuracy": np.concatenate(right).mean()})
+    return pd.DataFrame(rows, pd.Index(shifts, name="shift"))

@@ -1,7 +1,5 @@
 """The table: methods by set-ups, several training seeds a row, with intervals."""
 
-from __future__ import annotations
-
 import hashlib
 import sys
 import time
@@ -37,20 +35,16 @@ Fit = Callable[[ImageSet, ImageSet, int, Path], Classifier]
 class Method:
     """A row of the table.
 
-    Its results are kept in a folder whose name goes by all that they depend on, so that results of
-    other images, settings or code are never taken for them. Of code counts what `code_digest`
-    finds: the compiled code of `fit`, and of each function and class of this library or your own
-    that it goes through, without comments and docstrings; values that these use or close over count
-    as they stand when the suite is asked. That works in a notebook too. Installed packages count by
-    name alone: after another version of one, remove the folder.
+    Its results are kept in a folder whose name goes by all that they depend on: images, settings,
+    and code as `code_digest` counts it.
 
     Attributes:
         name: As printed.
-        settings: All that the result depends on, beside images, seed and code; what `fit` reads
-            from elsewhere, such as a file, belongs here.
+        settings: What the result depends on beside images, seed and code, such as a file that `fit`
+            reads.
         fit: Learns from train images, a seed, and a folder to keep its work in; returns a function
-            that scores images: (N, K), the highest is the prediction. Dev images may calibrate
-            the scores, and choose nothing.
+            that scores images: (N, K), the highest is the prediction. Dev images may calibrate the
+            scores, and choose nothing.
         seeded: Whether the seed changes anything.
         jittered: Whether images of jittered generators are among the training images.
     """
@@ -75,12 +69,9 @@ class Method:
 def network(name: str, preset: Preset, pretrained: Sequence[str] = ()) -> Method:
     """Make the row that trains DNA-Det's second stage as a preset says.
 
-    It starts from what stage 1 makes by the pre-trained names, or from random weights.
-
-    A discriminant has no randomness of its own, so its seed is that of stage 1.
-
-    Raises:
-        FileNotFoundError: there is no such checkpoint.
+    It starts from what stage 1 makes by the pre-trained names, or from random weights. A
+    discriminant has no randomness, so its seed is that of stage 1. A FileNotFoundError names a
+    missing checkpoint.
     """
     start = " ".join(stage_one_digest(own) for own in pretrained)
 
@@ -95,11 +86,7 @@ def network(name: str, preset: Preset, pretrained: Sequence[str] = ()) -> Method
 
 
 def stage_one_digest(name: str) -> str:
-    """SHA-256 of the preset of stage 1, which makes it for some seeds, and of its file, if shipped.
-
-    Raises:
-        FileNotFoundError: there is neither.
-    """
+    """SHA-256 of a preset of stage 1 and of its shipped checkpoint; there must be one of them."""
     digest = hashlib.sha256()
     if name in PRESETS:
         digest.update(PRESETS[name].settings().encode())
@@ -131,14 +118,9 @@ def run_suite(
 ) -> pd.DataFrame:  # fmt: skip
     """Train and predict what is not there yet, and return one row per image.
 
-    Args:
-        methods: Rows of the table.
-        root: The rendered images.
-        folder: `METHOD/seed_S/` gets the training run and `SETUP.parquet`, or has them already.
-        seeds: Training seeds.
-        setups: Names of set-ups.
-        only_there: Train nothing, and leave out what is not there in full.
-        workers: Processes.
+    `METHOD/seed_S/` in the folder gets the training run and `SETUP.parquet`, or has them already.
+    With `only_there`, nothing is trained, and what is not there in full is left out. `root` has the
+    rendered images, `workers` is the number of processes.
 
     Returns:
         Columns method, seed, setup, and those of `score_table` and `fill_row`.
@@ -161,22 +143,17 @@ def run_suite(
     lacking = [work for work in rows if len(read_row(work, tests)) < len(tests)]
     if lacking and not only_there:
         jobs = [(*rows[work], train, dev, tests, root, work) for work in lacking]
-        side_by_side(fill_row, jobs, workers)
+        threads = max(1, cpu_count() // workers)
+        with parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads):
+            Parallel()(delayed(fill_row)(*job) for job in jobs)
     tables = whole_tables(zip(wanted, folders, strict=True), tests)
     if tables:
         return pd.concat(tables, ignore_index=True)
     raise ValueError(f"{folder}: no row is there in full; dnadet suite trains them")
 
 
-def side_by_side(work: Callable, jobs: Sequence[tuple], workers: int) -> None:
-    """Call a function with each tuple of arguments in processes that share the cores."""
-    threads = max(1, cpu_count() // workers)
-    with parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads):
-        Parallel()(delayed(work)(*job) for job in jobs)
-
-
 def whole_tables(
-    rows: Iterable[tuple[tuple[Method, int], Path]], tests: Mapping[str, HashedImages]
+    rows: Iterable[tuple[tuple[Method, int], Path]], tests: "Mapping[str, HashedImages]"
 ) -> list[pd.DataFrame]:
     """Read the rows, each a method with a seed and its folder, that are there in full."""
     found = [(row, read_row(work, tests)) for row, work in rows]
@@ -196,19 +173,13 @@ class HashedImages(NamedTuple):
 
 
 def fill_row(
-    method: Method,
-    seed: int,
-    train: ImageSet,
-    dev: ImageSet,
-    tests: Mapping[str, HashedImages],
-    root: Path,
-    folder: Path,
-) -> None:
+    method: Method, seed: int, train: ImageSet, dev: ImageSet, tests: Mapping[str, HashedImages],
+    root: Path, folder: Path,
+) -> None:  # fmt: skip
     """Train a method with a seed where scores of a set-up are missing, and write these.
 
-    The column image has the SHA-256 of each image's pixels.
-
-    Of several processes at the same folder, one works and the others wait and find it done.
+    The column image has the SHA-256 of each image's pixels. Of several processes at the same
+    folder, one works and the others wait and find it done.
     """
     clean_up_when_stopped()
     with locked(folder):
@@ -247,34 +218,20 @@ def images_digest(*sets: ImageSet) -> str:
     return hashlib.sha256(hashes.encode()).hexdigest()
 
 
-def read_scores(path: Path, test: HashedImages) -> pd.DataFrame | None:
-    """Read a set-up's scores, or return None if they are not there or of other images."""
-    if not path.is_file():
-        return None
-    table = pd.read_parquet(path)
-    return table if table["image"].tolist() == test.hashes else None
-
-
 def read_row(folder: Path, tests: Mapping[str, HashedImages]) -> dict[str, pd.DataFrame]:
     """Read the scores of those set-ups that are there, of these images."""
-    found = {name: read_scores(folder / f"{name}.parquet", test) for name, test in tests.items()}
-    return {name: table for name, table in found.items() if table is not None}
+    files = {name: folder / f"{name}.parquet" for name in tests}
+    found = {name: pd.read_parquet(file) for name, file in files.items() if file.is_file()}
+    return {k: table for k, table in found.items() if table["image"].tolist() == tests[k].hashes}
 
 
 def score_table(classify: Classifier, images: ImageSet) -> pd.DataFrame:
-    """Score images.
-
-    Returns:
-        Columns source (generator, or `real/CONTENT/PHOTOGRAPH`), truth, predicted, and a score per
-        class.
-    """
+    """Score images: source (generator or photograph), truth, predicted, and a score per class."""
     scores = classify(images)
     names = np.array(images.classes)
-    return pd.DataFrame(
-        {
-            "source": images.sources,
-            "truth": names[images.labels],
-            "predicted": names[scores.argmax(axis=1)],
-            **{f"score {name}": scores[:, k] for k, name in enumerate(images.classes)},
-        }
-    )
+    return pd.DataFrame({
+        "source": images.sources,
+        "truth": names[images.labels],
+        "predicted": names[scores.argmax(axis=1)],
+        **{f"score {name}": scores[:, k] for k, name in enumerate(images.classes)},
+    })

@@ -1,7 +1,5 @@
 """The table of the suite: accuracies and leads with intervals, and its files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +22,7 @@ MEAN = "mean of the four"
 
 
 def generator_table(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy by method, set-up and generator (or photographs of a content), a column a seed.
-
-    Rows keep the order of the predictions.
-    """
+    """Accuracy by method, set-up and generator, in the predictions' order; a column per seed."""
     found = predictions.assign(
         correct=predictions["truth"] == predictions["predicted"],
         generator=origins(predictions["source"].to_numpy()),
@@ -40,8 +35,8 @@ def generator_table(predictions: pd.DataFrame) -> pd.DataFrame:
 def accuracy_rows(predictions: pd.DataFrame) -> list[Row]:
     """Make every method's rows: each generator, each set-up's mean, the mean of the four.
 
-    A generator's interval is over its images, conditional on it; a set-up's over generators and
-    training seeds, or, of fewer than three generators, conditional on these.
+    A generator's interval is over its images; a set-up's over generators and training seeds, or, of
+    fewer than three generators, conditional on these.
     """
     rows = []
     for (method, setup), part in predictions.groupby(["method", "setup"], sort=False):
@@ -72,10 +67,8 @@ def image_counts(predictions: pd.DataFrame) -> pd.Series:
 def mean_rows(table: pd.DataFrame, metric: str, images: pd.Series) -> list[Row]:
     """Make the rows of set-ups with three or more generators, and of the four cross set-ups.
 
-    Args:
-        table: As `generator_table` returns it, or differences of such.
-        metric: "accuracy", whose interval is cut to [0, 1], or another name.
-        images: Images of every set-up.
+    The table is one of `generator_table`, or of differences. An "accuracy" has its interval cut to
+    [0, 1]; `images` counts those of every set-up.
     """
     rows = []
     for method in table.index.unique("method"):
@@ -94,32 +87,13 @@ def mean_rows(table: pd.DataFrame, metric: str, images: pd.Series) -> list[Row]:
 
 
 def differences(table: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """Subtract each method's accuracies from a reference's, generator by generator, seed by seed.
-
-    Raises:
-        ValueError: the reference is not among the methods.
-    """
+    """Subtract each method's accuracies from those of a reference, which must be there."""
     methods = table.index.unique("method")
     if reference not in methods:
         raise ValueError(f"no method {reference!r} to compare with: {', '.join(methods)}")
     others = table.drop(index=reference, level="method")
     own = table.loc[reference].reindex(others.index.droplevel("method"))
     return others.rsub(own.to_numpy())
-
-
-def with_repeated_seed(table: pd.DataFrame) -> pd.DataFrame:
-    """Switch the release's fault A on: its cross-seed list holds the first seed over and over.
-
-    Args:
-        table: As `generator_table` returns it.
-
-    Returns:
-        The table with every class's first generator of set-up "seed" in place of its others.
-    """
-    method, setup, names = (table.index.get_level_values(k) for k in table.index.names)
-    classes = names.str.split("_").str[0]
-    first = table.groupby([method, setup, classes]).transform("first")
-    return table.where(pd.Series(setup != "seed", table.index), first, axis=0)
 
 
 def each_lead(leads: pd.DataFrame, predictions: pd.DataFrame) -> list[Row]:
@@ -137,10 +111,9 @@ def write_suite(predictions: pd.DataFrame, reference: str, folder: Path) -> list
     """Write the table of what `run_suite` returned, and return its rows.
 
     Args:
-        predictions: One row an image.
+        predictions: One row per image.
         reference: The method whose lead over each other one is given, paired by generator.
-        folder: Gets `results.json`, `accuracy.csv` (a row a generator, a column a seed) and
-            `results.md`.
+        folder: Gets `results.json`, `accuracy.csv` and `results.md`.
     """
     table = generator_table(predictions)
     rows = accuracy_rows(predictions)

@@ -4,13 +4,6 @@ from dnadet_lib.plumbing.lazy import names_of
 
 __getattr__, __dir__, __all__ = names_of(
     __name__,
-    models=(
-        "find_checkpoint", "load_model", "save_model",
-    ),
-    joining=(
-        "join_backbones", "transfer_backbone",
-    ),
-    weights=(
-        "load_weights", "read_weights",
-    ),
+    models=("find_checkpoint", "load_model", "save_model"),
+    joining=("join_backbones", "transfer_backbone"),
 )

@@ -1,14 +1,13 @@
 """What a checkpoint's header says of its model, checked before anything is made of it."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import fields
+from typing import Any
 
-from dnadet_lib.model import Calibration
-from dnadet_lib.plumbing.values import check_changes, check_class_names, is_finite, is_whole, shown
+from dnadet_lib.model import BLOCKS, Calibration, InputSpec
+from dnadet_lib.plumbing.text import check_changes, check_class_names, is_finite, is_whole, shown
 
 TEXT_AT_MOST = 2**20  # characters of a header
 WIDTH_AT_MOST = 8192
@@ -16,77 +15,39 @@ BACKBONES_AT_MOST = 64
 NEEDED = ("classes", "width", "input", "temperature", "threshold")
 
 
-@dataclass(frozen=True)
-class Configuration:
-    """A model's configuration; the fields are those of `DNADet`.
+def parse_configuration(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read a header, JSON: the arguments of `DNADet`, and what is set on the model afterwards.
 
-    Attributes:
-        classes: Names, in the order of the logits.
-        width: Channels of the first stage.
-        input: Fields of an `InputSpec`, not yet checked.
-        blocks: Number of blocks, or None for all.
-        discriminant: Whether it is one.
-        backbones: How many.
-        changes: Names of the changes for which each class has a mean of its own.
-        trace_blocks: Or None for the usual ones.
-        temperature: Above 0.
-        threshold: Infinite where there is none.
-        calibrations: One for images as they are and for each change, or none.
+    A ValueError names a field that is missing, of another type, or out of range.
     """
-
-    classes: tuple[str, ...]
-    width: int
-    input: dict
-    blocks: int | None
-    discriminant: bool
-    backbones: int
-    changes: tuple[str, ...]
-    trace_blocks: tuple[int, ...] | None
-    temperature: float
-    threshold: float
-    calibrations: tuple[Calibration, ...]
-
-
-def parse_configuration(text: str, most_blocks: int, input_fields: Sequence[str]) -> Configuration:
-    """Read a header.
-
-    Args:
-        text: JSON.
-        most_blocks: How many blocks a network can have.
-        input_fields: Names of the fields of an `InputSpec`, all of which are needed.
-
-    Raises:
-        ValueError: a field is missing, of another type, or out of range; it is named, with what
-            would be right.
-    """
-    fields = _fields(text)
-    if odd := set(input_fields).symmetric_difference(fields["input"]):
+    values, known = _fields(text), [field.name for field in fields(InputSpec)]
+    if odd := set(known).symmetric_difference(values["input"]):
         name = sorted(odd)[0]
-        state = "is missing" if name in input_fields else "is not known"
-        raise ValueError(f"input {shown(name)} {state}: it has {', '.join(input_fields)}")
-    classes = check_class_names(fields["classes"])
+        state = "is missing" if name in known else "is not known"
+        raise ValueError(f"input {shown(name)} {state}: it has {', '.join(known)}")
+    classes = check_class_names(values["classes"])
     if len(classes) < 2:
         raise ValueError(f"classes: {shown(classes[0])} alone: a classifier has 2 or more")
-    blocks = None
-    if "blocks" in fields:
-        blocks = _whole(fields, "blocks", most_blocks)
-    discriminant = fields.get("discriminant", False)
+    blocks = _whole(values, "blocks", BLOCKS) if "blocks" in values else BLOCKS
+    discriminant = values.get("discriminant", False)
     if not isinstance(discriminant, bool):
         raise ValueError(f"discriminant {shown(discriminant)}: must be true or false")
-    changes, threshold = check_changes(fields.get("changes", [])), fields["threshold"]
-    return Configuration(
-        classes=classes,
-        width=_whole(fields, "width", WIDTH_AT_MOST),
-        input=fields["input"],
-        blocks=blocks,
-        discriminant=discriminant,
-        backbones=_whole(fields, "backbones", BACKBONES_AT_MOST) if "backbones" in fields else 1,
-        changes=changes,
-        trace_blocks=_trace_blocks(fields, blocks or most_blocks),
-        temperature=check_temperature(fields["temperature"]),
-        threshold=math.inf if threshold is None else check_threshold(threshold),
-        calibrations=check_calibrations(fields.get("calibrations"), changes),
-    )
+    changes, threshold = check_changes(values.get("changes", [])), values["threshold"]
+    if threshold is not None and not is_finite(threshold):
+        raise ValueError(f"threshold {shown(threshold)}: must be a finite number, or null for none")
+    backbones = _whole(values, "backbones", BACKBONES_AT_MOST) if "backbones" in values else 1
+    settings: dict[str, Any] = {
+        "temperature": check_temperature(values["temperature"]),
+        "threshold": math.inf if threshold is None else float(threshold),
+        "calibrations": check_calibrations(values.get("calibrations"), changes),
+    }
+    if "trace_blocks" in values:
+        settings["trace_blocks"] = _trace_blocks(values["trace_blocks"], blocks)
+    return {
+        "num_classes": len(classes), "width": _whole(values, "width", WIDTH_AT_MOST),
+        "classes": classes, "input": InputSpec(**values["input"]), "blocks": blocks,
+        "discriminant": discriminant, "backbones": backbones, "changes": changes,
+    }, settings  # fmt: skip
 
 
 def _fields(text: str) -> dict:
@@ -113,10 +74,7 @@ def _whole(fields: dict, name: str, most: int) -> int:
     return value
 
 
-def _trace_blocks(fields: dict, blocks: int) -> tuple[int, ...] | None:
-    if "trace_blocks" not in fields:
-        return None
-    value = fields["trace_blocks"]
+def _trace_blocks(value: Any, blocks: int) -> tuple[int, ...]:
     good = isinstance(value, list) and value and all(map(is_whole, value))
     if not good or value != sorted(set(value)) or not 0 <= value[0] <= value[-1] < blocks:
         raise ValueError(
@@ -126,22 +84,14 @@ def _trace_blocks(fields: dict, blocks: int) -> tuple[int, ...] | None:
 
 
 def check_temperature(value: object) -> float:
-    """Return a temperature.
-
-    Raises:
-        ValueError: it is not a finite number above 0.
-    """
+    """Return a temperature; a ValueError unless it is a finite number above 0."""
     if not is_finite(value) or value <= 0:  # type: ignore[operator]
         raise ValueError(f"temperature {shown(value)}: must be a finite number above 0")
     return float(value)  # type: ignore[arg-type]
 
 
 def check_calibrations(table: object, changes: Sequence[str]) -> tuple[Calibration, ...]:
-    """Return the calibrations of a header: for images as they are, then for each change.
-
-    Raises:
-        ValueError: there are some, but not as many, or a number is out of range; it is named.
-    """
+    """Return a header's calibrations; a ValueError unless one is plain and one for each change."""
     if table is None:
         return ()
     wanted = 1 + len(changes)
@@ -158,14 +108,3 @@ def _calibration(value: object) -> Calibration:
     if not is_finite(share) or not 0 <= share <= 1:
         raise ValueError(f"calibrations: accuracy {shown(share)}: must be a number from 0 to 1")
     return Calibration(check_temperature(value["temperature"]), float(share))
-
-
-def check_threshold(value: object) -> float:
-    """Return a threshold of the unknown score.
-
-    Raises:
-        ValueError: it is not a finite number.
-    """
-    if not is_finite(value):
-        raise ValueError(f"threshold {shown(value)}: must be a finite number, or null for none")
-    return float(value)  # type: ignore[arg-type]

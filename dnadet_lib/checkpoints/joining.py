@@ -1,7 +1,5 @@
 """The backbones of pre-trained networks, joined or handed on."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch
@@ -10,16 +8,10 @@ from dnadet_lib.model import DNADet
 
 
 def join_backbones(networks: Sequence[DNADet]) -> DNADet:
-    """Put the backbones of pre-trained networks side by side in one, with a new classifier.
+    """Put the backbones of pre-trained networks that fit side by side in one.
 
     The filters of their first convolutions see the same image; each later one sees the channels of
-    its own backbone alone.
-
-    Args:
-        networks: One or more, of as many blocks; a single one is returned as it is.
-
-    Raises:
-        ValueError: two differ in width, front end or number of blocks; the values are named.
+    its own backbone alone. A single network is returned as it is.
     """
     first = networks[0]
     if len(networks) == 1:
@@ -31,23 +23,16 @@ def join_backbones(networks: Sequence[DNADet]) -> DNADet:
     for network in networks:
         require_fit(network, joined)
     states = [network.main.state_dict() for network in networks]
-    joined.main.load_state_dict(
-        {
-            name: torch.cat([state[name] for state in states]) if tensor.ndim else tensor
-            for name, tensor in states[0].items()
-        }
-    )
+    joined.main.load_state_dict({
+        name: torch.cat([state[name] for state in states]) if tensor.ndim else tensor
+        for name, tensor in states[0].items()
+    })
     joined.origin = " + ".join(network.origin for network in networks)
     return joined.eval()
 
 
 def transfer_backbone(model: DNADet, pretrained: DNADet) -> None:
-    """Start a model from the backbone of a pre-trained one; the classifier stays as it is.
-
-    Raises:
-        ValueError: the two differ in width, front end or number of backbones, or the pre-trained
-            one has fewer blocks; the values are named.
-    """
+    """Start a model from the backbone of a pre-trained one that fits; the classifier stays."""
     require_fit(pretrained, model)
     if pretrained.backbones != model.backbones:
         raise ValueError(

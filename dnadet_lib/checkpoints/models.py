@@ -1,13 +1,11 @@
 """Checkpoints: our own files and released ones, read and written."""
 
-from __future__ import annotations
-
 import json
 import logging
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +15,6 @@ from torch import Tensor
 
 from dnadet_lib.checkpoints.configuration import (
     WIDTH_AT_MOST,
-    Configuration,
     check_calibrations,
     check_temperature,
     parse_configuration,
@@ -31,10 +28,10 @@ from dnadet_lib.checkpoints.weights import (
     load_weights,
     read_weights,
 )
-from dnadet_lib.model import BLOCKS, DNADet, InputSpec
+from dnadet_lib.model import DNADet
 from dnadet_lib.plumbing.files import atomic_path, sha256_of
 from dnadet_lib.plumbing.paths import data_folder
-from dnadet_lib.plumbing.values import check_class_names, shown
+from dnadet_lib.plumbing.text import check_class_names, shown
 from dnadet_lib.unknown import Distances
 
 LOG = logging.getLogger("dnadet")
@@ -42,32 +39,16 @@ TRANSFORMED = re.compile(r"(JPEG|Gaussian blur|median blur|resize|Gaussian noise
 
 
 def save_model(model: DNADet, path: Path, **notes: object) -> None:
-    """Write weights and configuration to one safetensors file, atomically.
-
-    Args:
-        model: What to save.
-        path: File to write, `.safetensors`.
-        notes: JSON values kept in the header, such as seed and preset.
-
-    Raises:
-        ValueError: a weight, the temperature, the threshold or a note is not finite; it is named,
-            and nothing is written.
-    """
+    """Write weights, configuration and notes (JSON values), all finite, to one safetensors file."""
     if np.isnan(model.threshold):
         raise ValueError(f"{path}: not written: threshold {model.threshold}: must be a number")
     config = {
-        "classes": model.classes,
-        "width": model.width,
-        "input": asdict(model.input),
-        "blocks": len(model.main),
-        "discriminant": model.discriminant,
-        "backbones": model.backbones,
-        "changes": model.changes,
-        "trace_blocks": model.trace_blocks,
+        "classes": model.classes, "width": model.width, "input": asdict(model.input),
+        "blocks": len(model.main), "discriminant": model.discriminant, "backbones": model.backbones,
+        "changes": model.changes, "trace_blocks": model.trace_blocks,
         "temperature": model.temperature,
-        "threshold": model.threshold if np.isfinite(model.threshold) else None,
-        "notes": notes,
-    }
+        "threshold": model.threshold if np.isfinite(model.threshold) else None, "notes": notes,
+    }  # fmt: skip
     if model.calibrations:
         config["calibrations"] = [asdict(found) for found in model.calibrations]
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
@@ -93,11 +74,7 @@ def shipped_file(name: str | Path) -> Path:
 
 
 def find_checkpoint(path_or_name: str | Path) -> Path:
-    """Return a checkpoint's file.
-
-    Raises:
-        FileNotFoundError: neither a file nor a shipped name.
-    """
+    """Return a checkpoint's file, given by path or shipped name; a FileNotFoundError if none."""
     path = Path(path_or_name)
     if path.is_file():
         return path
@@ -111,7 +88,7 @@ def find_checkpoint(path_or_name: str | Path) -> Path:
 
 
 def load_model(path_or_name: str | Path, classes: Sequence[str] | None = None) -> DNADet:
-    """Load a checkpoint.
+    """Load a checkpoint, in evaluation mode, on the CPU.
 
     What kind of file it is follows from what is in it. Weights of the method's public release are a
     state dict, as `.pth` or safetensors; a dict that wraps it is opened, and a prefix such as
@@ -119,13 +96,9 @@ def load_model(path_or_name: str | Path, classes: Sequence[str] | None = None) -
     float32. Nothing is allocated before the header has been checked against the tensors' shapes.
 
     Args:
-        path_or_name: A file of ours, a released one, or the name of a shipped checkpoint such as
-            "pocket".
-        classes: Names of the classes of a file that does not hold them, such as a released one;
-            else they are numbered. Of one that does, they must be the file's own.
-
-    Returns:
-        The model, in evaluation mode, on the CPU.
+        path_or_name: A file of ours, a released one, or a shipped name such as "pocket".
+        classes: Names of the classes of a file that does not hold them, such as a released one; of
+            one that does, they must be the file's own. By default they are numbered.
 
     Raises:
         FileNotFoundError: neither a file nor a shipped name.
@@ -153,33 +126,20 @@ def holds_names(path_or_name: str | Path) -> bool:
 def _ours(path: Path, file: WeightFile) -> DNADet:
     """Make the model of a file with our header."""
     try:
-        config = parse_configuration(
-            file.header or "", BLOCKS, [field.name for field in fields(InputSpec)]
-        )
+        arguments, settings = parse_configuration(file.header or "")
         with torch.device("meta"):  # shapes alone, no memory
-            plan = _configured(config)
+            plan = DNADet(**arguments)
     except ValueError as error:
         raise ValueError(f"{path}: not a dnadet checkpoint ({error})") from None
-    plan.trace_blocks = config.trace_blocks or plan.trace_blocks
+    plan.trace_blocks = settings.get("trace_blocks", plan.trace_blocks)
     reference = _reference(plan, file.tensors, path)
     check_shapes(plan, file.tensors, path)
-    model = _configured(config)
+    model = DNADet(**arguments)
     load_weights(model, file.tensors, path)
-    model.trace_blocks, model.reference = plan.trace_blocks, reference
-    model.temperature, model.threshold = config.temperature, config.threshold
-    model.calibrations = config.calibrations
-    model.named = True
+    for name, value in settings.items():
+        setattr(model, name, value)
+    model.reference, model.named = reference, True
     return model
-
-
-def _configured(config: Configuration) -> DNADet:
-    """Make a model as a header says, with weights at random."""
-    return DNADet(
-        len(config.classes), config.width, classes=config.classes,
-        input=InputSpec(**config.input), blocks=config.blocks or BLOCKS,
-        discriminant=config.discriminant, backbones=config.backbones,
-        changes=config.changes,
-    )  # fmt: skip
 
 
 def _reference(model: DNADet, tensors: dict[str, Tensor], path: Path) -> Distances | None:
@@ -224,7 +184,8 @@ def _given_names(model: DNADet, classes: Sequence[str], path: Path) -> tuple[str
 def _released(path: Path, tensors: dict[str, Tensor]) -> DNADet:
     """Make the model of a state dict without a header, laid out as the method's release."""
     head = tensors.get(HEAD)
-    if head is None or head.ndim != 2 or not _is_release(*head.shape):
+    sizes = range(8, 8 * WIDTH_AT_MOST + 1, 8)  # of a network that tells two classes or more apart
+    if head is None or head.ndim != 2 or head.shape[0] < 2 or head.shape[1] not in sizes:
         found = "no such tensor" if head is None else f"shape {tuple(head.shape)}"
         mixed = [n for n in tensors if n.endswith(f".{HEAD}")] if head is None else []
         hint = f"; only some names have the prefix of {shown(mixed[0])}" if mixed else ""
@@ -243,17 +204,8 @@ def _released(path: Path, tensors: dict[str, Tensor]) -> DNADet:
     return model
 
 
-def _is_release(classes: int, features: int) -> bool:
-    """Whether a classifier's shape is that of a whole network, which tells classes apart."""
-    return classes > 1 and 8 <= features <= 8 * WIDTH_AT_MOST and features % 8 == 0
-
-
 def require_architectures(model: DNADet) -> None:
-    """Refuse a model of stage 1, whose classes are image transformations, where answers are wanted.
-
-    Raises:
-        ValueError: it is one; the checkpoint is named, with what to use instead.
-    """
+    """Refuse by a ValueError a model of stage 1, whose classes are image transformations."""
     if all(TRANSFORMED.match(name) for name in model.classes):
         raise ValueError(
             f"{model.origin}: a checkpoint of stage 1: its {len(model.classes)} classes are image "

@@ -1,11 +1,8 @@
 """PyTorch's files of weights (`.pth`), read without running what is in them.
 
 `torch.load` makes tensors of whatever size a file declares, in its safe mode too, so that a file of
-a few bytes can ask for all of the machine's memory. Here nothing is made but tensors that lie
-within the file's own bytes.
+a few bytes can ask for all memory. Here nothing is made beyond the file's own bytes.
 """
-
-from __future__ import annotations
 
 import io
 import pickle
@@ -62,12 +59,7 @@ class _Fault(ValueError):
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows tensors and plain containers alone.
-
-    Args:
-        data: One pickle.
-        storage: Makes a flat tensor of a type, a key and a number of elements.
-    """
+    """Knows tensors and plain containers; `storage` makes a flat tensor of type, key and size."""
 
     def __init__(self, data: bytes, storage: Callable[[torch.dtype, str, int], Tensor]) -> None:
         super().__init__(io.BytesIO(data))

@@ -1,7 +1,5 @@
 """Files of weights of any kind, told apart by what is in them: safetensors and PyTorch's."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +9,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from dnadet_lib.checkpoints.pickled import CodeError, read_pickled
-from dnadet_lib.plumbing.text import one_line
-from dnadet_lib.plumbing.values import shown
+from dnadet_lib.plumbing.text import one_line, shown
 
 HEADER = "dnadet"  # the entry of a safetensors header that holds a model's configuration
 HEADER_AT_MOST = 2**24  # bytes
@@ -23,13 +20,7 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 @dataclass(frozen=True)
 class WeightFile:
-    """What a file of weights holds.
-
-    Attributes:
-        tensors: By name, as stored, on the CPU.
-        header: The model's configuration as JSON, or None where the file has none.
-        notes: What was done to names and wrappers, to be told.
-    """
+    """Tensors by name, on the CPU; our header as JSON, if any; what was done to names."""
 
     tensors: dict[str, Tensor]
     header: str | None = None
@@ -40,11 +31,9 @@ def read_weights(path: Path) -> WeightFile:
     """Read a file of weights; its content decides what kind it is, not its suffix.
 
     A dict that wraps the state dict is opened, and a prefix that all names share, such as
-    `module.`, is taken off. No code of the file is run, and it makes no more than it holds.
-
-    Raises:
-        ValueError: the file is none, damaged, needs code to be run, or declares more than it holds;
-            it is named, with what would be right.
+    `module.`, is taken off. No code of the file is run, and it makes no more than it holds. A
+    ValueError names a file that is none, damaged, needs code to be run, or declares more than it
+    holds.
     """
     with Path(path).open("rb") as file:
         start = file.read(24)
@@ -128,11 +117,10 @@ def _without_prefix(tensors: dict[str, Tensor], notes: list[str]) -> dict[str, T
 
 
 def checked_tensor(name: str, tensor: Tensor, dtype: torch.dtype, source: Path | str) -> Tensor:
-    """Return a tensor in the type that a model needs.
+    """Return a tensor in the type that a model needs, or name it in a ValueError.
 
-    Raises:
-        ValueError: it holds whole or complex numbers where others belong, or numbers that are not
-            finite or, as variances, negative; file and tensor are named.
+    It may not hold whole or complex numbers where others belong, nor numbers that are not finite
+    or, as variances, negative.
     """
     floats = dtype.is_floating_point
     if tensor.dtype not in FLOATS and (floats or tensor.is_complex()):
@@ -160,11 +148,7 @@ DROPPED_KEYS = ("projection_head.", "reference")  # used in training only; of ol
 
 
 def check_shapes(model: nn.Module, tensors: dict[str, Tensor], source: Path | str) -> None:
-    """Compare tensors with those of a model, which may be on the `meta` device.
-
-    Raises:
-        ValueError: a tensor is missing, unexpected or of the wrong shape; it is named.
-    """
+    """Refuse by a ValueError, by name, tensors that are not those of a model, be it on `meta`."""
     expected = {k: tuple(v.shape) for k, v in model.state_dict().items()}
     tensors = {k: v for k, v in tensors.items() if not k.startswith(DROPPED_KEYS)}
     optional = {k for k in expected if k.endswith("num_batches_tracked")}
@@ -182,12 +166,7 @@ def check_shapes(model: nn.Module, tensors: dict[str, Tensor], source: Path | st
 
 
 def load_weights(model: nn.Module, tensors: dict[str, Tensor], source: Path | str) -> None:
-    """Copy tensors into a model, all of them or none; other float types become the model's.
-
-    Raises:
-        ValueError: a tensor is missing, unexpected, of the wrong shape or type, or not finite; it
-            is named.
-    """
+    """Copy tensors that fit into a model, all of them or none, in the model's float types."""
     check_shapes(model, tensors, source)
     types = {name: tensor.dtype for name, tensor in model.state_dict().items()}
     model.load_state_dict(

@@ -1,7 +1,5 @@
 """What the commands share in their arguments and their help."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path

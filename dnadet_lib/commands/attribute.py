@@ -1,7 +1,5 @@
 """`dnadet attribute`."""
 
-from __future__ import annotations
-
 import argparse
 
 from dnadet_lib.commands.arguments import add_force, add_inputs

@@ -1,7 +1,5 @@
 """`dnadet audit`."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Mapping
@@ -40,8 +38,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Audit the closed set's train list against each set-up, or two lists of your own."""
     from dnadet_lib.evaluation import thumbnails
-    from dnadet_lib.evaluation.audit import audit, image_facts
-    from dnadet_lib.evaluation.audit_text import as_dict
+    from dnadet_lib.evaluation.audit import as_dict, audit, image_facts
 
     train_list, lists = lists_of(options)
     if options.out:
@@ -62,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
         write(reports, text, options.out)
     if options.json:
         found = {name: as_dict(report) for name, report in reports.items()}
-        shown = {"setups": found, **remarks(options, errors)}
+        shown = {"setups": found, **remarks(options.notes, errors)}
         print(json.dumps(for_json(shown), indent=1, allow_nan=False))
     else:
         print(text, end="")
@@ -71,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     return 1 if errors else 0
 
 
-def lists_of(options: argparse.Namespace) -> tuple[ImageSet, dict[str, ImageSet]]:
+def lists_of(options: argparse.Namespace) -> "tuple[ImageSet, dict[str, ImageSet]]":
     """List the images to train on, and those of each test list by its name."""
     from dnadet_lib.zoo.rendering import image_root
     from dnadet_lib.zoo.setups import load_setup, present_setups
@@ -94,9 +91,9 @@ def table_name(name: str) -> str:
     return f"audit-{plain_stem(name)}.csv"
 
 
-def text_of(reports: Mapping[str, Audit], own: bool) -> str:
+def text_of(reports: "Mapping[str, Audit]", own: bool) -> str:
     """Write audits as Markdown; of your own lists it says what the intervals are over."""
-    from dnadet_lib.evaluation.audit_text import audit_markdown, interval_over
+    from dnadet_lib.evaluation.audit import audit_markdown, interval_over
 
     parts = [audit_markdown(name, report) for name, report in reports.items()]
     if own and any(report.trivial for report in reports.values()):
@@ -104,7 +101,7 @@ def text_of(reports: Mapping[str, Audit], own: bool) -> str:
     return "\n".join(parts)
 
 
-def write(reports: Mapping[str, Audit], text: str, folder: Path) -> None:
+def write(reports: "Mapping[str, Audit]", text: str, folder: Path) -> None:
     """Write the text, and a table for each list."""
     from dnadet_lib.plumbing.files import atomic_path
     from dnadet_lib.plumbing.text import table_for_csv

@@ -1,7 +1,5 @@
 """`dnadet embed`."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 
@@ -34,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     from dnadet_lib.checkpoints.models import holds_names, load_model, require_architectures
     from dnadet_lib.explorer.embedding_writing import write_embeddings
     from dnadet_lib.plumbing.progress import counting
-    from dnadet_lib.stages.labels import known_labels
+    from dnadet_lib.stages.labelled import known_labels
 
     paths, missing = gather(options.paths)
     keep_inputs([options.out], [options.model, *options.paths, *paths])

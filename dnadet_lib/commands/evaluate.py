@@ -1,7 +1,5 @@
 """`dnadet evaluate`."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
     told = {name: found.as_dict() for name, found in checks.items()}
     for name, found in checks.items():
         note_each(f"warning: {name}: {warning}" for warning in found.warnings)
-    beside = {"sets": told, **remarks(options, errors)}
+    beside = {"sets": told, **remarks(options.notes, errors)}
     if options.out:
         write_results(rows, options.out, **beside)
     if options.json:
@@ -86,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
     return 1 if errors else 0
 
 
-def note_untold(name: str, predictions: Predictions) -> None:
+def note_untold(name: str, predictions: "Predictions") -> None:
     """Say how many images of a set-up `attribute` would not name."""
     told = predictions.told
     if told is not None and not told.all():
@@ -104,7 +102,7 @@ def complain_of(lost: list[str], name: str, read: int, listed: int) -> None:
         complain(f"{name}: {read} of {listed} images are measured, the others not read")
 
 
-def model_and_sets(options: argparse.Namespace) -> tuple[DNADet, dict[str, ImageSet]]:
+def model_and_sets(options: argparse.Namespace) -> "tuple[DNADet, dict[str, ImageSet]]":
     """Load the model to evaluate, and list the images of each set-up."""
     from dnadet_lib.checkpoints.models import holds_names, load_model, require_architectures
     from dnadet_lib.images.names import names_beside

@@ -1,7 +1,5 @@
 """What the commands read, and what they tell the user."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys
@@ -9,23 +7,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dnadet_lib.plumbing.notes import note
+from dnadet_lib.plumbing.notes import Notes, note
 from dnadet_lib.plumbing.text import one_line, storable
 
 if TYPE_CHECKING:
     from dnadet_lib.data import ImageSet
 
 
-def drop(text: str) -> None:
-    """Print nothing."""
-
-
 def named_sources(sources: Sequence[str]) -> list[str]:
-    """Put the lines of stdin in the place of `-`, and the home folder in that of `~`.
-
-    Raises:
-        ValueError: stdin is asked for and holds no path.
-    """
+    """Put the lines of stdin, of which there must be some, for `-`, and the home folder for `~`."""
     found = []
     for source in sources:
         if source != "-":
@@ -38,10 +28,10 @@ def named_sources(sources: Sequence[str]) -> list[str]:
     return [s if os.path.lexists(s) else os.path.expanduser(s) for s in found]
 
 
-def remarks(options: argparse.Namespace, errors: Sequence[dict[str, str]]) -> dict[str, list]:
+def remarks(notes: Notes, errors: Sequence[dict[str, str]]) -> dict[str, list]:
     """Give what JSON says beside the results: errors, notes, and files that were left out."""
-    skipped = [str(path) for path in options.notes.left_out]
-    return {"errors": list(errors), "notes": options.notes.texts, "skipped": skipped}
+    skipped = [str(path) for path in notes.left_out]
+    return {"errors": list(errors), "notes": notes.texts, "skipped": skipped}
 
 
 def failures(
@@ -54,11 +44,7 @@ def failures(
 
 
 def keep_inputs(outputs: Iterable[Path], inputs: Iterable[str | Path]) -> None:
-    """Refuse to write over what is read, before work begins.
-
-    Raises:
-        ValueError: an output is one of the inputs.
-    """
+    """Refuse by a ValueError to write over what is read, before work begins."""
     from dnadet_lib.plumbing.files import require_apart
 
     present = [output for output in outputs if output.exists()]
@@ -73,7 +59,7 @@ def complain(problem: object) -> None:
 
 def labelled_images(
     options: argparse.Namespace, split: str, default: Sequence[str] | None = None
-) -> ImageSet:
+) -> "ImageSet":
     """Read the labelled images of a split, and print what is to be remarked on them."""
     from dnadet_lib.stages.labelled import read_labelled
 
@@ -96,7 +82,7 @@ def require_own_images(options: argparse.Namespace, split: str, needed: Sequence
 
 def images_to_count(
     options: argparse.Namespace, split: str, default: Sequence[str] | None = None
-) -> ImageSet:
+) -> "ImageSet":
     """Read the labelled images of a split, each once; refuse missing files before work begins."""
     from dnadet_lib.stages.labelled import require_files, without_repeats
 

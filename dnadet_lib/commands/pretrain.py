@@ -1,7 +1,5 @@
 """`dnadet pretrain`."""
 
-from __future__ import annotations
-
 import argparse
 
 from dnadet_lib.commands.arguments import add_profile, add_training

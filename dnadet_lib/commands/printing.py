@@ -1,7 +1,5 @@
 """`dnadet attribute`: a line for each image as soon as it is known, or JSON, or CSV."""
 
-from __future__ import annotations
-
 import csv
 import json
 import sys
@@ -9,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from dnadet_lib.commands.inputs import remarks
 from dnadet_lib.images.folders import by_suffix
 from dnadet_lib.inference import answers
 from dnadet_lib.model import DNADet
@@ -48,26 +47,19 @@ def describe(result: dict) -> str:
 class Lines:
     """Prints a line an image."""
 
-    def begin(self) -> None:
-        """Print nothing."""
-
     def result(self, result: dict) -> None:
         """Print a result."""
         print(describe(result), flush=True)
 
     def error(self, error: dict[str, str]) -> None:
-        """Print nothing: stderr has it."""
+        """Print nothing: stderr has it, or the remarks."""
 
     def end(self, remarks: dict[str, list]) -> None:
         """Print nothing."""
 
 
 class JsonLines(Lines):
-    """Prints a JSON object a line: results and errors as they come, what else is said at the end.
-
-    Args:
-        model: Its name, for the last line.
-    """
+    """Prints a JSON object per line: results and errors as they come, the rest at the end."""
 
     def __init__(self, model: str) -> None:
         self.model = model
@@ -89,19 +81,15 @@ class JsonLines(Lines):
         print(json.dumps(for_json(value), allow_nan=False), flush=True)
 
 
-class OneObject(JsonLines):
+class OneObject(Lines):
     """Prints all as one JSON object at the end."""
 
     def __init__(self, model: str) -> None:
-        super().__init__(model)
-        self.results: list[dict] = []
+        self.model, self.results = model, list[dict]()
 
     def result(self, result: dict) -> None:
         """Keep a result."""
         self.results.append(result)
-
-    def error(self, error: dict[str, str]) -> None:
-        """Keep nothing: the remarks have it."""
 
     def end(self, remarks: dict[str, list]) -> None:
         """Print the object."""
@@ -110,18 +98,11 @@ class OneObject(JsonLines):
 
 
 class Table(Lines):
-    """Prints CSV, a row an image.
-
-    Args:
-        classes: Names of the columns of probabilities.
-    """
+    """Prints CSV, a row per image; classes name the columns of probabilities."""
 
     def __init__(self, classes: Sequence[str]) -> None:
         self.classes = classes
         self.writer = csv.writer(sys.stdout)
-
-    def begin(self) -> None:
-        """Print the names of the columns."""
         self.writer.writerow(["path", *COLUMNS, *map(for_csv, self.classes)])
 
     def result(self, result: dict) -> None:
@@ -136,23 +117,14 @@ class Table(Lines):
 
 @dataclass
 class Summary:
-    """What a run has found so far.
+    """What a run has found so far."""
 
-    Attributes:
-        total: Images that were asked about.
-        classes: Class -> images of it.
-        refused: Images outside what the model knows.
-        untold: Images of which it cannot tell.
-        unchecked: Images of which the model cannot say whether it knows such.
-        errors: Inputs that were not read.
-    """
-
-    total: int
-    classes: Counter[str] = field(default_factory=Counter)
-    refused: int = 0
-    untold: int = 0
-    unchecked: int = 0
-    errors: Errors = field(default_factory=list)
+    total: int  # images that were asked about
+    classes: Counter[str] = field(default_factory=Counter)  # class -> images of it
+    refused: int = 0  # images outside what the model knows
+    untold: int = 0  # images of which it cannot tell
+    unchecked: int = 0  # images of which the model cannot say whether it knows such
+    errors: Errors = field(default_factory=list)  # inputs that were not read
 
     def add(self, result: dict) -> None:
         """Count a result."""
@@ -196,16 +168,9 @@ def attribute_all(
 ) -> None:  # fmt: skip
     """Write the result of every image that can be read as it comes; name the others on stderr.
 
-    Args:
-        model: Attributes them.
-        paths: Image files.
-        writer: Gets results and errors, in the order of the images.
-        summary: Counts them; the errors it holds already are told first.
-        progress: Counts, too.
-        complain: Prints a line on stderr.
-        force: Name a class also where it cannot be told.
+    The writer gets results and errors in the order of the images, summary and progress count them;
+    the errors that the summary holds already are told first.
     """
-    writer.begin()
     told = 0
 
     def tell() -> None:
@@ -234,15 +199,9 @@ def run(
 ) -> int:  # fmt: skip
     """Attribute images, and say at the end, or when interrupted, what was found.
 
-    Args:
-        model: Attributes them.
-        paths: Image files.
-        errors: Sources that name no image.
-        writer: Prints the results.
-        notes: What the user was told.
-        complain: Prints a line on stderr.
-        quiet: No progress and no summary.
-        force: Name a class also where it cannot be told.
+    `errors` are of sources that name no image; `complain` prints a line on stderr. With `quiet`
+    there is neither progress nor summary, with `force` a class is named also where it cannot be
+    told.
 
     Returns:
         0: all done; 1: some inputs not read; 2: none read; 130: interrupted.
@@ -254,7 +213,7 @@ def run(
             attribute_all(model, paths, writer, summary, progress, complain, force)
     except KeyboardInterrupt:
         status = 130
-    writer.end({"errors": summary.errors, **said(notes)})
+    writer.end(remarks(notes, summary.errors))
     if status:
         complain(f"interrupted: {summary.text(notes)}; what is printed stands")
         return status
@@ -263,8 +222,3 @@ def run(
     if summary.errors:
         return 1 if summary.done else 2
     return 0
-
-
-def said(notes: Notes) -> dict[str, list]:
-    """Give what JSON says beside results and errors."""
-    return {"notes": notes.texts, "skipped": [str(path) for path in notes.left_out]}

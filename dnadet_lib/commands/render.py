@@ -1,7 +1,5 @@
 """`dnadet render`."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """`dnadet report`."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 
@@ -29,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     import shlex
 
     from dnadet_lib.checkpoints.models import load_model, require_architectures
-    from dnadet_lib.evaluation.error_rates import measured_of
+    from dnadet_lib.evaluation.base_rates import measured_of
     from dnadet_lib.report import findings as report, page as report_page
     from dnadet_lib.report.known_images import KnownImages, known_images
 

@@ -1,7 +1,5 @@
 """`dnadet run`."""
 
-from __future__ import annotations
-
 import argparse
 
 from dnadet_lib.commands import site

@@ -1,7 +1,5 @@
 """`dnadet site`."""
 
-from __future__ import annotations
-
 import argparse
 
 from dnadet_lib.commands.inputs import complain

@@ -1,7 +1,5 @@
 """`dnadet suite`."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """`dnadet train`."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 
@@ -59,11 +57,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def require_outside(out: Path, *sources: Path) -> None:
-    """Refuse a folder for results among class folders, where it would be taken for a class.
-
-    Raises:
-        ValueError: it lies there; both are named.
-    """
+    """Refuse a folder for results among class folders, where it would be taken for a class."""
     for source in sources:
         if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
             raise ValueError(

@@ -4,15 +4,12 @@ from dnadet_lib.plumbing.lazy import names_of
 
 __getattr__, __dir__, __all__ = names_of(
     __name__,
-    predictions=(
-        "Predictions", "predict", "predict_readable", "write_predictions",
-    ),
+    predictions=("Predictions", "predict", "predict_readable", "write_predictions"),
     results=(
-        "Row", "confusion", "generator_accuracies", "markdown_table", "resampled", "results_json",
-        "results_table", "setup_accuracy", "summarise", "write_results",
+        "Row", "confusion", "generator_accuracies", "markdown_table", "results_table",
+        "setup_accuracy", "summarise", "write_results"
     ),
     intervals=(
-        "BOOTSTRAPS", "Figures", "Interval", "bootstrap_accuracy", "drawn_together",
-        "mean_interval", "mean_of_setups",
+        "Interval", "bootstrap_accuracy", "drawn_together", "mean_interval", "mean_of_setups"
     ),
 )

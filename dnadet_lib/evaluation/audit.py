@@ -1,10 +1,7 @@
 """An audit of labelled image lists: what could give a class away, or leak from train to test.
 
-A detector that scores well may have read the file format, the colours or a duplicate. `audit`
-measures what is trivial, and how far a linear classifier gets on that alone.
+A detector that scores well may have read the file format, the colours or a duplicate.
 """
-
-from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
@@ -19,13 +16,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from dnadet_lib.data import ImageSet
+from dnadet_lib.data import ImageSet, origins
 from dnadet_lib.evaluation.intervals import Interval
-from dnadet_lib.evaluation.predictions import Predictions
-from dnadet_lib.evaluation.results import generator_accuracies, setup_accuracy
+from dnadet_lib.evaluation.results import markdown_table, resampled, scored_accuracy
 from dnadet_lib.images.converting import bits_of, frames_of, orientation_of
 from dnadet_lib.images.reading import open_image, read_image
-from dnadet_lib.plumbing.text import storable
+from dnadet_lib.plumbing.text import for_markdown, storable
 
 NEAR = 4  # bits of 64 in which the perceptual hashes of near duplicates differ at most
 STATISTICS = {
@@ -38,16 +34,12 @@ PAIRS_AT_ONCE = 2**24
 
 
 def image_facts(images: ImageSet) -> tuple[pd.DataFrame, list[str]]:
-    """Measure every file.
+    """Measure every file that can be read; a ValueError if there is none.
 
     Returns:
-        One row an image, in order: class, source, path; format (file format, colour mode, size,
-        and where uncommon bits a channel, frames, EXIF orientation), exact (hash of the pixels),
-        perceptual (64-bit hash of the low frequencies of the DCT), and the `STATISTICS`. Then what
-        is wrong with the images that could not be read, which have no row.
-
-    Raises:
-        ValueError: no image could be read.
+        One row per image, in order: class, source, path; format (file format, colour mode, size,
+        and uncommon bits, frames or EXIF orientation), exact (hash of the pixels), perceptual
+        (64-bit hash), and the `STATISTICS`. Then what is wrong with the images without a row.
     """
     rows, errors = [], []
     for path, label, source in zip(images.paths, images.labels, images.makers, strict=True):
@@ -62,11 +54,7 @@ def image_facts(images: ImageSet) -> tuple[pd.DataFrame, list[str]]:
 
 
 def file_facts(path: Path) -> dict[str, object]:
-    """Measure one image file.
-
-    Raises:
-        OSError: it cannot be read; it is named.
-    """
+    """Measure one image file; an OSError names it if it cannot be read."""
     pixels = read_image(path)
     height, width = pixels.shape[:2]
     with open_image(path) as file:
@@ -117,19 +105,14 @@ def _second_differences(grey: np.ndarray) -> list[np.ndarray]:
 
 
 def jpeg_grid(grey: np.ndarray) -> float:
-    """Strength of an 8-pixel grid in a uint8 (H, W) image: the strongest phase over the mean.
-
-    1 without a grid; blocks of a JPEG make it rise. An image under 18 pixels wide or high has none.
-    """
+    """Strength of an 8-pixel grid in a uint8 (H, W) image: its strongest phase over the mean."""
     profiles = [p[: len(p) // 8 * 8].reshape(-1, 8).mean(axis=0) for p in _second_differences(grey)
                 if len(p) >= 16]  # fmt: skip
     return float(np.mean([p.max() / p.mean() for p in profiles])) if profiles else 1.0
 
 
 def resampling(grey: np.ndarray) -> float:
-    """Strength of a period in the second differences of a uint8 (H, W) image, as resizing leaves.
-
-    The highest peak of their spectrum, slow changes left out, over its median.
+    """Strength of a period in the second differences of a uint8 (H, W) image: peak over median.
 
     Source: Gallagher 2005, "Detection of linear and cubic interpolation in JPEG images".
     """
@@ -145,26 +128,15 @@ def resampling(grey: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Audit:
-    """What the audit of a train and a test list found.
+    """What the audit of a train and a test list found."""
 
-    Attributes:
-        train: Facts of the train list (`image_facts`).
-        test: Facts of the test list.
-        exact: Test images whose pixels also stand in the train list.
-        near: Test images with a near duplicate in the train list, exact ones left out.
-        repeated: Images that stand more than once within the test list.
-        trivial: Accuracy of a linear classifier on the statistics of each group and on "all",
-            as mean over generators; empty where the test classes are not those of the train list.
-        thumbnails: Accuracy of a small network on thumbnails, by view (`thumbnails`).
-    """
-
-    train: pd.DataFrame
-    test: pd.DataFrame
-    exact: list[str]
-    near: list[str]
-    repeated: list[str]
-    trivial: dict[str, Interval]
-    thumbnails: dict[str, Interval] = field(default_factory=dict)
+    train: pd.DataFrame  # facts of the train list (`image_facts`)
+    test: pd.DataFrame  # facts of the test list
+    exact: list[str]  # test images whose pixels also stand in the train list
+    near: list[str]  # test images with a near duplicate in the train list, exact ones left out
+    repeated: list[str]  # images that stand more than once within the test list
+    trivial: dict[str, Interval]  # accuracy by group of statistics and on "all", if the classes fit
+    thumbnails: dict[str, Interval] = field(default_factory=dict)  # accuracy on thumbnails, by view
 
 
 def audit(
@@ -206,9 +178,86 @@ def trivial_accuracy(train: pd.DataFrame, test: pd.DataFrame, columns: tuple[str
     classifier.fit(train[list(columns)], train["class"])
     classes = tuple(classifier.classes_)
     truth = test["class"].map(classes.index).to_numpy()
-    count = len(test)
-    predictions = Predictions(
-        truth, classifier.predict_proba(test[list(columns)]), np.zeros((count, 0)),
-        np.zeros(count), test["source"].to_numpy(str), classes,
-    )  # fmt: skip
-    return setup_accuracy(generator_accuracies(predictions).values())
+    probabilities = classifier.predict_proba(test[list(columns)])
+    return scored_accuracy(truth, probabilities, test["source"].to_numpy(str), classes)
+
+
+def class_table(facts: pd.DataFrame) -> pd.DataFrame:
+    """Formats, and mean and standard deviation of colour, sharpness and traces, a class."""
+    columns = [c for group in ("colour", "sharpness", "traces") for c in STATISTICS[group]]
+    rows = []
+    for name, member in facts.groupby("class", sort=False):
+        row: dict[str, object] = {"class": name, "images": len(member)}
+        row["formats"] = ", ".join(sorted(member["format"].unique()))
+        for column in columns:
+            row[column] = f"{member[column].mean():.2f} ± {member[column].std():.2f}"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def findings(report: Audit) -> list[str]:
+    """Say in sentences what a reader must know before trusting an accuracy on these lists."""
+    sentences = []
+    for paths, what in (
+        (report.exact, "also stand in the train list, pixel for pixel"),
+        (report.near, f"differ from a train image in at most {NEAR} of 64 bits of their hash"),
+        (report.repeated, "stand more than once in the test list"),
+    ):
+        if paths:
+            sentences.append(f"{len(paths)} test images {what}, {paths[0]} for one.")
+    everything = pd.concat([report.train, report.test])
+    formats = everything.groupby("class")["format"].agg(
+        lambda column: ", ".join(sorted(set(column)))
+    )
+    if formats.nunique() > 1:
+        listed = "; ".join(f"{name}: {kinds}" for name, kinds in formats.items())
+        sentences.append(f"File formats or sizes differ between classes: {listed}.")
+    chance = 1 / report.train["class"].nunique()
+    for group, accuracy in report.trivial.items():
+        if accuracy.low > chance + (1 - chance) / 4:
+            sentences.append(
+                f"A linear classifier on {group} statistics alone reaches {accuracy} "
+                f"(chance {chance:.2f})."
+            )
+    for view, accuracy in report.thumbnails.items():
+        if accuracy.low > chance + (1 - chance) / 4:
+            sentences.append(
+                f"A small network on {view} thumbnails alone reaches {accuracy} "
+                f"(chance {chance:.2f})."
+            )
+    return sentences or ["Nothing found."]
+
+
+def audit_markdown(name: str, report: Audit) -> str:
+    """Write an audit as Markdown: findings, the test list by class, trivial accuracies."""
+    count = f"{len(report.train)} train images, {len(report.test)} test images."
+    lines = [f"### {for_markdown(name)}", "", count]
+    lines += ["", *(f"- {for_markdown(sentence)}" for sentence in findings(report)), ""]
+    lines += [markdown_table(class_table(report.test))]
+    if report.trivial:
+        rows = [{"statistics": k, "accuracy": str(v)} for k, v in report.trivial.items()]
+        lines += ["", "A linear classifier on trivial statistics alone:", ""]
+        lines += [markdown_table(pd.DataFrame(rows))]
+    if report.thumbnails:
+        rows = [{"thumbnail": k, "accuracy": str(v)} for k, v in report.thumbnails.items()]
+        lines += ["", "Thumbnail leak, a small network on what holds no fingerprint:", ""]
+        lines += [markdown_table(pd.DataFrame(rows))]
+    return "\n".join(lines) + "\n"
+
+
+def interval_over(report: Audit) -> str:
+    """Say what the intervals of the trivial accuracies are over."""
+    return resampled(len(set(origins(report.test["source"].to_numpy(str)))))
+
+
+def as_dict(report: Audit) -> dict[str, object]:
+    """Say an audit in plain values, for JSON; None stands for a figure that there is not."""
+    return {
+        "train": len(report.train), "test": len(report.test), "exact": report.exact,
+        "near": report.near, "repeated": report.repeated,
+        "formats": class_table(report.test).set_index("class")["formats"].to_dict(),
+        "interval": interval_over(report),
+        "trivial": {k: [v.value, v.low, v.high] for k, v in report.trivial.items()},
+        "thumbnails": {k: [v.value, v.low, v.high] for k, v in report.thumbnails.items()},
+        "findings": findings(report),
+    }  # fmt: skip

@@ -1,12 +1,17 @@
 """What an attribution is worth: error rates, base rates, and the probability of being right."""
 
-from __future__ import annotations
-
+import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import beta
+
+from dnadet_lib.model import DNADet
+from dnadet_lib.plumbing.files import sha256_of
+from dnadet_lib.plumbing.paths import data_folder
 
 
 def posterior(base_rate: float, sensitivity: float, false_alarm: float) -> float:
@@ -17,8 +22,7 @@ def posterior(base_rate: float, sensitivity: float, false_alarm: float) -> float
         sensitivity: Share of images of the class that are called so.
         false_alarm: Share of the other images that are called so too.
 
-    Returns:
-        NaN where no image at all would be called so.
+    Returns NaN where no image at all would be called so.
     """
     hits = base_rate * sensitivity
     alarms = hits + (1 - base_rate) * false_alarm
@@ -26,14 +30,7 @@ def posterior(base_rate: float, sensitivity: float, false_alarm: float) -> float
 
 
 def upper_bound(errors: int, count: int, level: float = 0.95) -> float:
-    """One-sided upper confidence bound of an error rate, for independent trials.
-
-    Raises:
-        ValueError: no trial, or more errors than trials.
-
-    Source:
-        Clopper and Pearson 1934.
-    """
+    """One-sided upper bound of errors in one trial or more (Clopper and Pearson 1934)."""
     if not 0 <= errors <= count or count == 0:
         raise ValueError(f"{errors} errors in {count} trials: at least one trial, and no more")
     return 1.0 if errors == count else float(beta.ppf(level, errors + 1, count - errors))
@@ -41,13 +38,7 @@ def upper_bound(errors: int, count: int, level: float = 0.95) -> float:
 
 @dataclass(frozen=True)
 class Alarms:
-    """How often images of other makers are called a class.
-
-    Attributes:
-        makers: Who made the images.
-        alarms: How many of them are called the class, as known.
-        images: How many there are.
-    """
+    """How often images of other makers are called a class, as known: so many of these images."""
 
     makers: str
     alarms: int
@@ -64,20 +55,13 @@ class Alarms:
         return upper_bound(self.alarms, self.images)
 
     @classmethod
-    def count(cls, makers: str, called: np.ndarray) -> Alarms:
+    def count(cls, makers: str, called: np.ndarray) -> "Alarms":
         """Count (N,) booleans."""
         return cls(makers, int(np.sum(called)), len(called))
 
 
 def error_section(suspect: str, sensitivity: float, images: int, rest: Sequence[Alarms]) -> str:
-    """Write the section of a report that says how often a model is wrong, in Markdown.
-
-    Args:
-        suspect: The class.
-        sensitivity: Share of its images, from generators not trained on, that are called so.
-        images: How many those are.
-        rest: False alarms, by maker.
-    """
+    """Write in Markdown how often a model is wrong: a sensitivity, and false alarms by maker."""
     lines = [
         f"## How often a verdict of {suspect} is wrong",
         "",
@@ -93,3 +77,61 @@ def error_section(suspect: str, sensitivity: float, images: int, rest: Sequence[
         "many share an architecture. Resizing or compression on the way may change the answer.",
     ]
     return "\n".join(lines) + "\n"
+
+
+RARE = 0.01  # base rate of the example
+NEW = {  # what is new in each set-up
+    "closed": "nothing: new images of the generators it was fitted to",
+    "seed": "the random start of the generator's training",
+    "loss": "the loss that the generator was trained with",
+    "finetune": "the generator was trained further, on other photographs",
+    "dataset": "the pictures: animals and fruit on plain grounds",
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Error rates of a shipped checkpoint; rows as `dnadet evaluate --json` gives them."""
+
+    name: str
+    rows: list[dict[str, Any]]
+
+    def row(self, setup: str, metric: str = "accuracy") -> dict[str, Any] | None:
+        """Return the figure of a set-up, or None."""
+        own = (r for r in self.rows if (r["setup"], r["metric"]) == (setup, metric))
+        return next(own, None)
+
+    def worst(self, setup: str) -> tuple[str, float]:
+        """Return the generator of a set-up that is named rightly least often, and how often."""
+        start = "accuracy "
+        own = [r for r in self.rows if r["setup"] == setup and r["metric"].startswith(start)]
+        worst = min(own, key=lambda row: row["value"])
+        return worst["metric"].removeprefix(start), worst["value"]
+
+
+def measured_of(model: DNADet) -> Measured | None:
+    """Find the error rates of a checkpoint by its hash; None for one that is not shipped."""
+    with suppress(FileNotFoundError):
+        folder = data_folder() / "checkpoints"
+        text = (folder / "results.json").read_text(encoding="utf-8")
+        for file in sorted(folder.glob("*.safetensors")):
+            if sha256_of(file) == model.sha256:
+                rows = [r for r in json.loads(text)["rows"] if r["method"] == file.stem]
+                return Measured(file.stem, rows) if rows else None
+    return None
+
+
+def worth(measured: Measured) -> str:
+    """Say by an example what the model's word is worth where few images are generated, or ""."""
+    named, real = measured.row("seed"), measured.row("closed", "recall Real")
+    if named is None or real is None:
+        return ""
+    alarms = upper_bound(round((1 - real["value"]) * real["images"]), real["images"])
+    right = posterior(RARE, named["value"], alarms)
+    return (
+        f"Suppose that 1 image in {1 / RARE:.0f} of a collection comes from generators like those "
+        f"tested, which are named rightly in {named['value']:.0%} of cases where only the random "
+        f"start is new, and that the rest are photographs like those tested, of which up to "
+        f"{alarms:.1%} are called generated by mistake. Then only {100 * right:.0f} in 100 of the "
+        "images that are called generated really are."
+    )

@@ -1,7 +1,5 @@
 """How far a model can be trusted on images that were changed, measured on changed dev images."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
@@ -22,13 +20,7 @@ FEWEST = 30  # images by which a change is calibrated by itself
 
 
 class Copies(NamedTuple):
-    """Changed copies of labelled images.
-
-    Attributes:
-        features: Of N copies.
-        labels: (N,) class numbers.
-        makers: (N,) generator or photograph.
-    """
+    """Changed copies of labelled images; labels and makers (generators or photographs) are (N,)."""
 
     features: Features
     labels: np.ndarray
@@ -56,13 +48,8 @@ def fit_calibrations(
 ) -> tuple[Calibration, ...]:
     """Fit a temperature, and measure the accuracy, on the dev images that look changed in each way.
 
-    Images as they are count as much as all changed copies together.
-
-    Args:
-        model: Says how an image looks.
-        embeddings: (N, D) of dev images as they are.
-        labels: (N,) their class numbers.
-        copies: Of some of them.
+    Images as they are, with embeddings (N, D) and labels (N,), count as much as all copies
+    together.
 
     Returns:
         For images that look as they were, then for each of the model's changes.
@@ -87,11 +74,7 @@ def fit_calibrations(
 def best_temperature(
     logits: Tensor, truth: np.ndarray, weights: np.ndarray | None = None
 ) -> float:
-    """Return the temperature that minimises the weighted log loss of logits (N, K).
-
-    Source:
-        Guo et al. 2017, section 4.2.
-    """
+    """Return the temperature of least weighted log loss, for logits (N, K) (Guo 2017, 4.2)."""
     labels = torch.from_numpy(truth).long()
     shares = torch.ones(len(truth)) if weights is None else torch.from_numpy(weights).float()
     shares = shares / shares.sum()

@@ -1,7 +1,5 @@
 """Intervals over images, and over generators."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,18 +21,10 @@ def mean_interval(values: Sequence[float]) -> Figures:
 def mean_of_setups(setups: Sequence[np.ndarray]) -> Figures:
     """Mean over set-ups, generators and training seeds, and its 95% interval.
 
-    Generators of a set-up, and training seeds, are samples of what might have been drawn. Their
-    variances add up; what is left of a single run is counted with both, which widens the interval
-    a little.
-
-    Args:
-        setups: For each set-up, (generators, seeds): a figure of each, the same seeds throughout.
-
-    Returns:
-        Mean and ends; the ends are NaN where a set-up has a single generator.
-
-    Source:
-        Satterthwaite 1946, for the degrees of freedom.
+    Each set-up is (generators, seeds), the same seeds throughout. Generators and seeds are samples
+    of what might have been drawn: their variances add up. What is left of a single run is counted
+    with both, which widens the interval. The ends are NaN where a set-up has a single generator.
+    Source: Satterthwaite 1946, for the degrees of freedom.
     """
     mean = float(np.mean([values.mean() for values in setups]))
     sizes = [len(values) for values in setups]
@@ -75,12 +65,9 @@ class Interval:
 
 
 def bootstrap_accuracy(correct: np.ndarray, groups: np.ndarray, seed: int = 0) -> Interval:
-    """Accuracy with a percentile bootstrap that draws whole groups.
+    """Accuracy of (N,) booleans with a percentile bootstrap that draws whole groups.
 
-    Args:
-        correct: (N,) booleans.
-        groups: (N,) what is drawn together: the photograph for crops, the image itself else.
-        seed: Of the bootstrap.
+    `groups` (N,) says what is drawn together: the photograph for crops, the image itself else.
     """
     _, number = np.unique(groups, return_inverse=True)
     hits = np.bincount(number, weights=correct)

@@ -1,11 +1,8 @@
 """Do labels say what they seem to say? Counts, paths that name another class, swapped classes.
 
-A list that numbers the classes in another order, or that holds other architectures, gives a figure
-all the same. What stands here shows it: who was counted, how many were refused as unknown, and
-whether paths or predictions contradict the labels.
+A list that numbers the classes in another order, or holds other architectures, gives a figure all
+the same; these checks show it.
 """
-
-from __future__ import annotations
 
 import os
 import re
@@ -42,21 +39,13 @@ class Count:
 
 @dataclass(frozen=True)
 class SetChecks:
-    """What is said of a labelled set beside its figures.
+    """What is said of a labelled set beside its figures."""
 
-    Attributes:
-        interval: What the interval of the accuracy is over.
-        total: Of all images.
-        classes: Class -> its images.
-        folders: Folder, as seen from the root of all -> its images.
-        warnings: What contradicts the labels.
-    """
-
-    interval: str
-    total: Count
-    classes: dict[str, Count]
-    folders: dict[str, Count]
-    warnings: list[str]
+    interval: str  # what the interval of the accuracy is over
+    total: Count  # of all images
+    classes: dict[str, Count]  # class -> its images
+    folders: dict[str, Count]  # folder, as seen from the root of all -> its images
+    warnings: list[str]  # what contradicts the labels
 
     def as_dict(self) -> dict[str, object]:
         """Say it in plain values, for JSON."""
@@ -72,10 +61,8 @@ class SetChecks:
 def check_labels(images: ImageSet, predictions: Predictions, threshold: float) -> SetChecks:
     """Count a set's images and look for what contradicts its labels.
 
-    Args:
-        images: The set, with class names in its own order.
-        predictions: Of these images, in order.
-        threshold: Of the model's unknown score.
+    The set has class names in its own order; predictions are of these images, in order; the
+    threshold is that of the model's unknown score.
     """
     known = ~(predictions.unknown_scores > threshold)
     refused = None if np.isnan(predictions.unknown_scores).all() else ~known
@@ -101,17 +88,13 @@ def _counts(
     return {str(name): _count(groups[name], refused) for name in keys}
 
 
-# Contradictions ----------------------------------------------------------------------------------
-
-
 def contradicted_paths(images: ImageSet) -> list[str]:
     """Remark on images whose path names another architecture than their label.
 
-    A folder's or file's name counts that is, whatever its case, the name of a class of the set or
-    of an architecture of the zoo, or has it as one of its words; of several, the deepest. Names of
-    losses that share a generator (CramerGAN, SSGAN) stand for its class. `real` counts as a whole
-    folder only. A label that is no architecture of the zoo can be contradicted by the set's other
-    classes alone.
+    The deepest folder or file counts that is the name of a class of the set or of an architecture
+    of the zoo, or has it as a word, whatever its case. CramerGAN and SSGAN, losses that share a
+    generator, stand for its class; `real` counts as a whole folder only. A label that is no
+    architecture of the zoo can be contradicted by the set's other classes alone.
     """
     zoo = {name.casefold(): name for name in (*CLASSES, *UNKNOWN_ARCHITECTURES)}
     zoo |= {name.casefold(): own for name, own in SAME_GENERATOR.items()}
@@ -178,28 +161,22 @@ def permuted_labels(images: ImageSet, predictions: Predictions) -> list[str]:
     ]
 
 
-# Printing ----------------------------------------------------------------------------------------
-
-
 def checks_text(name: str, checks: SetChecks, *, tables: bool) -> str:
     """Write checks for the terminal: a line, and with `tables` counts per class and folder."""
-    lines = [f"{one_line(name)}: {checks.total.images} images, {_share(checks.total)}; "
-             f"accuracy: {checks.interval}"]  # fmt: skip
+    share = checks.total.refused
+    said = "the checkpoint cannot say which are unknown"
+    said = said if share is None else f"{share:.3f} refused as unknown"
+    start = f"{one_line(name)}: {checks.total.images} images, {said}"
+    lines = [f"{start}; accuracy: {checks.interval}"]
     for what, counts in (("class", checks.classes), ("folder", checks.folders)) if tables else ():
         shown = {one_line(key): count for key, count in list(counts.items())[:ROWS]}
         width = max(len(key) for key in (what, *shown))
         lines += ["", f"{what:<{width}}  images  refused as unknown"]
-        lines += [f"{key:<{width}}  {c.images:>6}  {_cell(c):>18}" for key, c in shown.items()]
+        cells = ["" if c.refused is None else f"{c.refused:.3f}" for c in shown.values()]
+        lines += [
+            f"{key:<{width}}  {count.images:>6}  {cell:>18}"
+            for (key, count), cell in zip(shown.items(), cells, strict=True)
+        ]
         if len(counts) > ROWS:
             lines.append(f"and {len(counts) - ROWS} folders more (all with --json)")
     return "\n".join(lines) + "\n"
-
-
-def _share(count: Count) -> str:
-    if count.refused is None:
-        return "the checkpoint cannot say which are unknown"
-    return f"{count.refused:.3f} refused as unknown"
-
-
-def _cell(count: Count) -> str:
-    return "" if count.refused is None else f"{count.refused:.3f}"

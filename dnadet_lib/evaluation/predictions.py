@@ -1,7 +1,5 @@
 """What a model says of a set-up's images."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,26 +22,15 @@ from dnadet_lib.plumbing.text import storable
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model says of a set-up's images.
+    """What a model says of a set-up's images."""
 
-    Attributes:
-        truth: (N,) class numbers.
-        probabilities: (N, K).
-        embeddings: (N, D).
-        unknown_scores: (N,).
-        sources: (N,) generator or folder, or `real/CONTENT/PHOTOGRAPH` for crops.
-        classes: Names of the classes.
-        told: (N,) whether `attribute` names the class; None where that was not asked. Accuracies
-            count the most probable class all the same.
-    """
-
-    truth: np.ndarray
-    probabilities: np.ndarray
-    embeddings: np.ndarray
-    unknown_scores: np.ndarray
-    sources: np.ndarray
-    classes: tuple[str, ...]
-    told: np.ndarray | None = None
+    truth: np.ndarray  # (N,) class numbers
+    probabilities: np.ndarray  # (N, K)
+    embeddings: np.ndarray  # (N, D)
+    unknown_scores: np.ndarray  # (N,)
+    sources: np.ndarray  # (N,) generator or folder, or `real/CONTENT/PHOTOGRAPH` for crops
+    classes: tuple[str, ...]  # names of the classes
+    told: np.ndarray | None = None  # (N,) whether `attribute` names the class; None: not asked
 
     @property
     def predicted(self) -> np.ndarray:
@@ -57,9 +44,7 @@ class Predictions:
 
 
 def predict(model: DNADet, images: ImageSet) -> Predictions:
-    """Run a model over a set-up, in batches.
-
-    The images' classes are matched with the model's by name.
+    """Run a model over a set-up in batches; classes are matched with the model's by name.
 
     Raises:
         OSError: an image cannot be read; it is named.
@@ -72,18 +57,10 @@ def predict(model: DNADet, images: ImageSet) -> Predictions:
 def predict_readable(
     model: DNADet, images: ImageSet, errors: list[str]
 ) -> tuple[ImageSet, Predictions | None]:
-    """Run a model over the images of a set-up that can be read, in batches.
+    """Run a model over the images of a set-up that can be read, in batches; as `predict`.
 
-    Args:
-        model: Predicts.
-        images: Their classes are matched with the model's by name.
-        errors: Gets a line for each file that cannot be read or is smaller than a patch.
-
-    Returns:
-        The images that were read, and what the model says of them, None if there are none.
-
-    Raises:
-        ValueError: an image's class is none of the model's.
+    `errors` gets a line for each other file. Returns the images that were read, and what the model
+    says of them, None if there are none.
     """
     numbered = images.with_classes(model.classes)
     found = list(readable_features(model, images.paths, errors))
@@ -96,31 +73,22 @@ def predict_readable(
 
 def _predictions(model: DNADet, images: ImageSet, features: Features) -> Predictions:
     return Predictions(
-        images.labels,
-        probabilities_of(model, features.embeddings).cpu().numpy(),
-        features.embeddings.cpu().numpy(),
-        unknown_score(model, features.traces).cpu().numpy(),
-        np.array(images.makers),
-        images.classes,
-        may_name(model, features.embeddings),
-    )
+        images.labels, probabilities_of(model, features.embeddings).cpu().numpy(),
+        features.embeddings.cpu().numpy(), unknown_score(model, features.traces).cpu().numpy(),
+        np.array(images.makers), images.classes, may_name(model, features.embeddings),
+    )  # fmt: skip
 
 
 def write_predictions(predictions: Predictions, images: ImageSet, path: Path) -> None:
-    r"""Write one row an image as Parquet: path, source, true and predicted class, probabilities.
-
-    A byte of a name that is no UTF-8 is written as `\xe9`.
-    """
+    r"""Write one row per image as Parquet; a byte of a name that is no UTF-8 becomes `\xe9`."""
     classes = [storable(name) for name in predictions.classes]
-    table = pd.DataFrame(
-        {
-            "path": [storable(p) for p in images.paths],
-            "source": [storable(source) for source in predictions.sources],
-            "truth": [classes[k] for k in predictions.truth],
-            "predicted": [classes[k] for k in predictions.predicted],
-            "unknown_score": predictions.unknown_scores,
-        }
-    )
+    table = pd.DataFrame({
+        "path": [storable(p) for p in images.paths],
+        "source": [storable(source) for source in predictions.sources],
+        "truth": [classes[k] for k in predictions.truth],
+        "predicted": [classes[k] for k in predictions.predicted],
+        "unknown_score": predictions.unknown_scores,
+    })
     if predictions.told is not None:
         table["told"] = predictions.told
     for number, name in enumerate(classes):

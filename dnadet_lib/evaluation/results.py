@@ -1,7 +1,5 @@
 """Results of a set-up: rows with intervals, tables and files of them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -37,9 +35,8 @@ def generator_accuracies(predictions: Predictions) -> dict[str, Interval]:
 def setup_accuracy(per_generator: Iterable[Interval]) -> Interval:
     """Mean accuracy over generators, each counted once.
 
-    With three or more, a t-interval over the generators' accuracies, cut to [0, 1]: what to
-    expect of one more such generator set. With fewer, the mean of the image bootstraps,
-    conditional on these generators.
+    With three or more, a t-interval over their accuracies, cut to [0, 1]: what to expect of one
+    more such set. With fewer, the mean of the image bootstraps, conditional on these generators.
     """
     rows = list(per_generator)
     values = [row.value for row in rows]
@@ -49,6 +46,17 @@ def setup_accuracy(per_generator: Iterable[Interval]) -> Interval:
         return Interval(mean, low, high, "images, conditional on these generators")
     mean, low, high = mean_interval(values)
     return Interval(mean, max(0.0, low), min(1.0, high), "generators")
+
+
+def scored_accuracy(
+    truth: np.ndarray, probabilities: np.ndarray, sources: np.ndarray, classes: tuple[str, ...]
+) -> Interval:
+    """Mean accuracy over generators of probabilities (N, K) against class numbers (N,)."""
+    count = len(truth)
+    predictions = Predictions(
+        truth, probabilities, np.zeros((count, 0)), np.zeros(count), sources, classes
+    )
+    return setup_accuracy(generator_accuracies(predictions).values())
 
 
 def resampled(sources: int) -> str:

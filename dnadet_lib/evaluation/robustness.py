@@ -1,13 +1,10 @@
 """Robustness: images degraded at five strengths."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import pandas as pd
 
 from dnadet_lib.transforms import gaussian_noise, jpeg
 
@@ -16,22 +13,13 @@ Operation = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
 
 @dataclass(frozen=True)
 class Degradation:
-    """A way to degrade an image.
+    """A way to degrade an image."""
 
-    Attributes:
-        name: As printed.
-        unit: What a strength says.
-        strengths: Five, the smallest change of the pixels first.
-        apply: Maps a uint8 image (H, W, 3), a strength and a random generator to one of that size.
-        pretrained: Whether pre-training has classes of its kind, so that the network has learned
-            to see it.
-    """
-
-    name: str
-    unit: str
-    strengths: tuple[float, ...]
-    apply: Operation
-    pretrained: bool
+    name: str  # as printed
+    unit: str  # what a strength says
+    strengths: tuple[float, ...]  # five, the smallest change of the pixels first
+    apply: Operation  # maps uint8 (H, W, 3), a strength and a random generator to another
+    pretrained: bool  # whether pre-training has classes of its kind
 
 
 def compress(image: np.ndarray, quality: float, rng: np.random.Generator) -> np.ndarray:
@@ -98,51 +86,13 @@ DEGRADATIONS = (
 def degrade(
     images: np.ndarray, degradation: Degradation, strength: float, seed: int = 0
 ) -> np.ndarray:
-    """Degrade uint8 images (N, H, W, 3); image i's randomness follows from the seed and i.
-
-    Raises:
-        ValueError: the strength is none of the degradation's.
-    """
+    """Degrade uint8 images (N, H, W, 3) by one of its strengths; randomness is by seed and i."""
     if strength not in degradation.strengths:
         raise ValueError(
             f"{degradation.name}, {degradation.unit} {strength}: choose one of "
             f"{', '.join(map(str, degradation.strengths))}"
         )
-    return np.stack(
-        [
-            degradation.apply(image, strength, np.random.default_rng([seed, number]))
-            for number, image in enumerate(images)
-        ]
-    )
-
-
-def accuracy_curves(
-    classify: Callable[[np.ndarray], np.ndarray],
-    images: np.ndarray,
-    truth: np.ndarray,
-    generators: np.ndarray,
-    degradations: Sequence[Degradation] = DEGRADATIONS,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """Measure accuracy on degraded images, generator by generator.
-
-    Args:
-        classify: Maps uint8 images (N, H, W, 3) to class numbers (N,).
-        images: uint8 (N, H, W, 3).
-        truth: (N,) class numbers.
-        generators: (N,) generator of each image.
-        degradations: All by default.
-        seed: Of noise, crops and colours.
-
-    Returns:
-        Columns degradation, strength, generator, accuracy; "none" and 0 for the images as they are.
-    """
-    plain = Degradation("none", "", (0.0,), lambda image, *_: image, False)
-    parts = []
-    for degradation in (plain, *degradations):
-        for strength in degradation.strengths:
-            correct = classify(degrade(images, degradation, strength, seed)) == truth
-            table = pd.DataFrame({"generator": generators, "accuracy": correct})
-            table = table.groupby("generator", as_index=False).mean()
-            parts.append(table.assign(degradation=degradation.name, strength=strength))
-    return pd.concat(parts, ignore_index=True)
+    return np.stack([
+        degradation.apply(image, strength, np.random.default_rng([seed, number]))
+        for number, image in enumerate(images)
+    ])

@@ -1,11 +1,8 @@
 """Thumbnail leak: the accuracy of a small network on images in which no fingerprint is left.
 
-Each image is box-averaged to 8x8 or 16x16 pixels, or blurred at full size until no more is left
-of it than in 16x16. What a network still names then is content, colour and layout: where it names
-the class, attribution shows nothing about fingerprints.
+Each image is box-averaged to 8x8 or 16x16 pixels, or blurred at full size to what is in 16x16. What
+a network still names then is content, colour and layout, and shows nothing about fingerprints.
 """
-
-from __future__ import annotations
 
 import math
 from collections.abc import Callable
@@ -19,8 +16,7 @@ from torch.nn import functional as F
 
 from dnadet_lib.data import ImageSet
 from dnadet_lib.evaluation.intervals import Interval
-from dnadet_lib.evaluation.predictions import Predictions
-from dnadet_lib.evaluation.results import generator_accuracies, setup_accuracy
+from dnadet_lib.evaluation.results import scored_accuracy
 from dnadet_lib.images.reading import read_image
 
 FULL = 64  # pixels a side of the blurred image
@@ -38,8 +34,8 @@ def box_average(pixels: np.ndarray, side: int) -> np.ndarray:
 def low_pass(pixels: np.ndarray) -> np.ndarray:
     """Blur a uint8 image (H, W, 3) until no more is left than in 16x16: uint8 (64, 64, 3).
 
-    The Gaussian's deviation is half the side of one of the 16x16 boxes. It leaves 0.29 of the
-    amplitude at the highest frequency that 16x16 pixels can hold, and 0.007 at twice that.
+    The Gaussian's deviation is half the side of one of the 16x16 boxes: 0.29 of the amplitude is
+    left at the highest frequency that 16x16 pixels can hold, and 0.007 at twice that.
     """
     height, width = pixels.shape[:2]
     blurred = cv2.GaussianBlur(
@@ -85,11 +81,8 @@ def _as_input(pixels: np.ndarray) -> Tensor:
 def fit_network(pixels: np.ndarray, labels: np.ndarray, classes: int, seed: int = 0) -> nn.Module:
     """Train a `ThumbnailNet`, classes weighted so that each counts the same.
 
-    Args:
-        pixels: uint8 (N, side, side, 3), side 8, 16 or 64.
-        labels: (N,) class numbers.
-        classes: How many there are.
-        seed: Of the start, of the order and of the mirroring.
+    `pixels` are uint8 (N, side, side, 3) with a side of 8, 16 or 64, `labels` (N,) class numbers.
+    The seed is that of the start, the order and the mirroring.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -129,11 +122,7 @@ class Judges:
 
 
 def views_of(images: ImageSet) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Make every view of the images that can be read.
-
-    Returns:
-        {view: uint8 (N, side, side, 3)}, and the positions of those images in the list.
-    """
+    """Make every view, uint8 (N, side, side, 3), of the readable images; list their positions."""
     views: dict[str, list[np.ndarray]] = {name: [] for name in VIEWS}
     kept = []
     for number, path in enumerate(images.paths):
@@ -148,11 +137,7 @@ def views_of(images: ImageSet) -> tuple[dict[str, np.ndarray], np.ndarray]:
 
 
 def train_judges(images: ImageSet, seed: int = 0) -> Judges:
-    """Train a network for every view on a list, the closed set's train list as a rule.
-
-    Raises:
-        ValueError: no image could be read.
-    """
+    """Train a network for every view on a list; a ValueError if no image could be read."""
     views, kept = views_of(images)
     if not views:
         raise ValueError("no image could be read")
@@ -167,52 +152,12 @@ def train_judges(images: ImageSet, seed: int = 0) -> Judges:
 
 
 def thumbnail_leak(judges: Judges, images: ImageSet) -> dict[str, Interval]:
-    """Accuracy of the judges on a list, by view, as mean over generators.
-
-    Returns:
-        {view: accuracy}; empty where a class of the list is none that the judges know, and
-        where they know only one.
-    """
+    """Accuracy of judges on a list by view, mean over generators; empty if classes do not fit."""
     present = {images.classes[k] for k in set(images.labels)}
     if len(judges.classes) < 2 or not present <= set(judges.classes):
         return {}
     truth = np.asarray(images.with_classes(judges.classes).labels)
     views, kept = views_of(images)
     sources = np.array(images.makers)[kept]
-    leaks = {}
-    for name, pixels in views.items():
-        probabilities = class_probabilities(judges.networks[name], pixels)
-        count = len(kept)
-        predictions = Predictions(
-            truth[kept], probabilities, np.zeros((count, 0)), np.zeros(count), sources,
-            judges.classes,
-        )  # fmt: skip
-        leaks[name] = setup_accuracy(generator_accuracies(predictions).values())
-    return leaks
-
-
-def real_or_fake(
-    photographs: np.ndarray, generated: np.ndarray, view: str = "8x8", seed: int = 0
-) -> float:
-    """Share of held-out images, photographs and generated ones, that a small network tells apart.
-
-    A quick judge of one generator: 0.5 is a guess. Half of each set, every second image of it, is
-    trained on.
-
-    Args:
-        photographs: uint8 (N, 64, 64, 3), in no order.
-        generated: uint8 (M, 64, 64, 3).
-        view: One of `VIEWS`.
-        seed: Of the network.
-    """
-    seen, held = (
-        [np.stack([VIEWS[view](image) for image in images[first::2]]) for images in
-         (photographs, generated)] for first in (0, 1)
-    )  # fmt: skip
-    labels = np.repeat([0, 1], [len(part) for part in seen])
-    network = fit_network(np.concatenate(seen), labels, 2, seed)
-    right = [
-        (class_probabilities(network, part).argmax(axis=1) == label).mean()
-        for label, part in enumerate(held)
-    ]
-    return float(np.mean(right))
+    said = {name: class_probabilities(judges.networks[name], v) for name, v in views.items()}
+    return {k: scored_accuracy(truth[kept], p, sources, judges.classes) for k, p in said.items()}

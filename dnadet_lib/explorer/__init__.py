@@ -5,14 +5,12 @@ from dnadet_lib.plumbing.lazy import names_of
 __getattr__, __dir__, __all__ = names_of(
     __name__,
     explorer=(
-        "NAME_AT_MOST", "add_map", "by_confidence", "circle", "compare", "counts", "export",
-        "frame", "keep", "lasso", "moved", "neighbours", "quality",
+        "add_map", "by_confidence", "circle", "compare", "counts", "export", "frame", "keep",
+        "lasso", "moved", "neighbours", "quality"
     ),
-    state=(
-        "Explorer", "add_checkpoint", "add_images", "folder_name", "open_images", "open_table",
-    ),
+    state=("Explorer", "add_checkpoint", "add_images", "open_images", "open_table"),
     figures=(
-        "CATEGORIES", "COLOURS", "EMPTY", "NUMBERS", "as_text", "colours", "figure",
-        "neighbours_figure", "require_maps", "selection_figure",
+        "CATEGORIES", "NUMBERS", "as_text", "colours", "figure", "neighbours_figure",
+        "selection_figure"
     ),
 )

@@ -1,7 +1,5 @@
 """One image, close up: which patches vote for what, where a layer looks, and degrading it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +9,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from scipy.special import softmax
 
 from dnadet_lib.attribution import Attribution, infer
 from dnadet_lib.evaluation.robustness import DEGRADATIONS, Degradation, degrade
@@ -18,7 +17,7 @@ from dnadet_lib.explorer.gradcam import image_cam
 from dnadet_lib.fingerprints.residual import residuals
 from dnadet_lib.fingerprints.spectra import decibels, spectra_of
 from dnadet_lib.model import DNADet
-from dnadet_lib.patches import check_patch_fits, grid_corners, resize
+from dnadet_lib.patches import check_patch_fits, grid_corners
 from dnadet_lib.plots.style import class_legend, colour_of, marker_of
 from dnadet_lib.plumbing.text import for_figure, for_title
 
@@ -27,27 +26,18 @@ VOTES_PER_SIDE = 24
 
 @dataclass(frozen=True)
 class PatchVotes:
-    """What each patch of an image says by itself.
+    """What each patch of an image says by itself."""
 
-    Attributes:
-        image: uint8 (H, W, 3), prepared as the model sees it.
-        corners: (V, 2) top and left of each patch, row by row.
-        patch: Side in pixels.
-        logits: (V, K) over the temperature.
-        shape: Rows and columns of the grid.
-    """
-
-    image: np.ndarray
-    corners: np.ndarray
-    patch: int
-    logits: np.ndarray
-    shape: tuple[int, int]
+    image: np.ndarray  # uint8 (H, W, 3), prepared as the model sees it
+    corners: np.ndarray  # (V, 2) top and left of each patch, row by row
+    patch: int  # side in pixels
+    logits: np.ndarray  # (V, K) over the temperature
+    shape: tuple[int, int]  # rows and columns of the grid
 
     @property
     def probabilities(self) -> np.ndarray:
         """(V, K) of each patch."""
-        powers = np.exp(self.logits - self.logits.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
+        return softmax(self.logits, axis=1)
 
     @property
     def winners(self) -> np.ndarray:
@@ -55,29 +45,14 @@ class PatchVotes:
         return self.logits.argmax(axis=1)
 
 
-def prepared_image(model: DNADet, image: np.ndarray) -> np.ndarray:
-    """Resize a uint8 image (H, W, 3) as the model does before it cuts patches, if it does."""
-    for side in (model.input.resize_first, model.input.resize):
-        image = image if side is None else resize(image, side, model.input.resize_filter)
-    return image
-
-
 @torch.no_grad()
 def patch_votes(model: DNADet, image: np.ndarray, density: int = 8) -> PatchVotes:
-    """Attribute every patch of an image by itself, on a grid finer than the model's own.
+    """Attribute every patch of a uint8 image (H, W, 3) by itself, on a finer grid than the model's.
 
-    A patch is the model's, but at most half of the image's shorter side: a model that sees small
-    images whole would have a single vote.
-
-    Args:
-        model: Votes.
-        image: uint8 (H, W, 3).
-        density: Patches that begin within a patch's side; 2 is the grid of `DNADet.attribute`.
-
-    Raises:
-        ValueError: the image is smaller than a patch.
+    A patch is the model's, but at most half of the shorter side; a ValueError if the image is
+    smaller. `density` patches begin within a patch's side; 2 is the grid of `DNADet.attribute`.
     """
-    image = prepared_image(model, image)
+    image = model.input.resized(image)
     height, width = image.shape[:2]
     check_patch_fits(height, width, model.input.patch)
     patch = min(model.input.patch, min(height, width) // 2)
@@ -142,13 +117,7 @@ def votes_figure(
 def cams_figure(
     image: np.ndarray, maps: dict[str, np.ndarray], title: str = "the image"
 ) -> Figure:
-    """Draw an image and maps over it, red for the class and blue against it.
-
-    Args:
-        image: uint8 (H, W, 3), as the model sees it.
-        maps: Title -> (H, W), each scaled to its own largest absolute value.
-        title: Of the image.
-    """
+    """Draw a uint8 image (H, W, 3) and maps (H, W) by title, red for the class, blue against it."""
     size = (2.7 * (len(maps) + 1), 3.4)
     drawn, axes = plt.subplots(1, len(maps) + 1, figsize=size)
     axes[0].imshow(image)
@@ -164,15 +133,7 @@ def cams_figure(
 
 
 def overview_figure(model: DNADet, image: np.ndarray) -> Figure:
-    """Draw an image's patch votes, Grad-CAM, residual and the residual's spectrum.
-
-    Args:
-        model: Votes; its class is the one that Grad-CAM asks for.
-        image: uint8 (H, W, 3).
-
-    Raises:
-        ValueError: the image is smaller than a patch.
-    """
+    """Draw a uint8 image's patch votes, Grad-CAM of the class named, residual and its spectrum."""
     drawn, axes = plt.subplots(1, 4, figsize=(12, 3.4))
     votes = patch_votes(model, image)
     draw_votes(axes[0], votes, model.classes)
@@ -196,11 +157,7 @@ def overview_figure(model: DNADet, image: np.ndarray) -> Figure:
 
 
 def draw_spectrum(axis: Axes, power: np.ndarray) -> None:
-    """Draw a centred power spectrum (H, W) in decibels, in the proportions of its image.
-
-    Both axes end at 0.5 cycles a pixel, so that one of an image that is no square has a place for
-    each of its frequencies.
-    """
+    """Draw a centred spectrum (H, W) in decibels, to 0.5 cycles per pixel, in its proportions."""
     height, width = power.shape
     extent = (-0.5, 0.5, 0.5, -0.5)
     shown = axis.imshow(power, cmap="magma", extent=extent, aspect=height / width)
@@ -208,15 +165,8 @@ def draw_spectrum(axis: Axes, power: np.ndarray) -> None:
     axis.figure.colorbar(shown, cax=bar, label="dB")
 
 
-# Degrading ---------------------------------------------------------------------------------------
-
-
 def degradation(name: str) -> Degradation:
-    """Return a degradation by name.
-
-    Raises:
-        ValueError: there is none of that name.
-    """
+    """Return a degradation by name; a ValueError if there is none."""
     found = {d.name: d for d in DEGRADATIONS}
     if name not in found:
         raise ValueError(f"degradation {name!r}: choose one of {', '.join(found)}")
@@ -224,11 +174,7 @@ def degradation(name: str) -> Degradation:
 
 
 def measure(name: str) -> str:
-    """Say what the strength of a degradation measures, as the label of a slider or an axis.
-
-    Raises:
-        ValueError: there is none of that name.
-    """
+    """Say what the strength of a degradation measures, as the label of a slider or an axis."""
     kind = degradation(name)
     return f"{kind.name}: {kind.unit}"
 

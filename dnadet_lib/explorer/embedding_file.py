@@ -1,10 +1,8 @@
 """Embeddings of many images as one Parquet file, read."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,25 +24,16 @@ SAID = ("label", "confidence", "known")  # columns of what the model says, besid
 
 @dataclass(frozen=True)
 class Stored:
-    """What a model said of N images when their embeddings were written.
+    """What a model said of N images when their embeddings were written."""
 
-    Attributes:
-        classes: Names, in the order of the probabilities.
-        labels: (N,) the most probable class.
-        told: (N,) whether it could be named.
-        confidence: float32 (N,).
-        known: N booleans, None where the checkpoint could not say.
-        probabilities: float32 (N, K).
-    """
+    classes: tuple[str, ...]  # names, in the order of the probabilities
+    labels: list[str]  # (N,) the most probable class
+    told: np.ndarray  # (N,) whether it could be named
+    confidence: np.ndarray  # float32 (N,)
+    known: list[bool | None]  # N booleans, None where the checkpoint could not say
+    probabilities: np.ndarray  # float32 (N, K)
 
-    classes: tuple[str, ...]
-    labels: list[str]
-    told: np.ndarray
-    confidence: np.ndarray
-    known: list[bool | None]
-    probabilities: np.ndarray
-
-    def take(self, rows: np.ndarray) -> Stored:
+    def take(self, rows: np.ndarray) -> "Stored":
         """Keep the rows at some positions."""
         labels, known = ([values[row] for row in rows] for values in (self.labels, self.known))
         numbers = self.confidence[rows], self.probabilities[rows]
@@ -53,29 +42,17 @@ class Stored:
 
 @dataclass(frozen=True)
 class EmbeddingFile:
-    """What a file of embeddings holds.
+    """What a file of embeddings holds."""
 
-    Attributes:
-        model: The checkpoint that it names, or "".
-        sha256: Of that checkpoint's file when the embeddings were written, or "".
-        paths: (N,) image files.
-        embeddings: float32 (N, D).
-        scores: float32 (N,) unknown scores, NaN where there is none.
-        maps: Method -> float32 (N, 2).
-        errors: What was left out, and why.
-        truths: (N,) class of each image, None where nobody said so.
-        said: What the model said of the images, or None where the file holds embeddings alone.
-    """
-
-    model: str
-    sha256: str
-    paths: list[Path]
-    embeddings: np.ndarray
-    scores: np.ndarray
-    maps: dict[str, np.ndarray]
-    errors: list[str]
-    truths: list[str | None]
-    said: Stored | None
+    model: str  # the checkpoint that it names, or ""
+    sha256: str  # of that checkpoint's file when the embeddings were written, or ""
+    paths: list[Path]  # (N,) image files
+    embeddings: np.ndarray  # float32 (N, D)
+    scores: np.ndarray  # float32 (N,) unknown scores, NaN where there is none
+    maps: dict[str, np.ndarray]  # method -> float32 (N, 2)
+    errors: list[str]  # what was left out, and why
+    truths: list[str | None]  # (N,) class of each image, None where nobody said so
+    said: Stored | None  # what the model said, or None where the file holds embeddings alone
 
 
 def probability_columns(classes: Sequence[str]) -> list[str]:
@@ -84,15 +61,7 @@ def probability_columns(classes: Sequence[str]) -> list[str]:
 
 
 def as_matrix(column: pa.Array, first: int = 0) -> np.ndarray:
-    """Turn a column of lists of one length into float32 (N, D).
-
-    Args:
-        column: (N,) lists.
-        first: Number of its first row, for messages.
-
-    Raises:
-        ValueError: a list is missing or empty, or lengths differ; the row is named.
-    """
+    """Turn lists of one length into float32 (N, D); a ValueError names a row, from `first`."""
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
     if len(lengths) and not lengths.all():
         row = int(np.flatnonzero(lengths == 0)[0])
@@ -110,22 +79,22 @@ def as_matrix(column: pa.Array, first: int = 0) -> np.ndarray:
 def read_embeddings(file: Path) -> EmbeddingFile:
     """Read a file that `write_embeddings` wrote, or one with its columns path and embedding.
 
-    Rows without a path, and rows whose embedding or place on a map is not finite, are left out and
-    named. A file without a column "truth" has no labels.
+    Rows without a path, or with numbers that are not finite, are left out and named. A file without
+    a column "truth" has no labels.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no Parquet file, it has no row, a column is missing, stands twice or
-            holds something else, or embeddings differ in length.
+        ValueError: it is no Parquet file, it has no row, a column is missing, stands twice or holds
+            something else, or embeddings differ in length.
     """
     if not Path(file).is_file():
         raise FileNotFoundError(f"{file}: no such file; `dnadet embed` writes one")
     try:
         with Path(file).open("rb") as stream:
-            read = _read(pq.ParquetFile(stream))
+            names, read = _read(pq.ParquetFile(stream))
     except (pa.ArrowException, ValueError, TypeError) as error:
         raise ValueError(f"{file}: not a table of embeddings: {error}") from error
-    named = np.array([bool(name) for name in read.names])
+    named = np.array([bool(name) for name in names])
     finite = np.isfinite(read.embeddings).all(axis=1)
     for points in [*read.maps.values(), *([read.said.probabilities] if read.said else [])]:
         finite &= np.isfinite(points).all(axis=1)
@@ -134,38 +103,21 @@ def read_embeddings(file: Path) -> EmbeddingFile:
         errors.append(f"{file}: {int((~named).sum())} rows have no path")
     if (odd := named & ~finite).any():
         row = int(np.flatnonzero(odd)[0])
-        errors.append(f"{file}: {int(odd.sum())} rows are not finite, such as {read.names[row]}")
+        errors.append(f"{file}: {int(odd.sum())} rows are not finite, such as {names[row]}")
     good = np.flatnonzero(named & finite)
     if not good.size:
         problem = "no row holds finite numbers and a path"
         raise ValueError(f"{file}: not a table of embeddings: {problem}")
-    return EmbeddingFile(
-        read.model, read.sha256, [restored(read.names[i]) for i in good], read.embeddings[good],
-        read.scores[good], {m: points[good] for m, points in read.maps.items()}, errors,
-        [read.truths[i] for i in good], read.said.take(good) if read.said else None,
+    return replace(
+        read, paths=[restored(names[i]) for i in good], embeddings=read.embeddings[good],
+        scores=read.scores[good], maps={m: points[good] for m, points in read.maps.items()},
+        errors=errors, truths=[read.truths[i] for i in good],
+        said=read.said.take(good) if read.said else None,
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """All rows of a file, as they stand there."""
-
-    model: str
-    sha256: str
-    names: list[str]
-    embeddings: np.ndarray
-    scores: np.ndarray
-    maps: dict[str, np.ndarray]
-    truths: list[str | None]
-    said: Stored | None
-
-
-def _read(parquet: pq.ParquetFile) -> _Rows:
-    """Read every row of a file.
-
-    Raises:
-        ValueError: it is no table of embeddings.
-    """
+def _read(parquet: pq.ParquetFile) -> tuple[list[str], EmbeddingFile]:
+    """Read the paths and the rest of every row; a ValueError if it is no table of embeddings."""
     if not parquet.metadata.num_rows:
         raise ValueError("it has no row: none of the images could be read")
     columns = _columns(parquet.schema_arrow)
@@ -180,7 +132,8 @@ def _read(parquet: pq.ParquetFile) -> _Rows:
     truths = table.column(TRUTH).to_pylist() if TRUTH in columns else [None] * len(names)
     kept_by = parquet.schema_arrow.metadata or {}
     model, digest = (kept_by.get(k, b"").decode(errors="replace") for k in (b"model", b"sha256"))
-    return _Rows(model, digest, names, embeddings, scores, maps, truths, _stored(parquet))
+    said = _stored(parquet)
+    return names, EmbeddingFile(model, digest, [], embeddings, scores, maps, [], truths, said)
 
 
 def _stored(parquet: pq.ParquetFile) -> Stored | None:
@@ -203,21 +156,15 @@ def _stored(parquet: pq.ParquetFile) -> Stored | None:
     table = parquet.read([*dict.fromkeys((*SAID, nearest)), *columns])
     numbers = [table.column(name).cast(pa.float32()).to_numpy() for name in columns]
     return Stored(
-        classes,
-        [str(label) for label in table.column(nearest).to_pylist()],
+        classes, [str(label) for label in table.column(nearest).to_pylist()],
         table.column("label").is_valid().to_numpy(),
         table.column("confidence").cast(pa.float32()).to_numpy(),
-        table.column("known").cast(pa.bool_()).to_pylist(),
-        np.stack(numbers, axis=1),
-    )
+        table.column("known").cast(pa.bool_()).to_pylist(), np.stack(numbers, axis=1),
+    )  # fmt: skip
 
 
 def _columns(schema: pa.Schema) -> list[str]:
-    """Return the columns to read, but for the embedding, once each holds what it should.
-
-    Raises:
-        ValueError: one is missing, stands twice, or holds something else; it is named.
-    """
+    """Return the columns to read, but for the embedding; a ValueError names one that is wrong."""
     names = schema.names
     if missing := [name for name in NEEDED if name not in names]:
         raise ValueError(f"no column {missing[0]!r}: `dnadet embed` writes it")
@@ -260,11 +207,7 @@ def _numbers(table: pa.Table, name: str) -> np.ndarray:
 
 
 def _matrices(parquet: pq.ParquetFile) -> Iterator[np.ndarray]:
-    """Give the embeddings a batch at a time.
-
-    Raises:
-        ValueError: there is none, or lengths differ.
-    """
+    """Give the embeddings a batch at a time; a ValueError if there is none, or lengths differ."""
     size, first = None, 0
     for batch in parquet.iter_batches(ROWS, columns=["embedding"]):
         matrix = as_matrix(batch.column("embedding"), first)

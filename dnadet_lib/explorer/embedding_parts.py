@@ -1,7 +1,5 @@
 """What `dnadet embed` has finished, kept beside its output, so that a killed run goes on there."""
 
-from __future__ import annotations
-
 import json
 import secrets
 import shutil
@@ -29,10 +27,7 @@ def parts_folder(file: Path) -> Path:
 
 
 def key_of(model: DNADet, paths: Sequence[Path], truths: Sequence[str | None], name: str) -> str:
-    """Hash what the rows follow from: checkpoint, images with size and time, labels and code.
-
-    A model that was not loaded from a file has another key each time.
-    """
+    """Hash what rows follow from: checkpoint (by file), images with size and time, labels, code."""
     content = sha256(code_digest(read_image, DNADet).encode())
     made_by = model.sha256 or secrets.token_hex(16)
     settings = (name, model.classes, model.temperature, model.threshold)
@@ -50,19 +45,12 @@ def key_of(model: DNADet, paths: Sequence[Path], truths: Sequence[str | None], n
 
 @dataclass
 class Parts:
-    """Finished rows of an embedding, in files of some hundred.
+    """Finished rows of an embedding, in files of some hundred."""
 
-    Attributes:
-        folder: Where they lie.
-        files: Finished parts, in order.
-        done: Images that these are about, from the first.
-        errors: What was left out of them, and why.
-    """
-
-    folder: Path
-    files: list[Path]
-    done: int
-    errors: list[str]
+    folder: Path  # where they lie
+    files: list[Path]  # finished parts, in order
+    done: int  # images that these are about, from the first
+    errors: list[str]  # what was left out of them, and why
 
     @property
     def rows(self) -> int:
@@ -71,16 +59,9 @@ class Parts:
 
     def add(self, batches: list[pa.RecordBatch], schema: pa.Schema, stop: int,
             errors: Sequence[str]) -> None:  # fmt: skip
-        """Write a part.
+        """Write a part: its rows, what was left out of it; `stop` is the first image after it.
 
-        Args:
-            batches: Its rows.
-            schema: Of the rows.
-            stop: Number of the first image that it is not about.
-            errors: What was left out of it.
-
-        Raises:
-            OSError: it cannot be written; the parts before it stay.
+        An OSError if it cannot be written; the parts before it stay.
         """
         facts = {START: str(self.done).encode(), STOP: str(stop).encode(),
                  ERRORS: json.dumps(list(errors)).encode()}  # fmt: skip
@@ -99,16 +80,7 @@ class Parts:
 
 
 def open_parts(file: Path, key: str, total: int) -> Parts:
-    """Find what an earlier run has finished of an output file, or start anew.
-
-    Args:
-        file: The output.
-        key: What `key_of` gives; parts of another are removed.
-        total: Images in all.
-
-    Raises:
-        OSError: the folder of parts cannot be made.
-    """
+    """Find what an earlier run with this key has finished of an output file, or start anew."""
     folder = parts_folder(file)
     written = folder / KEY
     if written.is_file() and written.read_text(encoding="utf-8") == key:

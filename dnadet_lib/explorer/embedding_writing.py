@@ -1,7 +1,5 @@
 """Embeddings of many images as one Parquet file, in batches."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -45,26 +43,23 @@ def write_embeddings(
 
     Maps are fitted on a seeded sample of at most 20,000 rows, and the other rows placed on them.
     Rows are kept beside the file in parts; a run that was killed goes on after the last one.
+    Columns are path (a byte that is no UTF-8 as `\xe9`), truth, label (null where the model cannot
+    tell), nearest (the most probable class), confidence, unknown_score, known, "p_CLASS" for the
+    probability of each class, embedding, and "METHOD x" and "METHOD y" for each map.
 
     Args:
         model: Embeds and attributes.
         paths: Image files.
-        file: Parquet file to write. Columns: path (a byte that is no UTF-8 as `\xe9`), truth,
-            label (null where the model cannot tell), nearest (the most probable class), confidence,
-            unknown_score, known, "p_CLASS" for the probability of each class, embedding,
-            "METHOD x" and "METHOD y" for each map.
+        file: Parquet file to write.
         name: Of the checkpoint, kept in the file beside the SHA-256 of its file.
-        methods: Maps: of "t-SNE", "UMAP", "PCA"; of fewer than four images that differ, none.
+        methods: Of "t-SNE", "UMAP", "PCA"; none for fewer than four images that differ.
         seed: Of sample and maps.
         truths: (N,) class of each image, None where it is not known; empty if none is.
         progress: Called with the number of images done since the last call.
 
-    Returns:
-        Number of rows, and a line per file that was left out; without a row, nothing is written.
-
-    Raises:
-        ValueError: the file is one of the images, or its name does not end in .parquet.
-        OSError: it cannot be written; what was there is kept.
+    Returns the number of rows, and a line per file that was left out; without a row, nothing is
+    written. A ValueError if the file is one of the images, or its name does not end in .parquet; an
+    OSError if it cannot be written, and what was there is kept.
     """
     if Path(file).suffix != ".parquet":
         raise ValueError(f"{file}: the table is written as Parquet; end its name in .parquet")

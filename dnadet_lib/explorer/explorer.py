@@ -1,11 +1,8 @@
 """The explorer: look behind the points of a map, through plain functions on one object.
 
 Opening is in `explorer.state`, the static twin of each view in `explorer.figures`; both are reached
-through this module. The widgets in `explorer.widgets` call these functions and hold no logic of
-their own.
+through this module. The widgets call these functions and hold no logic of their own.
 """
-
-from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
@@ -16,14 +13,14 @@ import pandas as pd
 from matplotlib.path import Path as Outline
 
 from dnadet_lib.explorer.figures import (
-    CATEGORIES,
+    CATEGORIES as CATEGORIES,
     NOT_LABELLED,
-    NUMBERS,
-    as_text,
-    colours,
-    figure,
-    neighbours_figure,
-    selection_figure,
+    NUMBERS as NUMBERS,
+    as_text as as_text,
+    colours as colours,
+    figure as figure,
+    neighbours_figure as neighbours_figure,
+    selection_figure as selection_figure,
 )
 from dnadet_lib.explorer.projection import (
     FIT_AT_MOST,
@@ -31,9 +28,15 @@ from dnadet_lib.explorer.projection import (
     nearest_to,
     place,
     project,
-    projection_code,
 )
-from dnadet_lib.explorer.state import Explorer, add_checkpoint, add_images, open_images, open_table
+from dnadet_lib.explorer.state import (
+    Explorer as Explorer,
+    add_checkpoint as add_checkpoint,
+    add_images as add_images,
+    open_images as open_images,
+    open_table as open_table,
+)
+from dnadet_lib.plumbing.code_key import code_digest
 from dnadet_lib.plumbing.files import atomic_path
 from dnadet_lib.plumbing.own_files import write_own
 from dnadet_lib.plumbing.paths import build_folder
@@ -41,30 +44,20 @@ from dnadet_lib.plumbing.text import storable, table_for_csv
 
 NAME_AT_MOST = 60  # characters of a copy's name after its number: a name has 255 bytes at most
 
-# Maps --------------------------------------------------------------------------------------------
-
 
 def add_map(
     state: Explorer, method: str = "t-SNE", seed: int = 0, checkpoint: str = ""
 ) -> np.ndarray:
-    """Project the embeddings and keep the map under the method's name.
+    """Project the embeddings by "t-SNE", "UMAP" or "PCA", and keep the map (N, 2) under that name.
 
-    It is read again from `build/cache/maps` where the same code has projected these embeddings.
-    Beyond 20,000 images, a seeded sample is projected and the rest is placed among it.
-
-    Args:
-        state: Gets the map.
-        method: "t-SNE", "UMAP" or "PCA".
-        seed: Of the projection.
-        checkpoint: Name of one of `state.others`, whose embeddings are mapped then.
-
-    Returns:
-        (N, 2).
+    With `checkpoint`, those of one of `state.others` are mapped. A map is read again from
+    `build/cache/maps` where the same code has projected these embeddings. Beyond 20,000 images, a
+    seeded sample is projected and the rest is placed among it.
     """
     name = f"{method}, {checkpoint}" if checkpoint else method
     embeddings = state.embeddings_of(name)
     content = hashlib.sha256(np.ascontiguousarray(embeddings).tobytes())
-    content.update(f"{embeddings.shape} {method} {seed} {projection_code()}".encode())
+    content.update(f"{embeddings.shape} {method} {seed} {code_digest(project, place)}".encode())
     file = build_folder() / "cache" / "maps" / f"{content.hexdigest()[:20]}.npy"
     if not file.is_file():
         order = np.random.default_rng(seed).permutation(len(state))
@@ -80,11 +73,7 @@ def add_map(
 
 
 def quality(state: Explorer, names: Sequence[str] = ()) -> pd.DataFrame:
-    """Score maps, all by default: trustworthiness, kNN accuracy, silhouette of labelled classes.
-
-    Raises:
-        ValueError: fewer than two classes have two images or more.
-    """
+    """Score maps, all by default, as `map_quality`; a ValueError if too few images are labelled."""
     labelled = np.flatnonzero(state.table["class"] != NOT_LABELLED)
     labels = pd.factorize(state.table["class"].iloc[labelled])[0]
     rows = {
@@ -94,20 +83,8 @@ def quality(state: Explorer, names: Sequence[str] = ()) -> pd.DataFrame:
     return pd.DataFrame(rows).T
 
 
-# Selecting ---------------------------------------------------------------------------------------
-
-
 def lasso(state: Explorer, name: str, corners: Sequence[Sequence[float]]) -> np.ndarray:
-    """Return the positions of the images inside a polygon on a map.
-
-    Args:
-        state: What is explored.
-        name: Of the map.
-        corners: Of the polygon, (x, y) each, three or more.
-
-    Raises:
-        ValueError: no such map, or fewer than three corners.
-    """
+    """Return the positions of the images inside a polygon of three corners (x, y) or more."""
     if name not in state.maps:
         raise ValueError(f"no map {name!r}: there are {', '.join(state.maps) or 'none yet'}")
     if len(corners) < 3:
@@ -122,11 +99,9 @@ def circle(centre: Sequence[float], radius: float, corners: int = 24) -> np.ndar
 
 
 def counts(state: Explorer, selected: np.ndarray) -> pd.DataFrame:
-    """Count a selection by class and generator.
+    """Count a selection by class, generator and set-up.
 
-    Returns:
-        Index class, generator, set-up; columns images, share (of all explored images of that
-        generator and set-up), named rightly, refused (shares of the selected ones).
+    The share is of all explored images of that generator and set-up.
     """
     keys = ["class", "generator", "set-up"]
     everything = state.table.groupby(keys).size()
@@ -144,11 +119,7 @@ def by_confidence(state: Explorer, selected: np.ndarray) -> np.ndarray:
 
 
 def keep(state: Explorer, name: str, selected: np.ndarray) -> None:
-    """Keep a selection under a name.
-
-    Raises:
-        ValueError: the name is empty, or nothing is selected.
-    """
+    """Keep a selection under a name; a ValueError if either is empty."""
     if not name.strip():
         raise ValueError("give the selection a name")
     if len(selected) == 0:
@@ -157,11 +128,7 @@ def keep(state: Explorer, name: str, selected: np.ndarray) -> None:
 
 
 def compare(state: Explorer, first: str, second: str) -> pd.DataFrame:
-    """Compare two kept selections: numbers of images by generator, in one table.
-
-    Raises:
-        ValueError: nothing is kept under one of the names.
-    """
+    """Compare two kept selections: numbers of images by generator, in one table."""
     parts = {name: counts(state, _kept(state, name))["images"] for name in (first, second)}
     return pd.DataFrame(parts).fillna(0).astype(int)
 
@@ -174,11 +141,7 @@ def _kept(state: Explorer, name: str) -> np.ndarray:
 
 
 def frame(state: Explorer, selected: np.ndarray | str) -> pd.DataFrame:
-    """Return the table's rows of a selection, or of a kept one by its name, with the paths.
-
-    Raises:
-        ValueError: nothing is kept under that name.
-    """
+    """Return the table's rows of a selection, or of a kept one by its name, with the paths."""
     if isinstance(selected, str):
         selected = _kept(state, selected)
     table = state.table.iloc[selected].copy()
@@ -189,14 +152,11 @@ def frame(state: Explorer, selected: np.ndarray | str) -> pd.DataFrame:
 def export(state: Explorer, selected: np.ndarray, folder: Path, *, copies: bool = True) -> Path:
     """Write a selection: `selection.csv` with path and table row, and copies of the images.
 
-    A file of that name which no export wrote is not touched.
-
-    Returns:
-        The CSV file.
+    A file of that name which no export wrote is not touched. Returns the CSV file.
 
     Raises:
-        OSError: an image is gone; it is named. The CSV file is there. Or somebody else's file is
-            in the way, a file cannot be written, or another process exports into the folder.
+        OSError: an image is gone (it is named, the CSV file is there), somebody else's file is in
+            the way, a file cannot be written, or another process exports into the folder.
     """
     text = table_for_csv(frame(state, selected)).to_csv(index=False)
     files: dict[str, bytes | Path] = {"selection.csv": text.encode()}
@@ -209,17 +169,10 @@ def export(state: Explorer, selected: np.ndarray, folder: Path, *, copies: bool 
 def neighbours(
     state: Explorer, new: np.ndarray, count: int = 6, among: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the nearest explored images of an embedding.
+    """Find the `count` explored images nearest to an embedding (D,), all or `among` some positions.
 
-    Args:
-        state: What is explored.
-        new: (D,) embedding. An explored image is its own nearest neighbour: leave it out of
-            `among`.
-        count: How many.
-        among: Positions to search; all by default.
-
-    Returns:
-        Positions and cosine distances, nearest first.
+    An explored image is its own nearest neighbour: leave it out of `among`. Returns positions and
+    cosine distances, nearest first.
     """
     among = np.arange(len(state)) if among is None else np.asarray(among)
     found, distances = nearest_to(state.embeddings[among], new[None], count)
@@ -227,39 +180,7 @@ def neighbours(
 
 
 def moved(state: Explorer, name: str, embedding: np.ndarray) -> np.ndarray:
-    """Place one embedding (D,) of the model's on a map of its: (2,), where its neighbours are.
-
-    Raises:
-        ValueError: the model that made the map is there no more.
-    """
+    """Place an embedding (D,) of the model's on a map, (2,); a ValueError if the model is gone."""
     if state.maker is None:
         raise ValueError(state.note)
     return place(state.embeddings, state.maps[name], embedding[None])[0]
-
-
-__all__ = [
-    "CATEGORIES",
-    "NUMBERS",
-    "Explorer",
-    "add_checkpoint",
-    "add_images",
-    "add_map",
-    "as_text",
-    "by_confidence",
-    "circle",
-    "colours",
-    "compare",
-    "counts",
-    "export",
-    "figure",
-    "frame",
-    "keep",
-    "lasso",
-    "moved",
-    "neighbours",
-    "neighbours_figure",
-    "open_images",
-    "open_table",
-    "quality",
-    "selection_figure",
-]

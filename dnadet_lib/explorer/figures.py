@@ -35,14 +35,9 @@ def as_text(state: Explorer, column: str) -> pd.Series:
 
 
 def colours(state: Explorer, colour_by: str) -> tuple[np.ndarray, dict[str, str]]:
-    """Colour every image by a column of the table.
+    """Colour every image by a column: (N,) hexadecimal, and value -> colour.
 
-    Returns:
-        (N,) colours as hexadecimal, or numbers of a numeric column; and value -> colour, empty for
-        a numeric one.
-
-    Raises:
-        ValueError: no such column.
+    Of a numeric column, the numbers are returned, and no colours.
     """
     if colour_by in NUMBERS:
         return state.table[colour_by].to_numpy(), {}
@@ -62,11 +57,7 @@ def colours(state: Explorer, colour_by: str) -> tuple[np.ndarray, dict[str, str]
 
 
 def require_maps(state: Explorer) -> list[str]:
-    """Return the names of the state's maps.
-
-    Raises:
-        ValueError: there is none.
-    """
+    """Return the names of the state's maps; a ValueError if there is none."""
     if not state.maps:
         raise ValueError(
             f"no map of the {len(state)} images to show: explorer.add_map makes one, of four or "
@@ -76,23 +67,17 @@ def require_maps(state: Explorer) -> list[str]:
 
 
 def figure(
-    state: Explorer,
-    colour_by: str = "class",
-    names: Sequence[str] | None = None,
-    highlight: np.ndarray | None = None,
-    outline: np.ndarray | None = None,
-) -> Figure:
+    state: Explorer, colour_by: str = "class", names: Sequence[str] | None = None,
+    highlight: np.ndarray | None = None, outline: np.ndarray | None = None,
+) -> Figure:  # fmt: skip
     """Draw the maps side by side: the static twin of the linked maps.
 
     Args:
-        state: What is explored.
+        state: With one map or more.
         colour_by: A column of the table.
         names: Of the maps; all by default.
         highlight: Positions of images drawn on top, with a black edge.
         outline: Corners of a lasso on the first map.
-
-    Raises:
-        ValueError: there is no map, or no such column.
     """
     names = list(names or require_maps(state))
     shown, legend = colours(state, colour_by)

@@ -1,7 +1,5 @@
 """Grad-CAM: where in an image a layer finds what speaks for a class."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,27 +13,21 @@ from dnadet_lib.patches import grid_corners, normalise, turned_back
 def grad_cam(
     model: DNADet, images: Tensor, target: int, layer: int | None = None
 ) -> Tensor:
-    """Map where a layer speaks for a class (positive) or against it (negative).
+    """Map where a layer speaks for a class (positive) or against it (negative): (B, h, w).
 
-    Each channel of the layer is weighted by the mean of the class logit's gradient over its
-    places; the map is the weighted sum of the channels.
+    Each channel of the layer is weighted by the mean of the class logit's gradient over its places;
+    the map is the weighted sum of the channels, without the paper's ReLU, so that negative values
+    stay.
 
     Args:
         model: Evaluated as it is; its weights get no gradient.
         images: Normalised (B, 3, H, W).
         target: Number of the class.
-        layer: Number of a block of `model.main`, by default the last one. Each second block is
-            twice as coarse as the one before; block 1 half as fine as the image.
+        layer: Number of a block of `model.main`, by default the last one. Block 1 is half as fine
+            as the image, and each second block twice as coarse as the one before.
 
-    Returns:
-        (B, h, w), of the layer's height and width, without the ReLU of the paper, so that what
-        speaks against the class is kept too.
-
-    Raises:
-        ValueError: no such layer or class.
-
-    Source:
-        Selvaraju et al. 2017, equations 1 and 2.
+    A ValueError if there is no such layer or class. Source: Selvaraju et al. 2017, equations 1 and
+    2.
     """
     layer = len(model.main) - 1 if layer is None else layer
     if not 0 <= layer < len(model.main):
@@ -60,20 +52,14 @@ def grad_cam(
 def image_cam(
     model: DNADet, image: np.ndarray, target: int, layer: int | None = None
 ) -> np.ndarray:
-    """Grad-CAM of one image as the model sees it: through its patches, where it votes over them.
+    """Grad-CAM of one uint8 image (H, W, 3) as the model sees it: through its patches, if it votes.
 
     The vote is the mean of the patches' logits, so each patch's map is enlarged to the patch's
     size, turned back where the patch was turned, and the maps are averaged where they overlap.
 
-    Args:
-        model: As in `grad_cam`.
-        image: uint8 (H, W, 3).
-        target: Number of the class.
-        layer: As in `grad_cam`.
-
     Returns:
-        float32 (H', W') of the prepared image, which is the image itself where the model does not
-        resize; zero where a large image's grid leaves gaps.
+        float32 (H', W') of the image as the model sees it; zero in the gaps of a large image's
+        grid.
     """
     views = prepare(model, image)
     device = next(model.parameters()).device

@@ -1,7 +1,5 @@
 """What the explorer's widgets show, as pieces of HTML made by plain functions."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Sequence
@@ -32,19 +30,12 @@ HINT = "Click a dot, or an image of the selection, to see it close up."
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """An image of a selection as the grid shows it.
+    """An image of a selection as the grid shows it."""
 
-    Attributes:
-        source: Of the image element; empty if the file cannot be read.
-        label: Who made it and what the model says, or why it cannot be read.
-        caption: A few characters below it.
-        colour: Of its true class, hexadecimal.
-    """
-
-    source: str
-    label: str
-    caption: str
-    colour: str
+    source: str  # of the image element; empty if the file cannot be read
+    label: str  # who made it and what the model says, or why it cannot be read
+    caption: str  # a few characters below it
+    colour: str  # of its true class, hexadecimal
 
 
 def fitted(height: int, width: int, side: int) -> tuple[int, int]:
@@ -54,11 +45,7 @@ def fitted(height: int, width: int, side: int) -> tuple[int, int]:
 
 
 def encoded(image: np.ndarray, side: int) -> str:
-    """Write a uint8 image (H, W, 3) as the address of an image element.
-
-    The element enlarges it without smoothing; an image of more than four times the side is made
-    smaller first, so that a page of large files comes quickly.
-    """
+    """Write a uint8 image (H, W, 3) as an address; one of over four times the side is reduced."""
     shown = Image.fromarray(image)
     if max(image.shape[:2]) > 4 * side:
         height, width = fitted(image.shape[0], image.shape[1], 2 * side)
@@ -74,10 +61,7 @@ def address(buffer: io.BytesIO) -> str:
 
 
 def picture(image: np.ndarray, side: int = 96, title: str = "the image") -> str:
-    """Write a uint8 image (H, W, 3) as an HTML element that fits into a square of a side.
-
-    It keeps its proportions, whatever is around it, and is enlarged without smoothing.
-    """
+    """Write a uint8 image (H, W, 3) as an element that fits into a square, proportions kept."""
     height, width = fitted(image.shape[0], image.shape[1], side)
     return image_element(encoded(image, side), height, width, title, "image-rendering: pixelated; ")
 
@@ -110,10 +94,7 @@ def stored_picture(path: Path, side: int = 96, title: str = "the image") -> str:
 
 
 def bars(attribution: Attribution, classes: Sequence[str]) -> str:
-    """Write the probabilities of one image as HTML bars, with the verdict on the unknown score.
-
-    Of many classes, the most probable ones are listed, and what is left for the others.
-    """
+    """Write the most probable classes of one image as HTML bars, with the verdict on the score."""
     values = attribution.probabilities[0]
     shown = list(range(len(classes)))
     if len(classes) > BARS_AT_MOST:

@@ -1,11 +1,10 @@
 """The explorer's maps as one HTML file, images included, for those who have no kernel at hand.
 
-The page loads nothing: what it shows is in it, and its script and style come from
-`explorer_page.html` beside this file.
+Script and style come from `explorer_page.html` beside this file; the page loads nothing.
 """
 
-from __future__ import annotations
-
+import base64
+import io
 import json
 import math
 import os
@@ -17,17 +16,57 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex
+from PIL import Image
 
 from dnadet_lib.checkpoints.models import load_model
 from dnadet_lib.data import ImageSet, origins
 from dnadet_lib.explorer import explorer
 from dnadet_lib.explorer.explorer import Explorer
-from dnadet_lib.explorer.sheets import draw_sheets, middle, pack, sheet_element
 from dnadet_lib.images.reading import read_image
 from dnadet_lib.plumbing.files import atomic_path, require_apart, require_writable
 from dnadet_lib.plumbing.text import for_html, one_line
 from dnadet_lib.zoo import setups
 from dnadet_lib.zoo.setups import load_setup, present_setups
+
+SHEET = 1024  # pixels a side of a sheet
+LARGEST = 256  # pixels a side that are shown of an image
+
+
+def middle(image: np.ndarray) -> np.ndarray:
+    """Cut the middle, at most 256 pixels a side, out of an image (H, W, 3); nothing is resized."""
+    top, left = (max(0, (side - LARGEST) // 2) for side in image.shape[:2])
+    return image[top : top + LARGEST, left : left + LARGEST]
+
+
+def pack(sizes: Sequence[Sequence[int]]) -> list[tuple[int, int, int, int, int]]:
+    """Lay images of sizes (H, W) out on sheets, row by row: sheet, x, y, width, height of each."""
+    places = []
+    sheet = x = y = row = 0
+    for height, width in sizes:
+        if x + width > SHEET:
+            x, y, row = 0, y + row, 0
+        if y + height > SHEET:
+            sheet, x, y, row = sheet + 1, 0, 0, 0
+        places.append((sheet, x, y, width, height))
+        x, row = x + width, max(row, height)
+    return places
+
+
+def draw_sheets(images: Sequence[np.ndarray], places: Sequence[Sequence[int]]) -> list[np.ndarray]:
+    """Draw the images on their sheets, uint8 (SHEET, SHEET, 3) each."""
+    sheets = [np.zeros((SHEET, SHEET, 3), np.uint8) for _ in range(places[-1][0] + 1)]
+    for image, (sheet, x, y, width, height) in zip(images, places, strict=True):
+        sheets[sheet][y : y + height, x : x + width] = image
+    return sheets
+
+
+def sheet_element(sheet: np.ndarray) -> str:
+    """Write a sheet as an image element, without loss."""
+    buffer = io.BytesIO()
+    Image.fromarray(sheet).save(buffer, "WEBP", lossless=True, method=2)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img class="sheet" alt="" hidden src="data:image/webp;base64,{data}">'
+
 
 TEMPLATE = Path(__file__).with_suffix(".html")
 TITLE = "Behind the points of a map"
@@ -41,7 +80,7 @@ SETUPS = (*setups.SETUPS, "unknown")  # set-ups of the shipped results
 def write_page(
     state: Explorer, path: Path, title: str = TITLE, about: str = "", home: str = ""
 ) -> Path:
-    """Write the maps of what is explored, and its images, as one HTML file.
+    """Write the maps of what is explored, and its images, as one HTML file, and return the file.
 
     Args:
         state: With one map or more. Of an image larger than 256 pixels a side, the middle is shown.
@@ -50,11 +89,8 @@ def write_page(
         about: A sentence in plain text: which images, which checkpoint, which seed.
         home: A page that a link at the top leads to; none by default.
 
-    Returns:
-        The file.
-
     Raises:
-        ValueError: there is no map, there are more than 5,000 images, or the file is one of them.
+        ValueError: there is no map, more than 5,000 images, or the file is one of the images.
         OSError: an image cannot be read, or the page cannot be written; the file is named.
     """
     if not state.maps:
@@ -67,12 +103,10 @@ def write_page(
     places = pack([image.shape[:2] for image in images])
     link = f'<a href="{for_html(home)}">All lessons</a>' if home else ""
     parts = {
-        "title": for_html(title),
-        "home": link,
-        "about": for_html(about),
+        "title": for_html(title), "home": link, "about": for_html(about),
         "sheets": "\n".join(sheet_element(sheet) for sheet in draw_sheets(images, places)),
         "data": as_json(page_data(state, places)),
-    }
+    }  # fmt: skip
     template = TEMPLATE.read_text(encoding="utf-8")
     text = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
     with atomic_path(path) as temporary:
@@ -84,16 +118,14 @@ def page_data(state: Explorer, places: Sequence[Sequence[int]]) -> dict[str, obj
     """Gather what the page's script works with; every list has one entry an image."""
     columns = {name: [_plain(v) for v in state.table[name]] for name in state.table.columns}
     return {
-        "paths": short_paths(state.paths),
-        "columns": columns,
+        "paths": short_paths(state.paths), "columns": columns,
         "classes": [one_line(name) for name in state.classes],
         "probabilities": np.asarray(state.probabilities, float).round(5).tolist(),
         "maps": {one_line(name): at.astype(float).tolist() for name, at in state.maps.items()},
         "colours": {name: colouring(state, name) for name in columns if name in COLOURED},
-        "places": places,
-        "errors": [one_line(error) for error in state.errors],
+        "places": places, "errors": [one_line(error) for error in state.errors],
         "note": one_line(state.note),
-    }
+    }  # fmt: skip
 
 
 def colouring(state: Explorer, name: str) -> dict[str, list]:
@@ -153,21 +185,8 @@ def as_json(data: object) -> str:
     return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-# The shipped results -----------------------------------------------------------------------------
-
-
 def open_shipped(root: Path, each: int, seed: int = 0, checkpoint: str = "pocket") -> Explorer:
-    """Explore a sample of the zoo's test images with a checkpoint; maps are t-SNE and PCA.
-
-    Args:
-        root: Rendered tree.
-        each: Images of a generator, and of the photographs of a content in a set-up, at most.
-        seed: Of the sample and the maps.
-        checkpoint: A shipped name, or a file.
-
-    Raises:
-        FileNotFoundError: the checkpoint, or a generator's folder in the tree, is missing.
-    """
+    """Map a sample of the zoo's test images in a rendered tree, at most `each` per generator."""
     model = load_model(checkpoint)
     sets = {
         name: sample(load_setup(name, root=root), each, seed)

@@ -1,10 +1,4 @@
-"""The explorer's panel: linked maps on the left, and beside them what is behind their points.
-
-Each callback reads the controls, calls a plain function, and shows what comes back or the message
-of its error.
-"""
-
-from __future__ import annotations
+"""The explorer's panel: linked maps, and beside them what is behind their points."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +10,7 @@ import numpy as np
 from dnadet_lib.explorer import explorer, forms, html as explorer_html
 from dnadet_lib.explorer.explorer import CATEGORIES, NUMBERS, Explorer
 from dnadet_lib.explorer.figures import require_maps
-from dnadet_lib.explorer.maps import linked_maps, place_of, positions, recolour
+from dnadet_lib.explorer.forms import linked_maps, place_of, positions, recolour
 from dnadet_lib.plumbing.files import atomic_path, inside, plain_name
 from dnadet_lib.plumbing.paths import build_folder
 from dnadet_lib.plumbing.text import for_html, shortened
@@ -31,14 +25,7 @@ STYLE = Path(__file__).with_name("widgets.css")
 
 
 class Panel:
-    """Linked maps, and beside them what a selection, a click and added files show.
-
-    Attributes:
-        state: What is explored.
-        widget: All of it, to display.
-        names: Of the maps.
-        maps: The jupyter-scatter maps, anew whenever images are added.
-    """
+    """Linked maps, and beside them what a selection, a click and added files show: `widget`."""
 
     def __init__(
         self, state: Explorer, colour_by: str = "class", names: Sequence[str] | None = None

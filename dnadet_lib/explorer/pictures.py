@@ -1,7 +1,5 @@
 """A grid of pictures in a notebook, each of them a button."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,11 +10,7 @@ from dnadet_lib.explorer.html import Thumbnail
 
 
 class Pictures(anywidget.AnyWidget):
-    """Shows pictures, and says which one is pointed at or opened.
-
-    Attributes:
-        pictures: What is shown: source, label, caption and colour of each.
-    """
+    """Shows pictures, and says which one is pointed at or opened."""
 
     _esm = Path(__file__).with_suffix(".js")
     pictures: traitlets.List = traitlets.List().tag(sync=True)
@@ -28,10 +22,8 @@ class Pictures(anywidget.AnyWidget):
     def on(self, what: str, action: Callable[[int], None]) -> None:
         """Call a function with a picture's place when somebody does something with it.
 
-        Args:
-            what: "open" (a click, Enter), "point" (the mouse or the focus is on it), or "clear"
-                (Escape; the place is 0).
-            action: Is called.
+        That is "open" (a click, Enter), "point" (the mouse or the focus is on it), or "clear"
+        (Escape; the place is 0).
         """
 
         def heard(_: object, message: dict, __: object) -> None:

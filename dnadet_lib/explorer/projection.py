@@ -1,15 +1,11 @@
 """Maps of embeddings: projections to two dimensions, and how far they can be trusted."""
 
-from __future__ import annotations
-
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE, trustworthiness
 from sklearn.metrics import silhouette_score
 from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
-
-from dnadet_lib.plumbing.code_key import code_digest
 
 FIT_AT_LEAST = 4
 FIT_AT_MOST = 20_000
@@ -20,16 +16,10 @@ METHODS = ("t-SNE", "UMAP", "PCA")
 
 def project(embeddings: np.ndarray, method: str = "t-SNE", *, seed: int = 0,
             neighbours: int = 30) -> np.ndarray:  # fmt: skip
-    """Project embeddings to a plane.
+    """Project embeddings (N, D), scaled to unit length first, to a plane: float32 (N, 2).
 
-    Args:
-        embeddings: (N, D), scaled to unit length first, since the loss compares directions.
-        method: "t-SNE", "UMAP" or "PCA".
-        seed: Of the projection.
-        neighbours: Perplexity of t-SNE; number of neighbours of UMAP.
-
-    Returns:
-        float32 (N, 2).
+    The loss compares directions, hence the unit length. `method` is "t-SNE", "UMAP" or "PCA";
+    `neighbours` are the perplexity of t-SNE, or UMAP's neighbours.
 
     Raises:
         ValueError: unknown method, non-finite embeddings, too few that differ, or too many.
@@ -56,11 +46,7 @@ def project(embeddings: np.ndarray, method: str = "t-SNE", *, seed: int = 0,
 
 
 def map_fault(embeddings: np.ndarray) -> str:
-    """Say why no map can be fitted on embeddings (N, D); "" where one can.
-
-    Fewer than four that differ have no neighbourhoods to show, and neither t-SNE nor UMAP can be
-    fitted on them.
-    """
+    """Say why no map can be fitted on embeddings (N, D), as where too few differ; "" if one can."""
     count = len(embeddings)
     if not FIT_AT_LEAST <= count <= FIT_AT_MOST:
         return f"{count} embeddings: a map is fitted on {FIT_AT_LEAST} to {FIT_AT_MOST}"
@@ -84,26 +70,11 @@ def unit_rows(embeddings: np.ndarray) -> np.ndarray:
 def place(
     embeddings: np.ndarray, points: np.ndarray, new: np.ndarray, neighbours: int = 5
 ) -> np.ndarray:
-    """Place new embeddings on a map, between their nearest neighbours on it.
-
-    Args:
-        embeddings: (N, D) of what is on the map.
-        points: (N, 2) their places.
-        new: (M, D).
-        neighbours: Places that are averaged, the nearer the heavier.
-
-    Returns:
-        (M, 2).
-    """
+    """Place new embeddings (M, D) between their nearest neighbours on a map (N, 2): (M, 2)."""
     nearest, distance = nearest_to(embeddings, new, neighbours)
     weights = 1 / (distance + 1e-6)
     weights /= weights.sum(axis=1, keepdims=True)
     return np.einsum("mk,mkc->mc", weights, points[nearest])
-
-
-def projection_code() -> str:
-    """Hash the code that makes maps, by which kept maps are known."""
-    return code_digest(project, place)
 
 
 def nearest_to(
@@ -118,17 +89,11 @@ def nearest_to(
 def map_quality(
     embeddings: np.ndarray, points: np.ndarray, labels: np.ndarray, seed: int = 0
 ) -> dict[str, float]:
-    """Score a map on a seeded sample of at most 2,000 points.
-
-    Args:
-        embeddings: (N, D).
-        points: (N, 2) their projection.
-        labels: (N,) classes.
-        seed: Of the sample.
+    """Score the projection (N, 2) of embeddings (N, D) with labels (N,), on 2,000 of them at most.
 
     Returns:
-        "trustworthiness" of the map (1: its neighbours are neighbours in the embedding), and of
-        the classes on the map "kNN accuracy" (5 neighbours, cross-validated) and "silhouette".
+        "trustworthiness" of the map (1: its neighbours are neighbours in the embedding), and of the
+        classes on the map "kNN accuracy" (5 neighbours, cross-validated) and "silhouette".
     """
     rng = np.random.default_rng(seed)
     sample = rng.permutation(len(points))[:SCORED_AT_MOST]

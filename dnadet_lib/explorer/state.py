@@ -1,7 +1,5 @@
 """What an explorer holds, and how images get into it: from sets, a table, or added later."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,43 +34,27 @@ from dnadet_lib.plumbing.text import one_line, restored, storable
 class Explorer:
     """What is explored: images, what a model says of them, and maps of their embeddings.
 
-    Attributes:
-        maker: The model, or None where a table's checkpoint is there no more.
-        paths: (N,) image files.
-        table: One row an image: class, predicted (the most probable class), told (whether it could
-            be named), generator, set-up, confidence, named rightly, unknown score, known.
-        embeddings: (N, D).
-        probabilities: (N, K) of the model's classes.
-        classes: Their names.
-        maps: Name of a map -> (N, 2).
-        selections: Name -> positions of kept images.
-        errors: What could not be read, a line a file.
-        notes: What was done to added images to read them, such as choosing a frame.
-        others: Name of another checkpoint -> its model and its embeddings (N, D) of these images.
-            Its maps are named "METHOD, NAME".
-        note: Of a table's checkpoint: that it is another one now, or was not compared; else "".
+    The table has the columns class, predicted (the most probable class), told (whether it could be
+    named), generator, set-up, confidence, named rightly, unknown score and known. `others` has the
+    model and the embeddings (N, D) of another checkpoint by its name; its maps are "METHOD, NAME".
     """
 
-    maker: DNADet | None
-    paths: list[Path]
-    table: pd.DataFrame
-    embeddings: np.ndarray
-    probabilities: np.ndarray
-    classes: tuple[str, ...]
-    maps: dict[str, np.ndarray] = field(default_factory=dict)
-    selections: dict[str, np.ndarray] = field(default_factory=dict)
-    errors: list[str] = field(default_factory=list)
+    maker: DNADet | None  # the model, or None where a table's checkpoint is there no more
+    paths: list[Path]  # (N,) image files
+    table: pd.DataFrame  # a row per image; columns as above
+    embeddings: np.ndarray  # (N, D)
+    probabilities: np.ndarray  # (N, K) of the model's classes
+    classes: tuple[str, ...]  # their names
+    maps: dict[str, np.ndarray] = field(default_factory=dict)  # name of a map -> (N, 2)
+    selections: dict[str, np.ndarray] = field(default_factory=dict)  # name -> positions
+    errors: list[str] = field(default_factory=list)  # what could not be read, a line per file
     others: dict[str, tuple[DNADet, np.ndarray]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    note: str = ""
+    notes: list[str] = field(default_factory=list)  # what was done to added images to read them
+    note: str = ""  # that a table's checkpoint is another one now, or was not compared
 
     @property
     def model(self) -> DNADet:
-        """The model that made the embeddings.
-
-        Raises:
-            ValueError: it is there no more; the note says why.
-        """
+        """The model that made the embeddings; a ValueError says why it is there no more."""
         if self.maker is None:
             raise ValueError(self.note)
         return self.maker
@@ -87,14 +69,9 @@ class Explorer:
 
 
 def open_images(model: DNADet, sets: Mapping[str, ImageSet]) -> Explorer:
-    """Embed and attribute sets of images; a file that cannot be read is left out and named.
+    """Embed and attribute sets of images, by set-up; their classes need not be the model's.
 
-    Args:
-        model: Embeds and attributes.
-        sets: Set-up -> images. Their classes need not be the model's.
-
-    Raises:
-        ValueError: no image can be read; the first file's reason is given.
+    A file that cannot be read is left out and named; a ValueError if none can.
     """
     rows, paths, embedded, errors = [], [], [], []
     for setup, images in sets.items():
@@ -144,17 +121,13 @@ def _add(
 def open_table(file: Path | str, model: DNADet | None = None) -> Explorer:
     """Open what `dnadet embed` wrote, with its maps; rows that are no numbers are left out.
 
-    Labels, probabilities and scores come from the file. If the checkpoint that made them is gone
-    or has been overwritten since, `note` says so, and what would need it is refused. The class of
-    an image is what the table's column "truth" says, else "not labelled"; its folder stands as its
-    generator. Images are read when they are looked at; `errors` names those that are gone.
-
-    Args:
-        file: Parquet file.
-        model: What made the embeddings; by default the checkpoint that the file names.
+    Labels, probabilities and scores come from the file. If the checkpoint that made them (`model`,
+    or that which the file names) is gone or has been overwritten since, `note` says so, and what
+    would need it is refused. The class of an image is what the column "truth" says, else "not
+    labelled"; its folder stands as its generator. `errors` names images that are gone.
 
     Raises:
-        FileNotFoundError: there is no such file, or it holds embeddings alone and there is no such
+        FileNotFoundError: there is no such file, or it holds embeddings alone, without a
             checkpoint.
         ValueError: the file is no table of embeddings, names no checkpoint and none is given, or
             its embeddings are of another size than the model's.
@@ -227,21 +200,11 @@ def folder_name(path: Path) -> str:
 
 
 def add_images(state: Explorer, sources: Iterable[Path | str], name: str = "added") -> np.ndarray:
-    """Embed further images and place them on the maps, whose points stay where they are.
+    """Embed images of files, folders or globs, and place them on the maps, whose points stay.
 
-    What cannot be read is named in `state.errors`, and what was done to an image to read it in
-    `state.notes`. Nobody says who made the images: their class is "not labelled".
-
-    Args:
-        state: Gets the images, at the end.
-        sources: Files, folders or globs.
-        name: Of their set-up.
-
-    Returns:
-        Positions of the added images.
-
-    Raises:
-        ValueError: the model that made the embeddings is there no more.
+    They come at the end, and their positions are returned. What cannot be read is named in
+    `state.errors`, what was done to an image to read it in `state.notes`. Their class is "not
+    labelled", `name` is that of their set-up. A ValueError if the model is there no more.
     """
     model, paths = state.model, []
     with listening(state.notes.append):
@@ -281,11 +244,7 @@ def _place(state: Explorer, paths: Sequence[Path], embeddings: np.ndarray) -> No
 
 
 def add_checkpoint(state: Explorer, name: str, model: DNADet) -> None:
-    """Embed the explored images with another checkpoint too, to map both side by side.
-
-    Raises:
-        ValueError: the checkpoint cannot take one of the images; its file is named.
-    """
+    """Embed the images with another checkpoint too; a ValueError names one it cannot take."""
     try:
         state.others[name] = model, embed_images(model, state.paths)
     except (OSError, ValueError) as error:

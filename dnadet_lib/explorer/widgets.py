@@ -1,35 +1,73 @@
-"""The explorer's widgets: a thin skin over `explorer` and `closeup`, for JupyterLab.
+"""The explorer's widgets: a thin skin over `explorer` and `closeup`, for JupyterLab."""
 
-The linked maps stand in `explorer.panel`; here are the widgets of one image. Each callback reads
-the controls, calls a plain function, and shows what comes back or the message of its error.
-"""
-
-from __future__ import annotations
-
+import io
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 from dnadet_lib.explorer import closeup, explorer, html as explorer_html
 from dnadet_lib.explorer.explorer import Explorer
 from dnadet_lib.explorer.forms import WIDE
 from dnadet_lib.explorer.gradcam import image_cam
+from dnadet_lib.explorer.html import address, image_element
 from dnadet_lib.explorer.panel import Panel
-from dnadet_lib.explorer.place import map_picture
 from dnadet_lib.model import DNADet
 from dnadet_lib.plumbing.text import shortened
+
+
+@dataclass(frozen=True)
+class MapPicture:
+    """A map drawn once on which a point can be moved; `low` and `high` (2,) are its corners."""
+
+    element: str
+    low: np.ndarray
+    high: np.ndarray
+    side: int
+
+    def at(self, point: np.ndarray) -> str:
+        """Write the map with a ring around a place (2,)."""
+        x, y = (np.asarray(point) - self.low) / (self.high - self.low) * self.side
+        ring = (
+            f'<circle cx="{x:.1f}" cy="{self.side - y:.1f}" r="9" fill="none" '
+            'stroke="white" stroke-width="6"/>'
+        )
+        inner = ring.replace("white", "black").replace('width="6"', 'width="3"')
+        overlay = (
+            f'<svg aria-hidden="true" width="{self.side}" height="{self.side}" '
+            f'style="position: absolute; left: 0; top: 0">{ring}{inner}</svg>'
+        )
+        style = f"position: relative; width: {self.side}px"
+        return f'<div style="{style}">{self.element}{overlay}</div>'
+
+
+def map_picture(state: Explorer, name: str, side: int = 300) -> MapPicture:
+    """Draw a map by class, without a frame, as a background."""
+    points = state.maps[name]
+    low, high = points.min(axis=0), points.max(axis=0)
+    low, high = low - 0.05 * (high - low), high + 0.05 * (high - low)
+    shown, _ = explorer.colours(state, "class")
+    figure = plt.figure(figsize=(side / 100, side / 100), layout="none")
+    axis = figure.add_axes((0, 0, 1, 1))
+    axis.scatter(points[:, 0], points[:, 1], c=shown, s=8, linewidths=0, alpha=0.5)
+    axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    axis.axis("off")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100, bbox_inches=None)
+    plt.close(figure)
+    element = image_element(address(buffer), side, side, f"{name} by class")
+    element = element.replace("margin: 2px", "margin: 0")
+    return MapPicture(element, low, high, side)
+
 
 NOT_HERE = "The widget appears here when you run this cell in JupyterLab (type: make lab)."
 
 
 def show(build: Callable[..., Any], *arguments: Any, **options: Any) -> None:
-    """Build a widget and display it, where somebody is there to use it.
-
-    `dnadet run` sets DNADET_WIDGETS=off: an executed copy shows the static figures, and a line in
-    place of each widget.
-    """
+    """Build a widget and display it, or a line in its place with DNADET_WIDGETS=off."""
     if os.environ.get("DNADET_WIDGETS") == "off":
         print(NOT_HERE)
         return
@@ -43,32 +81,21 @@ def explore(
 ) -> Any:
     """Link maps of the state, all or some, and show what lies behind their points.
 
-    The maps stand on the left. On the right, pointing at a dot shows its image, a click shows it
-    close up, the lasso fills the grid, with counts; an image of the grid opens close up, by mouse
-    or keyboard. Boxes of the legend hide points. A selection can be kept under a name, compared
-    with another one, and exported; files and folders can be added.
-
-    Raises:
-        ValueError: there is no map.
+    Pointing at a dot shows its image, a click shows it close up, the lasso fills the grid, with
+    counts. Boxes of the legend hide points. A selection can be kept under a name, compared with
+    another one, and exported; files and folders can be added. A ValueError if there is no map.
     """
     return Panel(state, colour_by, names).widget
-
-
-# One image ---------------------------------------------------------------------------------------
 
 
 def degrade(
     model: DNADet, image: np.ndarray, name: str = "JPEG", seed: int = 0,
     state: Explorer | None = None,
 ) -> Any:  # fmt: skip
-    """Make sliders that degrade an image while its probabilities move.
+    """Make sliders that degrade a uint8 image (H, W, 3) while its probabilities move.
 
-    Args:
-        model: Attributes.
-        image: uint8 (H, W, 3).
-        name: The degradation to begin with.
-        seed: Of noise and crops.
-        state: If it has maps of the model's, the image's place on the first one is shown.
+    `name` is the degradation to begin with. If the state has maps of the model's, the image's place
+    on the first one is shown.
     """
     import ipywidgets as widgets
 
@@ -136,7 +163,7 @@ def cam(model: DNADet, image: np.ndarray, target: str) -> Any:
         number = model.classes.index(classes.value)
         title = f"layer {layers.value}"
         maps = {title: image_cam(model, image, number, layers.value)}
-        figure = closeup.cams_figure(closeup.prepared_image(model, image), maps)
+        figure = closeup.cams_figure(model.input.resized(image), maps)
         about = f"the image, and Grad-CAM of {title} for {shortened(classes.value)}"
         result.value = explorer_html.drawn(figure, about)
 

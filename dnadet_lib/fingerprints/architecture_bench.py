@@ -1,11 +1,8 @@
 """The architecture bench: untrained generators, in which one thing at a time can be switched.
 
-Every generator maps a latent to a 4x4 map and enlarges it four times. A stage is: upsampling, a
-convolution, normalisation, ReLU. The weights are random and stay so; whatever traces the images
-show, the structure alone has left them.
+Every generator maps a latent to a 4x4 map and enlarges it four times: upsampling, convolution,
+normalisation, ReLU. The weights stay random, so what traces there are, the structure has left.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -80,22 +77,13 @@ def _convolution(channels: int, kernel: int) -> nn.Module:
 
 
 def bench_generator(upsampling: str, normalisation: str, kernel: int, seed: int) -> nn.Module:
-    """Build a generator with random weights.
+    """Build a generator with random weights, normal with He's deviation; biases are zero.
 
-    Args:
-        upsampling: One of `UPSAMPLINGS`.
-        normalisation: One of `NORMALISATIONS`.
-        kernel: Side of the convolutions between the upsamplings: one of `KERNELS`.
-        seed: Of the weights, which are normal with He's deviation; biases are zero.
+    Choices are of `UPSAMPLINGS`, `NORMALISATIONS` and `KERNELS`, the side of the convolutions
+    between the upsamplings; else a ValueError. It maps latents (B, 64) to images (B, 3, 64, 64),
+    about [-1, 1].
 
-    Returns:
-        A module that maps latents (B, 64) to images (B, 3, 64, 64), about [-1, 1].
-
-    Raises:
-        ValueError: a choice is none of those.
-
-    Sources:
-        Odena et al. 2016 (upsampling and its traces); Shi et al. 2016 (sub-pixel convolution).
+    Sources: Odena et al. 2016 (upsampling and its traces); Shi et al. 2016 (sub-pixel convolution).
     """
     choices: dict[str, tuple[object, Sequence[object]]] = {
         "upsampling": (upsampling, tuple(UPSAMPLINGS)),
@@ -127,17 +115,7 @@ def _draw_weights(
 def bench_spectra(
     structures: Sequence[Structure], draws: int, count: int = 24, seed: int = 0
 ) -> dict[Structure, list[Spectra]]:
-    """Sample untrained generators and measure their residuals' spectra.
-
-    Args:
-        structures: What to build.
-        draws: Random weights of each; no two generators share theirs, nor their latents.
-        count: Images of each generator.
-        seed: Of weights and latents.
-
-    Returns:
-        Structure -> spectra, one a draw.
-    """
+    """Sample untrained generators, which share nothing, and measure their residuals' spectra."""
     found: dict[Structure, list[Spectra]] = {}
     for number, structure in enumerate(structures):
         for draw in range(draws):
@@ -151,13 +129,10 @@ def bench_spectra(
 def look_alikes(
     bench: Mapping[Structure, Sequence[Spectra]],
 ) -> list[tuple[Structure, Structure]]:
-    """For every generator, find the most similar other one by mean power.
+    """For every generator, find the most similar other one by mean power: pairs of structures.
 
-    Compared is the logarithm of the power, relative to its mean over the map and to the mean of
-    all generators, by correlation.
-
-    Returns:
-        (structure of the generator, structure of the other one), one pair a generator.
+    Compared is the logarithm of the power, relative to its mean over the map and to the mean of all
+    generators, by correlation.
     """
     owners = [structure for structure, members in bench.items() for _ in members]
     powers = [s.power for members in bench.values() for s in members]

@@ -1,7 +1,5 @@
 """Residuals: an image less its content, in which generators and cameras leave their traces."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import cv2
@@ -18,19 +16,11 @@ WINDOWS = (3, 5, 7, 9)
 
 
 def wavelet_denoise(images: np.ndarray) -> np.ndarray:
-    """Denoise by an adaptive Wiener filter of db4 wavelet coefficients.
+    """Denoise float images (N, H, W, 3), 0 to 255, by a Wiener filter of db4 wavelet coefficients.
 
     The variance of the content under a coefficient is the smallest of its estimates in four
-    windows; coefficients are shrunk by content / (content + noise).
-
-    Args:
-        images: float (N, H, W, 3), 0 to 255.
-
-    Returns:
-        float32 (N, H, W, 3).
-
-    Source:
-        Mihcak et al. 1999; Lukas et al. 2006, appendix A.
+    windows; coefficients are shrunk by content / (content + noise). Source: Mihcak et al. 1999;
+    Lukas et al. 2006, appendix A.
     """
     height, width = images.shape[1:3]
     levels = min(4, pywt.dwt_max_level(min(height, width), "db4"))
@@ -62,28 +52,19 @@ def high_pass_denoise(images: np.ndarray) -> np.ndarray:
 
 
 DENOISERS: dict[str, Denoiser] = {
-    "wavelet": wavelet_denoise,
-    "median": median_denoise,
-    "high-pass": high_pass_denoise,
-}
+    "wavelet": wavelet_denoise, "median": median_denoise, "high-pass": high_pass_denoise,
+}  # fmt: skip
 
 
 def residuals(images: np.ndarray, denoiser: str | Denoiser = "wavelet") -> np.ndarray:
-    """Subtract from images what a denoiser leaves of them.
+    """Subtract from uint8 images (N, H, W, 3) what a denoiser leaves of them: float32.
 
     Args:
         images: uint8 (N, H, W, 3).
         denoiser: "wavelet", "median", "high-pass", or a function that maps float32 images
-            (N, H, W, 3), 0 to 255, to denoised ones.
+            (N, H, W, 3), 0 to 255, to denoised ones; a ValueError if it is none of these.
 
-    Returns:
-        float32 (N, H, W, 3), on the 0-255 scale.
-
-    Raises:
-        ValueError: no denoiser of that name, or it returns another shape.
-
-    Source:
-        Marra et al. 2019, section 2.
+    Source: Marra et al. 2019, section 2.
     """
     if isinstance(denoiser, str):
         if denoiser not in DENOISERS:

@@ -5,8 +5,6 @@ frequency (k - W // 2) / W in cycles per pixel. Power is in squared grey levels 
 white noise has its variance at every frequency.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,10 +21,9 @@ class Spectra:
 
     Attributes:
         mean_residual: (H, W, C), grey levels.
-        locked_power: (H, W), power of the mean of the complex spectra, which is the power spectrum
-            of the mean residual: of traces that sit at the same pixels in every image.
-        power: (H, W), mean of the power spectra: also of traces whose place changes from image to
+        locked_power: (H, W), power of the mean residual: of traces at the same pixels in every
             image.
+        power: (H, W), mean of the power spectra: also of traces whose place changes.
         count: Residuals that were averaged.
     """
 
@@ -39,8 +36,7 @@ class Spectra:
     def locked_share(self) -> float:
         """Share of the power that is locked in position; about 0 if nothing is, 1 if all is.
 
-        Of N residuals without anything in common, the mean still has 1/N of their power, by
-        chance. That part is taken off.
+        The 1/N of the power is taken off that is in the mean of N residuals by chance.
         """
         if self.count < 2 or not self.power.any():
             return math.nan
@@ -49,19 +45,10 @@ class Spectra:
 
 
 def spectra_of(residuals: np.ndarray) -> Spectra:
-    """Average the spectra of residuals in two ways: as complex numbers, and as powers.
+    """Average the spectra of residuals, float (N, H, W, C), as complex numbers and as powers.
 
-    Args:
-        residuals: float (N, H, W, C), grey levels.
-
-    Returns:
-        The two mean spectra, averaged over channels, and the mean residual.
-
-    Raises:
-        ValueError: the array has not four dimensions, or no residual is there.
-
-    Source:
-        Marra et al. 2019, section 2 (the mean residual); Zhang et al. 2019, section 3 (spectra).
+    Source: Marra et al. 2019, section 2 (the mean residual); Zhang et al. 2019, section 3
+    (spectra).
     """
     if residuals.ndim != 4 or not len(residuals):
         raise ValueError(f"residuals are {residuals.shape}: expected (N, H, W, C), N above 0")
@@ -80,22 +67,11 @@ def decibels(power: np.ndarray, reference: float | np.ndarray = 1.0) -> np.ndarr
 
 
 def autocorrelation(power: np.ndarray, reach: int = 32) -> np.ndarray:
-    """Correlation of a residual with its own shifted copies, from its mean power spectrum.
+    """Correlation of a residual with its own shifted copies, from its mean power spectrum (H, W).
 
-    Shifts wrap around the image.
-
-    Args:
-        power: (H, W), centred.
-        reach: Largest shift in pixels; cut to what fits into half an image.
-
-    Returns:
-        (2 * reach + 1, 2 * reach + 1): 1 in the middle, where nothing is shifted.
-
-    Raises:
-        ValueError: the power is zero everywhere.
-
-    Source:
-        Wiener-Khinchin theorem; Corvi et al. 2023.
+    Shifts wrap around the image; `reach` is the largest in pixels, cut to what fits into half an
+    image. Returns (2 * reach + 1, 2 * reach + 1): 1 in the middle, where nothing is shifted. A
+    ValueError if the power is zero everywhere. Source: Wiener-Khinchin theorem; Corvi et al. 2023.
     """
     if not power.any():
         raise ValueError("power is zero everywhere: a residual of nothing has no autocorrelation")
@@ -113,17 +89,11 @@ def frequencies(shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def radial_profile(power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Average a power spectrum over rings around frequency zero.
+    """Average a centred power spectrum (H, W) over rings around frequency zero.
 
-    Args:
-        power: (H, W), centred.
-
-    Returns:
-        The rings' frequencies (R,) in cycles per pixel, from 0 to the corner at about 0.7, and
-        their mean power (R,).
-
-    Source:
-        Durall et al. 2020, section 3 (azimuthal average); Corvi et al. 2023.
+    Returns the rings' frequencies (R,) in cycles per pixel, from 0 to the corner at about 0.7, and
+    their mean power (R,). Source: Durall et al. 2020, section 3 (azimuthal average); Corvi et al.
+    2023.
     """
     side = min(power.shape)
     distance = np.hypot(*frequencies(power.shape))
@@ -135,23 +105,12 @@ def radial_profile(power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def angular_profile(
     power: np.ndarray, directions: int = 24, low: float = 0.1, high: float = 0.5
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Average a power spectrum by direction, over a band of frequencies.
+    """Average a centred power spectrum (H, W) by direction, over a band of frequencies.
 
-    Args:
-        power: (H, W), centred.
-        directions: Wedges in half a turn; the other half is the same.
-        low: Lowest frequency of the band, cycles per pixel.
-        high: Highest one; up to 0.5 every direction has the same part in it.
-
-    Returns:
-        Directions (D,) in degrees, and their mean power (D,). At 0 degrees the pattern changes
-        along a row, at 90 degrees along a column.
-
-    Raises:
-        ValueError: a wedge holds no frequency of so small a map.
-
-    Source:
-        Corvi et al. 2023.
+    The half turn has so many `directions`, the band goes from `low` to `high` cycles per pixel; up
+    to 0.5, every direction has the same share of it. Returns directions (D,) in degrees, and their
+    mean power (D,). At 0 degrees the pattern changes along a row, at 90 degrees along a column. A
+    ValueError if a wedge holds no frequency of so small a map. Source: Corvi et al. 2023.
     """
     down, across = frequencies(power.shape)
     distance = np.hypot(down, across)
@@ -167,19 +126,11 @@ def angular_profile(
 def period_level(power: np.ndarray, period: int = 2) -> float:
     """How far the power at a period's frequencies stands above that of their surroundings.
 
-    The frequencies are multiples of 1 / period that no shorter period has: for period 2 those of
-    stripes down, stripes across and a chequerboard. Surroundings are two and three steps away in
-    the same row and column, so that an axis of high power is no peak.
-
-    Args:
-        power: (H, W), centred.
-        period: In pixels; it divides H and W.
-
-    Returns:
-        Decibels: 0 for no peak, 20 for a hundred times the surroundings.
-
-    Raises:
-        ValueError: the period does not divide the map's sides.
+    The frequencies are multiples of 1 / period that no shorter period has: for period 2 stripes
+    down, stripes across and a chequerboard. Surroundings are two and three steps away in the same
+    row and column, so that an axis of high power is no peak. The power (H, W) is centred, the
+    period in pixels divides H and W, else a ValueError. Returns decibels: 0 for no peak, 20 for a
+    hundred times the surroundings.
     """
     height, width = power.shape
     if period < 2 or height % period or width % period:

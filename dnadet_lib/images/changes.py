@@ -1,9 +1,7 @@
 """What happens to images on their way, at random: a discriminant that has seen it looks past it.
 
-Every change keeps the image's size, and leaves 8 bits a channel, as a file does.
+Every change keeps the image's size, and 8 bits per channel.
 """
-
-from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
@@ -118,11 +116,7 @@ CHANGES: dict[str, Operation] = {**SINGLE, "mixed": mixed}
 
 
 def change_named(name: str) -> Operation:
-    """Return a change, which maps uint8 (H, W, 3) and a random generator to such an image.
-
-    Raises:
-        ValueError: there is none of that name.
-    """
+    """Return a change of uint8 (H, W, 3) with a random generator; a ValueError if there is none."""
     if name not in CHANGES:
         raise ValueError(f"unknown change {name!r}: choose of {', '.join(CHANGES)}")
     return CHANGES[name]

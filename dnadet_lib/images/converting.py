@@ -1,7 +1,5 @@
 """From an opened image to uint8 RGB: depth, transparency, frames and turns."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +14,6 @@ TURNS = {
 EXIF_PLACES = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"})  # in info
 
 
-# Conversion --------------------------------------------------------------------------------------
-
-
 class Converted(NamedTuple):
     """uint8 RGB pixels (H, W, 3), and what was done to get them that a user should know."""
 
@@ -27,11 +22,7 @@ class Converted(NamedTuple):
 
 
 def convert(image: Image.Image) -> Converted:
-    """Bring an image to uint8 RGB (H, W, 3): its present frame, turned as its EXIF data say.
-
-    Raises:
-        ValueError: it cannot be brought to 8 bits.
-    """
+    """Bring an image to uint8 RGB (H, W, 3), turned as its EXIF data say, or raise a ValueError."""
     remarks = []
     if (frames := frames_of(image)) > 1:
         remarks.append(f"frame {image.tell() + 1} of {frames} is read, the others are not")
@@ -48,7 +39,8 @@ def convert(image: Image.Image) -> Converted:
         return _from_integers(image, bits, remarks)
     if bits > 8:
         remarks.append(_cut(bits))
-        _cut_transparent_colour(image)
+        if isinstance(colour := image.info.get("transparency"), tuple):  # as Pillow did the pixels
+            image.info["transparency"] = tuple(value >> 8 for value in colour)
     if image.mode in ("CMYK", "LAB"):
         remarks.append(f"{image.mode} is turned into RGB without a colour profile")
     if image.has_transparency_data:
@@ -82,13 +74,6 @@ def on_white(image: Image.Image) -> tuple[np.ndarray, bool]:
     return np.asarray(Image.alpha_composite(ground, full).convert("RGB")), True
 
 
-def _cut_transparent_colour(image: Image.Image) -> None:
-    """Bring a PNG's transparent colour of 16 bits to the 8 that Pillow has cut the pixels to."""
-    colour = image.info.get("transparency")
-    if isinstance(colour, tuple):
-        image.info["transparency"] = tuple(value >> 8 for value in colour)
-
-
 def _from_integers(image: Image.Image, bits: int, remarks: list[str]) -> Converted:
     """Cut grey levels of 12, 16 or 32 bits to the upper 8 of 12 or 16."""
     levels = np.asarray(image).astype(np.int64)
@@ -107,9 +92,6 @@ def _from_integers(image: Image.Image, bits: int, remarks: list[str]) -> Convert
         grey = np.where(levels == colour, np.uint8(255), grey)
         remarks.append(WHITE)
     return Converted(np.repeat(grey[..., None], 3, axis=2), remarks)
-
-
-# Facts of a file ---------------------------------------------------------------------------------
 
 
 def frames_of(image: Image.Image) -> int:
@@ -136,10 +118,7 @@ def bits_of(image: Image.Image) -> int:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """EXIF orientation, 1 to 8; 1 is upright, and stands for none and for what is no such number.
-
-    Of TIFF, Pillow turns the picture by itself when it is loaded.
-    """
+    """EXIF orientation, 1 to 8; 1, upright, also for none, for no such number, and for TIFF."""
     if not (EXIF_PLACES & image.info.keys() or hasattr(image, "tag_v2")):
         return 1  # parsing nothing takes a sixth of the time of a small image
     try:

@@ -1,7 +1,5 @@
 """Which files of a folder are images, and what is left out, counted."""
 
-from __future__ import annotations
-
 import glob
 import os
 from collections import Counter
@@ -61,11 +59,8 @@ def images_in(folder: Path) -> list[Path]:
     """List the images of a folder, searched through, in sorted order.
 
     Linked folders are searched, too, except those that hold the folder itself; a file that several
-    links lead to is listed once. Files that are no images, and hidden files and folders (names
-    that start with a dot), are left out; a note counts them.
-
-    Raises:
-        FileNotFoundError: there is no image.
+    links lead to is listed once. Files that are no images, and hidden files and folders, are left
+    out; a note counts them. A FileNotFoundError if there is no image.
     """
     found = _Search()
     _search(folder, found)
@@ -75,12 +70,9 @@ def images_in(folder: Path) -> list[Path]:
 
 
 def images_matching(pattern: str) -> list[Path]:
-    """List the images among the files that a pattern matches, and those of the folders it matches.
+    """List the images among the files and in the folders that a pattern matches, or raise.
 
-    `**` stands for any number of folders, linked ones included, as in `images_in`.
-
-    Raises:
-        FileNotFoundError: nothing matches, or no image.
+    `**` stands for any number of folders, linked ones included.
     """
     found = _Search()
     before, recursive, after = _parted(pattern)

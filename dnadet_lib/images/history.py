@@ -1,13 +1,11 @@
 """What happened to an image before it came here, as far as file, pixels and a model tell.
 
-Compression rounds what it keeps, and that can be seen in the pixels wherever they are saved later.
 JPEG leaves a grid of 8x8 blocks in which many DCT coefficients are zero; JPEG, WebP and video keep
-colours at half the resolution. Thresholds let about 1 in 100 untouched dev images pass for
-compressed (`data/results/history.csv`, made by `data/tune_changes.py`). Resizing leaves marks that
-resemble a generator's: of it, a model tells that has learned from resized images.
+colours at half the resolution: both can be seen in the pixels wherever they are saved later.
+Thresholds let about 1 in 100 untouched dev images pass for compressed (`data/results/history.csv`,
+made by `data/tune_changes.py`). Resizing leaves marks that resemble a generator's: only a model
+that has learned from resized images tells of it.
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
@@ -32,25 +30,16 @@ NOTHING = 0.02  # added to energies, in squared grey levels: what rounding leave
 
 @dataclass(frozen=True)
 class History:
-    """What is known of one image's past.
+    """What is known of one image's past."""
 
-    Attributes:
-        format: Of its file; "" for pixels that are in no file.
-        lossless: Whether the file holds the pixels as they were saved.
-        quality: Of a JPEG file, 1 to 100, estimated.
-        grid: Whether the pixels have the block grid of JPEG.
-        half_colour: Whether their colours have half the resolution, as of JPEG, WebP or video.
-        looks: The change that a model takes the image to have undergone; "" for none.
-    """
+    format: str = ""  # of its file; "" for pixels that are in no file
+    lossless: bool = True  # whether the file holds the pixels as they were saved
+    quality: int | None = None  # of a JPEG file, 1 to 100, estimated
+    grid: bool = False  # whether the pixels have the block grid of JPEG
+    half_colour: bool = False  # whether colours have half the resolution, as of JPEG, WebP or video
+    looks: str = ""  # the change that a model takes the image to have undergone; "" for none
 
-    format: str = ""
-    lossless: bool = True
-    quality: int | None = None
-    grid: bool = False
-    half_colour: bool = False
-    looks: str = ""
-
-    def seen_as(self, change: str) -> History:
+    def seen_as(self, change: str) -> "History":
         """Add what a model takes the image for, a change or ""."""
         return replace(self, looks=change)
 
@@ -74,12 +63,7 @@ class History:
 
 
 def history_of(pixels: np.ndarray, coding: Coding = NO_FILE) -> History:
-    """Find out what happened to an image.
-
-    Args:
-        pixels: uint8 (H, W, 3) of any size; of a large one, the middle is looked at.
-        coding: Of its file.
-    """
+    """Find out what happened to a uint8 image (H, W, 3), by its middle if it is large."""
     quality = jpeg_quality(coding.table) if coding.table else None
     if min(pixels.shape[:2]) < LEAST:
         return History(coding.format, coding.lossless, quality)
@@ -94,16 +78,10 @@ def history_of(pixels: np.ndarray, coding: Coding = NO_FILE) -> History:
 
 
 def grid_share(luma: Tensor) -> float:
-    """Measure how much one grid of 8x8 blocks stands out by DCT coefficients that are zero.
+    """Measure how much one grid of 8x8 blocks of (H, W) stands out by zero DCT coefficients.
 
-    Args:
-        luma: (H, W), 0 to 255.
-
-    Returns:
-        The largest share of zeros over the 64 places of the grid, less the second largest.
-
-    Source:
-        Fan and de Queiroz 2003 (JPEG history of a bitmap); the comparison of all grids is ours.
+    It is the largest share of zeros over the 64 places of the grid, less the second largest.
+    Source: Fan and de Queiroz 2003 (JPEG history of a bitmap); the comparison of all grids is ours.
     """
     basis = _cosines()
     found = (luma.unfold(1, 8, 1) @ basis.T).unfold(0, 8, 1) @ basis.T  # (H - 7, W - 7, 8, 8)
@@ -124,17 +102,11 @@ def _cosines() -> Tensor:
 
 
 def colour_phase(planes: Tensor, luma: Tensor) -> float:
-    """Measure whether colours were enlarged by two, as decoders do with 4:2:0.
+    """Measure whether colours of (3, H, W), red first, were enlarged by two, as from 4:2:0.
 
-    They interpolate linearly, so that every other third difference of a line is zero, but for
-    rounding: the two phases differ.
-
-    Args:
-        planes: (3, H, W), red first, 0 to 255.
-        luma: (H, W).
-
-    Returns:
-        Absolute log ratio of the phases' energies, mean over two colours and two directions.
+    Decoders interpolate linearly, so that every other third difference of a line is zero, but for
+    rounding. Returns the absolute log ratio of the two phases' energies, mean over two colours and
+    directions.
     """
     ratios = []
     for colour in (0.564 * (planes[2] - luma), 0.713 * (planes[0] - luma)):

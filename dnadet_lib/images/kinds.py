@@ -1,7 +1,5 @@
 """What becomes of each kind of image file: the table that commands and the data card show."""
 
-from __future__ import annotations
-
 from textwrap import fill
 
 KINDS = (
@@ -49,9 +47,3 @@ def kinds_help() -> str:
              for kind, what in KINDS]  # fmt: skip
     introduction = "image files: whatever Pillow opens, by suffix or content. What becomes of them:"
     return "\n".join([introduction, *lines])
-
-
-def kinds_table() -> str:
-    """Write the table as Markdown."""
-    rows = [f"| {kind} | {what} |" for kind, what in KINDS]
-    return "\n".join(["| kind of file | what is read |", "|---|---|", *rows])

@@ -1,12 +1,9 @@
-"""Lists of labelled images: text files that hold an image and the number of its class a line.
+"""Lists of labelled images: text files with an image and the number of its class per line.
 
 A line is `path<TAB>label`, as in the field's releases, or `path<TAB>label<TAB>source`. A `.csv` has
 commas or semicolons in place of tabs. A first line that names the columns, `path` and `label` among
-them, may stand above, and then there may be further columns. The names of the classes, one a line
-in the order of their numbers, may stand beside a list in `NAME.classes.txt`, or in `classes.txt`.
+them, may stand above, and then there may be further columns.
 """
-
-from __future__ import annotations
 
 import codecs
 import csv
@@ -30,14 +27,9 @@ MARKS = (
 
 @dataclass(frozen=True)
 class ImageList:
-    """What a list holds; all but `file` and `columns` have one entry an image.
+    """What a list holds; `lines` (from 1), `paths` and `labels` have one entry per image.
 
-    Attributes:
-        file: The list.
-        lines: Number of each image's line, from 1.
-        paths: Image files.
-        labels: Class numbers.
-        columns: Name of a further column -> what it holds, such as "source".
+    `columns` maps the name of a further column, such as "source", to what it holds.
     """
 
     file: Path
@@ -55,11 +47,8 @@ def is_list(path: Path) -> bool:
 def read_lines(path: Path) -> list[str]:
     r"""Read the lines of a text file, which end with \n, \r\n or, in old files, \r alone.
 
-    UTF-8 is read, and UTF-16 or UTF-32 that begins with its byte order mark. Other characters that
-    Python takes for the end of a line, such as U+2028, may stand in a file's name.
-
-    Raises:
-        ValueError: bytes that are none of these; file and line are named.
+    UTF-8 is read, and UTF-16 or UTF-32 that begins with its byte order mark; for other bytes, a
+    ValueError names file and line. Other ends of lines, such as U+2028, may stand in a file's name.
     """
     data = path.read_bytes()
     encoding = next((name for mark, name in MARKS if data.startswith(mark)), "utf-8")
@@ -83,11 +72,8 @@ def read_lines(path: Path) -> list[str]:
 def read_list(path: Path, root: Path | None = None) -> ImageList:
     """Read a list.
 
-    Args:
-        path: The list.
-        root: What relative paths start from; without it, the list's folder if the image is there,
-            else the working folder. Backslashes of Windows stand for slashes where that finds the
-            image.
+    Relative paths start from a root; without one, from the list's folder if the image is there,
+    else the working folder. Backslashes may stand for slashes.
 
     Raises:
         FileNotFoundError: the list is missing.
@@ -97,9 +83,11 @@ def read_list(path: Path, root: Path | None = None) -> ImageList:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such annotation file")
     rows = [(n, line) for n, line in enumerate(read_lines(path), 1) if line.strip()]
-    delimiter = _delimiter(path, rows[0][1]) if rows else "\t"
+    first = rows[0][1] if rows else ""
+    delimiter = max(",;\t", key=first.count) if path.suffix.lower() == ".csv" else "\t"
     names: tuple[str, ...] = COLUMNS
-    if rows and (header := _header(_fields(rows[0][1], delimiter))):
+    header = tuple(name.strip().lower() for name in _fields(first, delimiter))
+    if {"path", "label"} <= set(header):
         names, rows = header, rows[1:]
     found = ImageList(path, columns={name: [] for name in names if name not in COLUMNS[:2]})
     bases = [root] if root else [path.parent, Path()]
@@ -125,20 +113,10 @@ def read_annotation(path: Path, root: Path | None = None) -> list[tuple[Path, in
     return list(zip(found.paths, found.labels, strict=True))
 
 
-def _delimiter(path: Path, line: str) -> str:
-    """Return what stands between the columns: of a .csv, what is there most in its first line."""
-    return max(",;\t", key=line.count) if path.suffix.lower() == ".csv" else "\t"
-
-
 def _fields(line: str, delimiter: str) -> list[str]:
     if delimiter == "\t":
         return line.split("\t")  # released lists quote nothing
     return next(csv.reader([line], delimiter=delimiter), [])
-
-
-def _header(fields: list[str]) -> tuple[str, ...]:
-    names = tuple(name.strip().lower() for name in fields)
-    return names if {"path", "label"} <= set(names) else ()
 
 
 def _values(fields: list[str], names: Sequence[str], delimiter: str) -> dict[str, str]:
@@ -194,20 +172,12 @@ def _with_full_columns(found: ImageList) -> ImageList:
     return ImageList(found.file, found.lines, found.paths, found.labels, kept)
 
 
-# Sources -----------------------------------------------------------------------------------------
-
-
 def folder_sources(paths: Sequence[Path], root: Path | None = None) -> list[str]:
-    """Name each image's source by the folder that holds it, as seen from the root of all.
+    """Name each image's source by the folder that holds it, as seen from a root.
 
-    Args:
-        paths: Image files.
-        root: What the names start from; by default the deepest folder that holds all images. For
-            images that lie in the root itself, the root's own name is taken.
-
-    Returns:
-        (N,) names with `/` between folders. One that starts with `real/` is written `./real/...`,
-        since `real/CONTENT/PHOTOGRAPH` stands for crops of one photograph.
+    By default that is the deepest folder that holds all images. For images in the root itself, its
+    own name is taken. Names have `/` between folders; one that starts with `real/` is written
+    `./real/...`, since `real/CONTENT/PHOTOGRAPH` stands for crops of one photograph.
     """
     parents = [os.path.abspath(path.parent) for path in paths]
     every = set(parents)

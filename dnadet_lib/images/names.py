@@ -1,7 +1,5 @@
 """Names of classes: read, compared and written in messages."""
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,17 +10,10 @@ from dnadet_lib.plumbing.text import one_line
 SHOWN = 10  # names in a message
 
 
-# Names of classes --------------------------------------------------------------------------------
-
-
 def names_beside(path: Path) -> tuple[tuple[str, ...], Path] | None:
-    """Read the class names that stand beside a list, `NAME.classes.txt` before `classes.txt`.
+    """Read the class names beside a list, `NAME.classes.txt` or `classes.txt`, and their file.
 
-    Returns:
-        The names and their file, or None where there is no such file.
-
-    Raises:
-        ValueError: a name is empty, holds a tab or stands twice; file and line are named.
+    A ValueError names file and line of a name that is empty, holds a tab or stands twice.
     """
     path = Path(path)
     for file in (path.with_name(f"{path.stem}.classes.txt"), path.with_name("classes.txt")):
@@ -47,11 +38,7 @@ def read_names(file: Path) -> tuple[str, ...]:
 
 
 def require_class_names(names: Sequence[str], where: str = "") -> None:
-    """Refuse class names that cannot be told apart.
-
-    Args:
-        names: Of the classes, in order.
-        where: They come from, for the message.
+    """Refuse class names that cannot be told apart; `where` says where they come from.
 
     Raises:
         ValueError: there is none, one is empty, or two differ in nothing but case, spaces,

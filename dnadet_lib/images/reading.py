@@ -1,10 +1,7 @@
 """From any image file to uint8 RGB: the one path to pixels (`kinds` has a table).
 
-What is done to an image beyond decoding (16 bits cut, alpha laid on white, a frame chosen) is
-said with `notes.note`, in a line that names the file.
+What is done beyond decoding (16 bits cut, alpha laid on white, a frame chosen) is noted.
 """
-
-from __future__ import annotations
 
 import os
 import stat
@@ -33,27 +30,16 @@ AVIF_BRANDS = frozenset({b"avif", b"avis"})
 
 
 def read_image(path: Path) -> np.ndarray:
-    """Decode an image file to uint8 RGB (H, W, 3).
-
-    Raises:
-        OSError: the file is missing, damaged, no image, or of a kind that cannot be brought to 8
-            bits; it is named.
-    """
+    """Decode an image file to uint8 RGB (H, W, 3); an OSError names it if that cannot be."""
     return read_coded(path)[0]
 
 
 class Coding(NamedTuple):
-    """How a file codes its pixels.
+    """How a file codes its pixels."""
 
-    Attributes:
-        format: Pillow's name of it, such as "PNG" or "JPEG"; "" for pixels that are in no file.
-        table: Of a JPEG, the 64 steps by which its luma is quantised.
-        lossless: Whether the pixels are those that were saved.
-    """
-
-    format: str = ""
-    table: tuple[int, ...] = ()
-    lossless: bool = True
+    format: str = ""  # Pillow's name of it, such as "PNG"; "" for pixels that are in no file
+    table: tuple[int, ...] = ()  # of a JPEG, the 64 steps by which its luma is quantised
+    lossless: bool = True  # whether the pixels are those that were saved
 
 
 NO_FILE = Coding()
@@ -71,11 +57,7 @@ def read_coded(path: Path) -> tuple[np.ndarray, Coding]:
 
 
 def as_rgb(image: Image.Image) -> np.ndarray:
-    """Turn a PIL image into uint8 RGB (H, W, 3), as `read_image` does with a file.
-
-    Raises:
-        ValueError: it cannot be brought to 8 bits.
-    """
+    """Turn a PIL image into uint8 RGB (H, W, 3); a ValueError if it cannot be brought to 8 bits."""
     pixels, remarks = convert(image)
     name = getattr(image, "filename", "") or "image"
     for remark in remarks:
@@ -85,11 +67,7 @@ def as_rgb(image: Image.Image) -> np.ndarray:
 
 @contextmanager
 def open_image(path: Path) -> Iterator[Image.Image]:
-    """Open an image file with Pillow; whatever goes wrong, also inside the block, names the file.
-
-    Raises:
-        OSError: the file is missing, damaged or no image.
-    """
+    """Open an image file with Pillow; an OSError names it, also if the block goes wrong."""
     try:
         # Pillow's own warnings (damaged EXIF, very many pixels) name no file.
         with own_warnings() as raw:
@@ -146,12 +124,7 @@ def _divert(shown: Callable[..., None]) -> None:
 
 
 def require_file(path: Path) -> None:
-    """Refuse what is no regular file, such as a pipe, which would be waited for without end.
-
-    Raises:
-        OSError: it is none, or is not there.
-        ValueError: it is a camera's raw file.
-    """
+    """Refuse a pipe or a folder by an OSError, and a camera's raw file by a ValueError."""
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError("is a folder" if os.path.isdir(path) else "is no regular file")
     if os.path.splitext(path)[1].lower() in RAW_SUFFIXES:

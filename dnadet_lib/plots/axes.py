@@ -1,7 +1,5 @@
 """Drawings on an axis: matrices, curves, maps and histograms."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,14 +11,7 @@ from dnadet_lib.plumbing.text import for_figure, for_title
 
 
 def matrix(axis: Axes, table: pd.DataFrame, title: str = "", names: bool = True) -> None:
-    """Draw a matrix of shares as shades with the numbers written in.
-
-    Args:
-        axis: Where.
-        table: Shares from 0 to 1: rows true, columns predicted; NaN is left empty.
-        title: Of the axis.
-        names: Whether to name the rows.
-    """
+    """Draw a table of shares from 0 to 1 as shades with the numbers written in; NaN stays empty."""
     axis.imshow(table.to_numpy(), vmin=0, vmax=1, aspect="auto", cmap="Blues")
     axis.set_xticks(
         range(table.shape[1]), [for_figure(name) for name in table.columns], rotation=45, ha="right"
@@ -40,14 +31,7 @@ def matrix(axis: Axes, table: pd.DataFrame, title: str = "", names: bool = True)
 def curves(
     axis: Axes, history: pd.DataFrame, columns: Mapping[str, str], ylabel: str
 ) -> None:
-    """Draw columns of a training history against the epoch.
-
-    Args:
-        axis: Where.
-        history: One row an epoch, indexed by its number.
-        columns: Column name -> label; columns that are not there are left out.
-        ylabel: Of the axis, with the unit.
-    """
+    """Draw columns (name -> label) of a training history, if there, against the epoch."""
     markers = ("o", "s", "^", "D")
     shown = {name: label for name, label in columns.items() if name in history}
     for (name, label), colour, marker in zip(shown.items(), LINE_COLOURS, markers, strict=False):
@@ -59,15 +43,7 @@ def curves(
 def scatter_map(
     axis: Axes, points: np.ndarray, labels: np.ndarray, classes: Sequence[str], title: str = ""
 ) -> None:
-    """Draw a map of embeddings, coloured by true class. Its axes have no unit, and no ticks.
-
-    Args:
-        axis: Where.
-        points: (N, 2).
-        labels: (N,) class numbers.
-        classes: Names of the classes.
-        title: Of the axis.
-    """
+    """Draw a map (N, 2) of embeddings with class numbers (N,), coloured by class."""
     for number in np.unique(labels):
         name, member = classes[number], labels == number
         axis.scatter(

@@ -1,7 +1,5 @@
 """Figures that show images."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 
@@ -18,13 +16,9 @@ from dnadet_lib.plumbing.text import for_title
 def image_grid(
     images: Sequence[np.ndarray], titles: Sequence[str], columns: int, side: float = 1.5
 ) -> Figure:
-    """Draw images in a grid, each with a title.
+    """Draw images in a grid, each with a title, "" for none.
 
-    Args:
-        images: uint8 (H, W, 3), or float (H, W) in [0, 1] drawn in grey.
-        titles: One an image; empty for none.
-        columns: Images a row.
-        side: Of an image on paper, in inches.
+    Images are uint8 (H, W, 3), or float (H, W) in [0, 1] drawn in grey; `side` is in inches.
     """
     rows = math.ceil(len(images) / columns)
     figure, axes = plt.subplots(
@@ -39,21 +33,10 @@ def image_grid(
 
 
 def attributions(
-    images: Sequence[np.ndarray],
-    probabilities: np.ndarray,
-    classes: Sequence[str],
-    titles: Sequence[str],
-    columns: int = 4,
-) -> Figure:
-    """Draw each image with a bar for every class's probability beside it.
-
-    Args:
-        images: uint8 (H, W, 3).
-        probabilities: (N, K).
-        classes: Names of the K classes; they give the bars' colours.
-        titles: One an image.
-        columns: Images a row.
-    """
+    images: Sequence[np.ndarray], probabilities: np.ndarray, classes: Sequence[str],
+    titles: Sequence[str], columns: int = 4,
+) -> Figure:  # fmt: skip
+    """Draw uint8 images (H, W, 3), each with a bar per class for its probabilities (N, K)."""
     rows = math.ceil(len(images) / columns)
     figure, axes = plt.subplots(
         rows, 2 * columns, figsize=(2.35 * columns, 1.75 * rows + 0.8), squeeze=False,
@@ -82,14 +65,7 @@ def attributions(
 def patches_on_image(
     axis: Axes, image: np.ndarray, corners: Sequence[tuple[int, int]], patch: int
 ) -> None:
-    """Draw an image with the outlines of numbered patches.
-
-    Args:
-        axis: Where.
-        image: uint8 (H, W, 3).
-        corners: (top, left) of each patch in pixels.
-        patch: Side in pixels.
-    """
+    """Draw a uint8 image (H, W, 3) with numbered outlines of patches, at (top, left) in pixels."""
     axis.imshow(image)
     for number, (top, left) in enumerate(corners, 1):
         colour = LINE_COLOURS[(number - 1) % len(LINE_COLOURS)]

@@ -1,7 +1,5 @@
 """Figures of spectra: maps on shared scales, profiles by class, and how alike generators are."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -16,25 +14,13 @@ FREQUENCY = "cycles per pixel"
 
 
 def map_rows(
-    rows: Mapping[str, Sequence[np.ndarray]],
-    columns: Sequence[str],
-    *,
-    reach: float,
-    unit: str,
-    limits: tuple[float, float],
-    label: str,
-    cmap: str = "cividis",
-) -> Figure:
-    """Draw centred maps in rows, all on one scale of colours.
+    rows: Mapping[str, Sequence[np.ndarray]], columns: Sequence[str], *, reach: float, unit: str,
+    limits: tuple[float, float], label: str, cmap: str = "cividis",
+) -> Figure:  # fmt: skip
+    """Draw centred maps (H, W) in rows, one per column, all on one scale of colours.
 
-    Args:
-        rows: Name of the row -> its maps (H, W), one a column.
-        columns: Names of the columns.
-        reach: Half the width of a map in the unit of its axes.
-        unit: Of the axes.
-        limits: Values of the first and the last colour.
-        label: What the colours mean, with the unit.
-        cmap: Name of the colour map.
+    `rows` maps a row's name to its maps. `reach` is half the width of a map in the unit of its
+    axes, `limits` are the values of the first and the last colour, `label` says what colours mean.
     """
     size = (2.15 * len(columns) + 1.5, 1.95 * len(rows) + 0.8)
     figure, axes = plt.subplots(
@@ -58,11 +44,7 @@ def map_rows(
 
 
 def power_profiles(powers: Mapping[str, Sequence[np.ndarray]]) -> Figure:
-    """Draw radial and angular profiles by class: the first generator as a line, others dashed.
-
-    Args:
-        powers: Class -> mean powers (H, W), one a generator, all of one size.
-    """
+    """Draw radial and angular profiles of powers (H, W) by class: one line, the others dashed."""
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.8))
     for name, maps in powers.items():
         for place, power in enumerate(maps):
@@ -82,12 +64,7 @@ def power_profiles(powers: Mapping[str, Sequence[np.ndarray]]) -> Figure:
 
 
 def similarity_maps(tables: Mapping[str, np.ndarray], labels: Sequence[str]) -> Figure:
-    """Draw correlations between generators, side by side; white lines part the classes.
-
-    Args:
-        tables: Title -> (G, G) correlations, the generators sorted by class.
-        labels: Class of each generator.
-    """
+    """Draw correlations (G, G) between generators sorted by class, which white lines part."""
     figure, axes = plt.subplots(1, len(tables), figsize=(5.2 * len(tables) + 1, 5.2), squeeze=False)
     names = list(dict.fromkeys(labels))
     shown = [for_figure(name) for name in names]

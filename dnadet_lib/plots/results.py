@@ -1,14 +1,11 @@
 """Figures of results: accuracies with intervals, calibration and base rates."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -17,16 +14,13 @@ from dnadet_lib.evaluation.base_rates import Alarms, posterior
 from dnadet_lib.evaluation.results import Row
 from dnadet_lib.plots.axes import matrix
 from dnadet_lib.plots.style import LINE_COLOURS, colour_of, marker_of
-from dnadet_lib.plumbing.text import for_figure, for_title
+from dnadet_lib.plumbing.text import for_figure
 
 
 def generator_dots(rows: Sequence[Row], chance: float | None = None) -> Figure:
-    """Draw each generator's accuracy as a dot with its interval, a block a set-up.
+    """Draw each generator's accuracy as a dot with its interval, a block per set-up.
 
-    Args:
-        rows: Of `results.summarise`, of one or two methods: the first one's dots are hollow,
-            the second one's filled.
-        chance: Accuracy of guessing, drawn as a line.
+    Of two methods, the first one's dots are hollow; chance is drawn as a line.
     """
     each = [row for row in rows if row.metric.startswith("accuracy ")]
     methods = list(dict.fromkeys(row.method for row in each))
@@ -62,11 +56,7 @@ def generator_dots(rows: Sequence[Row], chance: float | None = None) -> Figure:
 
 
 def suite_dots(rows: Sequence[Row]) -> Figure:
-    """Draw the suite's table: a panel a set-up, a line a method, mean accuracy and interval.
-
-    Args:
-        rows: Of `suite.table_rows`; the first method stands on top.
-    """
+    """Draw the suite's table: a panel per set-up, a line per method, mean accuracy and interval."""
     figures = {(r.method, r.setup): r for r in rows if r.metric == "accuracy"}
     methods = list(dict.fromkeys(method for method, _ in figures))
     setups = list(dict.fromkeys(setup for _, setup in figures))
@@ -87,12 +77,10 @@ def suite_dots(rows: Sequence[Row]) -> Figure:
 def ladder_dots(
     rows: Sequence[Row], ladders: Mapping[str, Sequence[str]], chance: float
 ) -> Figure:
-    """Draw the ablation ladder: a panel a set-up, a line a step, a colour and marker a front end.
+    """Draw the ablation ladder: a panel per set-up, a line per step, a colour per front end.
 
-    Args:
-        rows: Of the suite; a rung that has no row in a set-up is left out there.
-        ladders: Front end -> names of its rungs, the first on top; two at most.
-        chance: Accuracy of guessing, drawn as a line.
+    `ladders` maps a front end, of two at most, to its rungs, the first on top; a rung without a row
+    in a set-up is left out there. `chance` is the accuracy of guessing, drawn as a line.
     """
     figures = {(r.method, r.setup): r for r in rows if r.metric == "accuracy"}
     names = [name for rungs in ladders.values() for name in rungs]
@@ -126,12 +114,7 @@ def ladder_dots(
 
 
 def position_maps(maps: Mapping[str, np.ndarray], learned: tuple[int, int]) -> Figure:
-    """Draw accuracy by cell of the grid, one heat-map a kind of label; the learned cell is framed.
-
-    Args:
-        maps: Title -> (5, 5) accuracies.
-        learned: Row and column of the learned cell.
-    """
+    """Draw accuracies (5, 5) by cell of the grid, a heat-map each; the learned cell is framed."""
     figure, axes = plt.subplots(1, len(maps), figsize=(4.6 * len(maps), 4.9), squeeze=False)
     for axis, (title, accuracy) in zip(axes[0], maps.items(), strict=True):
         numbers = range(1, accuracy.shape[0] + 1)
@@ -145,56 +128,10 @@ def position_maps(maps: Mapping[str, np.ndarray], learned: tuple[int, int]) -> F
     return figure
 
 
-def reliability_curve(axis: Axes, table: pd.DataFrame, title: str = "") -> None:
-    """Draw accuracy against confidence, a dot a bin, and the line where both are equal.
-
-    Args:
-        axis: Where.
-        table: Of `calibration.reliability`.
-        title: Of the axis.
-    """
-    axis.plot([0, 1], [0, 1], color="#999999", linestyle=":")
-    axis.plot(table["confidence"], table["accuracy"], "o-", color=LINE_COLOURS[0], clip_on=False)
-    low = min(table["confidence"].min(), table["accuracy"].min()) // 0.1 / 10
-    axis.set(xlim=(low, 1), ylim=(low, 1), aspect="equal", title=for_title(title))
-    axis.set(xlabel="confidence", ylabel="accuracy")
-
-
-def degradation_curves(table: pd.DataFrame, marked: Mapping[str, str]) -> Figure:
-    """Draw mean accuracy over generators against the strength of each degradation.
-
-    Args:
-        table: Columns degradation, strength, value, low, high; "none" is drawn as a line across.
-        marked: Degradation -> label of the horizontal axis, in the order of the panels.
-    """
-    columns = 4
-    lines = math.ceil(len(marked) / columns)
-    figure, axes = plt.subplots(
-        lines, columns, figsize=(3.4 * columns, 3.1 * lines), sharey=True, squeeze=False
-    )
-    plain = table.loc[table["degradation"] == "none", "value"].item()
-    for axis, (name, label) in zip(axes.flat, marked.items(), strict=False):
-        part = table[table["degradation"] == name]
-        places = range(1, len(part) + 1)
-        axis.axhline(plain, color="#999999", linestyle=":")
-        axis.fill_between(places, part["low"], part["high"], color=LINE_COLOURS[0], alpha=0.2)
-        axis.plot(places, part["value"], "o-", color=LINE_COLOURS[0])
-        axis.set_xticks(places, [f"{strength:g}" for strength in part["strength"]])
-        axis.set(title=name, xlabel=label, ylim=(0, 1.02))
-    for axis in axes[:, 0]:
-        axis.set_ylabel("accuracy")
-    for axis in axes.flat[len(marked) :]:
-        axis.set_visible(False)
-    return figure
-
-
 def posterior_curves(suspect: str, sensitivity: float, rest: Sequence[Alarms]) -> Figure:
     """Draw the share of alarms that are right against the base rate, by what the others are.
 
-    Args:
-        suspect: The class that images are called.
-        sensitivity: Share of its images that are called so.
-        rest: False alarms, by maker: solid as measured, dashed at their upper bound.
+    Of false alarms, the solid line is as measured, the dashed one at their upper bound.
     """
     rates = np.logspace(-4, -0.01, 200)
     figure, axis = plt.subplots()

@@ -1,7 +1,5 @@
 """The style of all figures: a colour and a marker per class."""
 
-from __future__ import annotations
-
 import warnings
 import zlib
 from collections.abc import Sequence
@@ -40,11 +38,7 @@ LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 
 
 def colour_of(name: str) -> str:
-    """Return the colour of a class, the same in every figure.
-
-    The zoo's classes, known and unknown, have one each. Classes from elsewhere share a few, chosen
-    by their names.
-    """
+    """Return the colour of a class, the same in every figure; those from elsewhere share a few."""
     if name in CLASS_COLOURS or name == NOT_LABELLED:
         return CLASS_COLOURS.get(name, OTHER_COLOUR)
     return FOREIGN_COLOURS[zlib.crc32(name.encode("utf-8", "surrogatepass")) % len(FOREIGN_COLOURS)]
@@ -78,11 +72,7 @@ def show(figure: Figure, caption: str) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure, atomically, in the format that the file's ending names.
-
-    Raises:
-        ValueError: matplotlib has no such format.
-    """
+    """Write a figure, atomically, in the format that the ending names; a ValueError if unknown."""
     kinds, kind = figure.canvas.get_supported_filetypes(), Path(path).suffix.lower()[1:]
     if kind not in kinds:
         raise ValueError(f"{path}: no format of a figure; end the name in .png, .pdf or .svg")

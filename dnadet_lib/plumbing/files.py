@@ -1,7 +1,5 @@
 """Where results go: atomic writes, names and paths that stay where they belong, locks."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import os
@@ -23,10 +21,8 @@ temporaries: set[Path] = set()  # half-written files of this process
 def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path` to write to; it takes the place of `path` at the end.
 
-    If the block raises, the temporary file is removed and `path` is left as it was.
-
-    Raises:
-        OSError: the file cannot be written, such as on a full disk; it is named, with the reason.
+    If the block raises, the temporary file is removed and `path` is left as it was. An OSError
+    names a file that cannot be written, with the reason, such as a full disk.
     """
     path = Path(path)
     _require_plain_file(path)
@@ -50,11 +46,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def named_if_not_written(path: Path) -> Iterator[None]:
-    """Say that `path` cannot be written where a block fails to write what is to become it.
-
-    Raises:
-        OSError: the block failed so; `path` is named, with the reason.
-    """
+    """Name `path` in the OSError of a block that fails to write what is to become it."""
     try:
         yield
     except OSError as error:
@@ -85,39 +77,19 @@ def _cannot_write(path: Path, error: BaseException) -> OSError:
 
 
 def reserve(file: Path) -> None:
-    """Take the disk space of a file with holes.
-
-    Writing to its memory map on a full disk would stop the process without a word.
-
-    Raises:
-        OSError: there is not enough.
-    """
+    """Take the disk space of a file with holes, since its memory map would fail without a word."""
     if not hasattr(os, "posix_fallocate"):
         return
-    with file.open("r+b") as stream, _where_supported():
-        os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
-
-
-@contextmanager
-def _where_supported() -> Iterator[None]:
     try:
-        yield
+        with file.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):  # not supported
             raise
 
 
-# Before work begins ------------------------------------------------------------------------------
-
-
 def require_writable(path: Path) -> None:
-    """Check that a file can be written at `path`, by writing an empty one beside it.
-
-    Folders on the way to it are made.
-
-    Raises:
-        OSError: it cannot be; the path is named, with the reason.
-    """
+    """Check that a file can be written at `path`, by writing beside it, or raise an OSError."""
     path = Path(path)
     _require_plain_file(path)
     if path.exists() and not path.stat().st_mode & 0o222:
@@ -126,11 +98,7 @@ def require_writable(path: Path) -> None:
 
 
 def require_writable_folder(folder: Path) -> None:
-    """Check that files can be written in a folder, which is made if need be.
-
-    Raises:
-        OSError: they cannot be; the folder is named, with the reason.
-    """
+    """Check that files can be written in a folder, made if need be; else an OSError names it."""
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder}: cannot be written: it is a file; give a folder's name")
@@ -156,22 +124,14 @@ def _require_plain_file(path: Path) -> None:
 
 
 def require_apart(output: Path, inputs: Iterable[Path]) -> None:
-    """Refuse an output that is one of the inputs, under whatever name.
-
-    Raises:
-        ValueError: it is; the file is named.
-    """
+    """Refuse by a ValueError an output that is one of the inputs, under whatever name."""
     target = Path(output).resolve()
     if any(Path(path).resolve() == target for path in inputs):
         raise ValueError(f"{output}: is one of the inputs and would be lost; choose another name")
 
 
 def plain_name(name: str, what: str) -> str:
-    """Return a name that is one folder's or file's name, and no path.
-
-    Args:
-        name: To check.
-        what: What it names, for the message.
+    """Return a name that is one folder's or file's name, and no path; `what` says what it names.
 
     Raises:
         ValueError: it is empty, starts with a dot, ends with a dot or a space, or holds a control
@@ -196,26 +156,15 @@ def plain_stem(text: str) -> str:
 
 
 def inside(root: Path, path: Path) -> Path:
-    """Return `path` if it lies under `root` once links and `..` are followed.
-
-    Raises:
-        ValueError: it leads elsewhere; both are named.
-    """
+    """Return `path` if it lies under `root` once links and `..` are followed, else a ValueError."""
     if not Path(path).resolve().is_relative_to(Path(root).resolve()):
         raise ValueError(f"{path}: leads out of {root}; nothing is written there")
     return path
 
 
-# Locks -------------------------------------------------------------------------------------------
-
-
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder, made if need be: of several processes one works in it, the others wait.
-
-    Raises:
-        OSError: nothing can be written in it; it is named, with the reason.
-    """
+    """Hold a folder, made if need be: of several processes one works in it, the others wait."""
     require_writable_folder(folder)
     with FileLock(_lock_file(Path(folder) / LOCK)):
         yield
@@ -226,9 +175,6 @@ def claimed_folder(folder: Path) -> Iterator[None]:
     """Hold a folder, made if need be: a second run that wants it is refused, and does not wait.
 
     A folder that was made and is empty at the end is removed again.
-
-    Raises:
-        OSError: another run holds it, or nothing can be written in it; it is named.
     """
     folder = Path(folder)
     made = not folder.exists()
@@ -244,11 +190,7 @@ def claimed_folder(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def claimed_file(file: Path) -> Iterator[None]:
-    """Hold an output file, there or not: a second run that wants it is refused.
-
-    Raises:
-        OSError: another run holds it, or it cannot be written; it is named.
-    """
+    """Hold an output file, there or not; an OSError if another run does, or it is not writable."""
     file = Path(file)
     require_writable(file)
     name = hashlib.sha256(os.fsencode(file.name)).hexdigest()[:16]  # of any length and characters

@@ -1,7 +1,5 @@
 """Packages that hand out names of their modules, and import these when a name is used."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable
 from typing import Any
@@ -10,12 +8,7 @@ from typing import Any
 def names_of(
     package: str, **modules: tuple[str, ...]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """Make `__getattr__`, `__dir__` and `__all__` of a package.
-
-    Args:
-        package: Its name.
-        modules: Names that each of its modules gives.
-    """
+    """Make `__getattr__`, `__dir__` and `__all__` of a package, by the names of its modules."""
     homes = {name: module for module, names in modules.items() for name in names}
 
     def find(name: str) -> Any:

@@ -1,10 +1,8 @@
 """What a user should know though nothing failed: said once, and kept for JSON.
 
-Whoever lists or reads images calls `note`. A command hears the notes with `listening`, prints them
-and gives them in its JSON; elsewhere they are Python warnings.
+Whoever lists or reads images calls `note`. Commands hear the notes with `listening`; elsewhere they
+are Python warnings.
 """
-
-from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -22,12 +20,7 @@ class NoteWarning(UserWarning):
 
 @dataclass
 class Notes:
-    """What was noted.
-
-    Attributes:
-        texts: Each once, in order.
-        left_out: Files and folders that were left out, each once, in order.
-    """
+    """What was noted, and files and folders that were left out: each once, in order."""
 
     texts: list[str] = field(default_factory=list)
     left_out: list[Path] = field(default_factory=list)
@@ -43,12 +36,7 @@ _heard: ContextVar[tuple[Notes, Callable[[str], None]] | None] = ContextVar("hea
 
 
 def note(text: str, left_out: Iterable[Path] = ()) -> None:
-    """Tell the user something, in one line that names the file or folder.
-
-    Args:
-        text: The line.
-        left_out: Files that are not read, and for that reason no error.
-    """
+    """Tell the user something in one line; `left_out` are files that are not read, no errors."""
     heard = _heard.get()
     if heard is None:
         warnings.warn(text, NoteWarning, stacklevel=2)
@@ -62,11 +50,7 @@ def note(text: str, left_out: Iterable[Path] = ()) -> None:
 
 @contextmanager
 def listening(say: Callable[[str], None] = lambda text: None) -> Iterator[Notes]:
-    """Collect what is noted inside the block.
-
-    Args:
-        say: Called with each new note at once.
-    """
+    """Collect what is noted inside the block; each new note is said at once."""
     notes = Notes()
     token = _heard.set((notes, say))
     try:
@@ -77,11 +61,7 @@ def listening(say: Callable[[str], None] = lambda text: None) -> Iterator[Notes]
 
 @contextmanager
 def printing(say: Callable[[str], None]) -> Iterator[Notes]:
-    """Collect notes and print the first twenty at once; at the end, say how many there were more.
-
-    Args:
-        say: Prints a line.
-    """
+    """Collect notes, print the first twenty at once, and at the end how many more there were."""
     printed = 0
 
     def limited(text: str) -> None:

@@ -1,7 +1,5 @@
 """Writing into a folder that may be the user's own: only what was written here is overwritten."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping
@@ -13,11 +11,9 @@ RECORD = ".dnadet-written.json"  # in the folder: name -> SHA-256 of what was wr
 
 
 def write_own(folder: Path, files: Mapping[str, bytes | Path]) -> None:
-    """Write files into a folder, and overwrite only what an earlier call wrote there.
+    """Write files into a folder, made if need be, and overwrite only what an earlier call wrote.
 
-    Args:
-        folder: Made if need be.
-        files: Plain name -> content, or a file to copy.
+    `files` maps a plain name to its content, or a file to copy.
 
     Raises:
         FileExistsError: another file has one of the names, or one of ours was changed since; it is

@@ -1,19 +1,11 @@
 """Where the shipped data and the run's products live."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 
 
 def data_folder() -> Path:
-    """Return the folder with the pocket zoo, the photographs and the checkpoints.
-
-    It is `data/` beside the package, or what the variable DNADET_DATA names.
-
-    Raises:
-        FileNotFoundError: there is no such folder.
-    """
+    """Return the folder with zoo, photographs and checkpoints: `data/` here, or DNADET_DATA."""
     named = os.environ.get("DNADET_DATA")
     folder = Path(named) if named else Path(__file__).resolve().parents[2] / "data"
     if not folder.is_dir():

@@ -1,7 +1,5 @@
 """How far a command is: a bar where a person looks at the terminal, plain lines or nothing else."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,13 +9,7 @@ EVERY = 30.0  # seconds between plain lines
 
 
 class Progress:
-    """Counts images on stderr.
-
-    Args:
-        total: Images in all.
-        quiet: Say nothing.
-        line: Writes a plain line now and then where stderr is no terminal; None: nothing there.
-    """
+    """Counts images on stderr; `line` writes plain lines where that is no terminal."""
 
     def __init__(
         self, total: int, *, quiet: bool = False, line: Callable[[str], None] | None = None

@@ -1,7 +1,5 @@
 """Ending cleanly when the system asks a run to stop (SIGTERM): no half-written file stays."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal
@@ -24,8 +22,7 @@ PATIENCE = 5.0  # seconds that processes get to clean up
 def ending_cleanly() -> Iterator[None]:
     """Inside the block, make SIGTERM an exit that runs every `finally`, status 143.
 
-    Processes that were started for the work are stopped first. Outside the main thread, where no
-    signal arrives, nothing changes.
+    Processes that were started for the work are stopped first; only the main thread gets signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -64,10 +61,7 @@ def start_worker() -> None:
 
 
 def clean_up_when_stopped() -> None:
-    """Make SIGTERM remove this process's half-written files before it ends the process.
-
-    Where something else handles the signal already, as `ending_cleanly` does, it stays.
-    """
+    """Let SIGTERM remove half-written files before the process ends, unless it is handled."""
     main = threading.current_thread() is threading.main_thread()
     if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _drop)

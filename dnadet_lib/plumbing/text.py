@@ -2,16 +2,14 @@
 
 A file's name may hold a newline, a terminal's escape codes, bytes that are no text, or characters
 that HTML, Markdown, a spreadsheet or matplotlib take for commands. Every name that is printed or
-written goes through the function of its output; what programs read, JSON and Parquet, needs only
-`storable`.
+written goes through the function of its output; JSON and Parquet need only `storable`.
 """
-
-from __future__ import annotations
 
 import html
 import math
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +24,7 @@ BYTES = re.compile(r"\\x([89a-f][0-9a-f])")
 
 
 def one_line(text: object) -> str:
-    r"""Write a text in one line of visible characters.
-
-    Whatever cannot be printed (control characters, line separators, marks that turn the writing
-    direction, and bytes of a file's name that are no UTF-8) is written as `\x1b` or `\u202e`.
-    """
+    r"""Write a text in one line of visible characters; others are written as `\x1b` or `\u202e`."""
     return "".join(c if c.isprintable() else _escaped(c) for c in str(text))
 
 
@@ -63,10 +57,7 @@ def for_markdown(text: object) -> str:
 
 
 def for_csv(text: object) -> str:
-    """Write a text for a cell of CSV, in one line; a spreadsheet does not run it as a formula.
-
-    A text that would be one gets a `'` in front, which spreadsheets take for "this is text".
-    """
+    """Write a text for a cell of CSV, in one line; a formula gets a `'` in front, and is text."""
     line = one_line(text)
     return f"'{line}" if line.startswith(FORMULAS) else line
 
@@ -78,11 +69,7 @@ def table_for_csv(table: Any) -> Any:
 
 
 def for_figure(text: object) -> str:
-    """Write a text for a label of matplotlib, in one line of at most 60 characters.
-
-    matplotlib would take what stands between `$` for TeX, and leave out of a legend what starts
-    with `_`.
-    """
+    """Write a label for matplotlib, in one line of at most 60 characters, safe from `$` and `_`."""
     line = shortened(text).replace("$", r"\$")
     return f" {line}" if line.startswith("_") else line
 
@@ -93,10 +80,7 @@ def for_title(text: str) -> str:
 
 
 def storable(text: object) -> str:
-    r"""Write a text as Unicode that any program reads: a byte that is no UTF-8 becomes `\xe9`.
-
-    Nothing else is changed, so that a path still leads to its file.
-    """
+    r"""Write a text as Unicode that any program reads: a byte that is no UTF-8 becomes `\xe9`."""
     return SURROGATES.sub(lambda match: _escaped(match[0]), str(text))
 
 
@@ -120,3 +104,57 @@ def for_json(value: Any) -> Any:
 def is_storable(path: Path | str) -> bool:
     """Whether a path can be stored as text and found again: its name is UTF-8."""
     return not SURROGATES.search(str(path))
+
+
+CLASSES_AT_MOST = 10_000
+CHANGES_AT_MOST = 64
+
+
+def is_whole(value: object) -> bool:
+    """Whether a value of JSON is a whole number: true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_finite(value: object) -> bool:
+    """Whether a value is a finite number, not true or false or text."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < 1e300  # also of whole numbers that are no float
+
+
+def check_changes(names: object) -> tuple[str, ...]:
+    """Return names of changes; a ValueError unless they are at most 64 texts that differ."""
+    if not isinstance(names, list | tuple) or len(names) > CHANGES_AT_MOST:
+        raise ValueError(f"changes {shown(names)}: must list at most {CHANGES_AT_MOST} names")
+    for name in names:
+        if not isinstance(name, str) or not name.strip() or names.count(name) > 1:
+            raise ValueError(f"changes: {shown(name)}: each must be a text, not empty, and differ")
+    return tuple(names)
+
+
+def check_class_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return 1 to 10,000 class names that differ, none empty; else a ValueError says which."""
+    if not isinstance(names, list | tuple) or not 1 <= len(names) <= CLASSES_AT_MOST:
+        found = f"{len(names)} names" if isinstance(names, list | tuple) else shown(names)
+        raise ValueError(f"classes: {found}: must be a list of 1 to {CLASSES_AT_MOST} names")
+    for name in names:
+        if not isinstance(name, str) or not name.strip() or not _is_text(name):
+            raise ValueError(f"classes: {shown(name)}: each must be a text that is not empty")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"classes: {shown(twice)} stands twice: names must differ")
+    return tuple(names)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def shown(value: object, length: int = 80) -> str:
+    """Quote a value of a file in a message: in one line, and not at any length."""
+    text = one_line(repr(value))
+    return text if len(text) <= length else f"{text[:length]}..."

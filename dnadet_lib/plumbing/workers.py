@@ -1,7 +1,5 @@
 """Work in threads on a stream of items, whose results come in the order of the items."""
 
-from __future__ import annotations
-
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -30,15 +28,11 @@ def growing_windows(items: Iterator[Item], workers: int, most: int) -> Iterator[
 def on_workers(
     work: Work[Item, Piece], windows: Iterable[list[Item]], workers: int
 ) -> Iterator[Piece]:
-    """Work on windows in threads; each piece comes in order, and at once where it is next.
+    """Work on windows of items in threads; each piece comes in order, and at once where it is next.
 
     At most 2 * workers + 1 windows are taken ahead of what was given back. Where the caller stops
-    early, so do the threads. PyTorch runs on one thread in each of them.
-
-    Args:
-        work: Makes the pieces of a window; it ends early when the event is set.
-        windows: Of items.
-        workers: Threads.
+    early, so do the threads. PyTorch runs on one thread in each of them. `work` makes the pieces of
+    a window, and ends early when the event is set.
     """
     threads, stop = torch.get_num_threads(), threading.Event()
     pool = ThreadPoolExecutor(workers, "dnadet", initializer=torch.set_num_threads, initargs=(1,))

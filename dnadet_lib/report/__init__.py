@@ -4,8 +4,5 @@ from dnadet_lib.plumbing.lazy import names_of
 
 __getattr__, __dir__, __all__ = names_of(
     __name__,
-    findings=(
-        "Finding", "MADE_BY", "NAMED", "OUTSIDE", "Report", "UNREAD", "UNTOLD", "Unread",
-        "as_share", "examine", "package_version", "require_twin", "twin_of", "write_twin",
-    ),
+    findings=("Finding", "Report", "Unread", "examine", "require_twin", "twin_of", "write_twin"),
 )

@@ -1,7 +1,5 @@
 """The card of one image in a report's page."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections import Counter
@@ -28,12 +26,7 @@ LEAST_SQUARE = 0.03  # of the image: patches far apart are drawn so large, to be
 
 
 class Cards:
-    """Writes cards, and collects the known images that they show.
-
-    Args:
-        model: Whose verdicts they are.
-        known: Images to set beside the others, or the reason why there are none.
-    """
+    """Writes cards, and collects the known images, if there are any, that they show."""
 
     def __init__(self, model: DNADet, known: KnownImages | str) -> None:
         self.model, self.known = model, known
@@ -110,10 +103,7 @@ class Cards:
         )
 
     def squares(self, votes: Votes) -> Iterator[str]:
-        """Draw a square for each patch, the paler the less sure; of those that overlap, the middle.
-
-        Patches with gaps between them keep their places and, where they can be seen, their size.
-        """
+        """Draw a square per patch, or of those that overlap its middle, the paler the less sure."""
         scale, side = 100 / max(votes.size), [0.0, 0.0]
         for axis, own in enumerate(votes.patch):
             steps = np.diff(np.unique(votes.corners[:, axis]))
@@ -201,9 +191,6 @@ def past(finding: Finding) -> str:
     """Write what happened to an image, if anything was found."""
     found = finding.history["found"]
     return f'<p class="past">{for_html(found)}</p>' if found else ""
-
-
-# Pictures ----------------------------------------------------------------------------------------
 
 
 def encoded(image: np.ndarray, quality: int | None = None) -> str:

@@ -1,7 +1,5 @@
 """What a report on images says: verdicts, the worst first, error rates and hashes; and as JSON."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections import Counter
@@ -16,7 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from dnadet_lib.evaluation.error_rates import Measured
+from dnadet_lib.evaluation.base_rates import Measured
 from dnadet_lib.images.history import History
 from dnadet_lib.inference import answers
 from dnadet_lib.model import DNADet
@@ -30,29 +28,17 @@ NAMED, UNTOLD, OUTSIDE, UNREAD = "named", "untold", "outside", "unread"  # kinds
 
 @dataclass(frozen=True)
 class Finding:
-    """What the model says of one image.
+    """What the model says of one image."""
 
-    Attributes:
-        path: Of the file.
-        sha256: Of the file.
-        label: The most probable class.
-        probabilities: Class -> probability, calibrated.
-        score: Unknown score, or None where the checkpoint has none.
-        known: Whether the score is under the threshold; None where there is none.
-        told: Whether the model can tell, or was forced to.
-        cannot_tell: Why it cannot, or None.
-        history: What happened to the image, as plain values.
-    """
-
-    path: str
-    sha256: str | None
-    label: str
-    probabilities: dict[str, float]
-    score: float | None
-    known: bool | None
-    told: bool = True
-    cannot_tell: str | None = None
-    history: dict[str, Any] = field(default_factory=History().as_dict)
+    path: str  # of the file
+    sha256: str | None  # of the file
+    label: str  # the most probable class
+    probabilities: dict[str, float]  # class -> probability, calibrated
+    score: float | None  # unknown score, or None where the checkpoint has none
+    known: bool | None  # whether the score is under the threshold; None where there is none
+    told: bool = True  # whether the model can tell, or was forced to
+    cannot_tell: str | None = None  # why it cannot, or None
+    history: dict[str, Any] = field(default_factory=History().as_dict)  # what happened to the image
 
     @property
     def confidence(self) -> float:
@@ -107,24 +93,14 @@ class Unread:
 
 @dataclass(frozen=True)
 class Report:
-    """All that page and JSON twin say.
+    """All that page and JSON twin say."""
 
-    Attributes:
-        model: The checkpoint.
-        command: Line that makes the report again.
-        findings: Of the images that were read, the worst first.
-        unread: What was not read.
-        measured: Error rates of the checkpoint, or None where none were measured.
-        notes: Remarks, and files that were left out.
-        made: When, in UTC.
-    """
-
-    model: DNADet
-    command: str
-    findings: list[Finding]
-    unread: list[Unread]
-    measured: Measured | None
-    notes: Notes
+    model: DNADet  # the checkpoint
+    command: str  # line that makes the report again
+    findings: list[Finding]  # of the images that were read, the worst first
+    unread: list[Unread]  # what was not read
+    measured: Measured | None  # error rates of the checkpoint, or None where none were measured
+    notes: Notes  # remarks, and files that were left out
     made: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
 
     @cached_property
@@ -185,23 +161,16 @@ def package_version() -> str:
         return "not installed"
 
 
-# Looking at the images ---------------------------------------------------------------------------
-
-
 def examine(
     model: DNADet, paths: Sequence[Path], force: bool = False
 ) -> tuple[list[Finding], list[Unread]]:
     """Attribute images in batches, with a progress bar where stderr is a terminal.
 
-    Args:
-        model: Attributes.
-        paths: (N,) image files.
-        force: Name the most probable class also where it cannot be told.
+    With `force`, the most probable class is named also where it cannot be told.
 
     Returns:
-        What it says of those that can be read, the worst first: unlike all it knows, by how much;
-        then those that it cannot tell; then the least confident. And those that cannot be read, in
-        their order.
+        What the model says of the images that can be read: first those outside what it knows, then
+        those that it cannot tell, then the least confident. And those that cannot be read.
     """
     errors: list[dict[str, str]] = []
     found = answers(model, paths, errors, force)
@@ -231,21 +200,13 @@ def _badness(finding: Finding) -> tuple[int, float, str]:
     return rank, worst, finding.path
 
 
-# The JSON twin -----------------------------------------------------------------------------------
-
-
 def twin_of(page: Path) -> Path:
     """Name the JSON file beside a page."""
     return Path(page).with_suffix(".json")
 
 
 def require_twin(file: Path) -> None:
-    """Check that the twin can be written, and takes the place of an earlier one at most.
-
-    Raises:
-        FileExistsError: there is a file that no report wrote; it is named.
-        OSError: it cannot be written.
-    """
+    """Check that the twin can be written, and takes the place of an earlier one at most."""
     require_writable(file)
     with suppress(FileNotFoundError), file.open("rb") as stream:
         if MADE_BY.encode() not in stream.read(100):

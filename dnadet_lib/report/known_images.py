@@ -1,10 +1,7 @@
 """A few images of every class that the zoo's checkpoints were fitted to, to set others beside.
 
-The package ships generators, not their images. So a handful is rendered in seconds, and kept in
-`build/cache/known_images` with what a checkpoint makes of it.
+They are rendered, and kept in `build/cache/known_images` with what a checkpoint makes of them.
 """
-
-from __future__ import annotations
 
 import hashlib
 import zipfile
@@ -31,13 +28,7 @@ EACH = 24  # images of a class
 
 @dataclass(frozen=True)
 class KnownImages:
-    """Images of the training generators and of photographs.
-
-    Attributes:
-        images: uint8 (N, 64, 64, 3).
-        labels: (N,) class names.
-        embeddings: float32 (N, D) of one checkpoint.
-    """
+    """Images (N, 64, 64, 3) of known classes (N,), with embeddings (N, D) of one checkpoint."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -56,13 +47,8 @@ class KnownImages:
 def known_images(model: DNADet, say: Callable[[str], None] = lambda text: None) -> KnownImages:
     """Render images of a checkpoint's classes and embed them, or read what an earlier call kept.
 
-    Args:
-        model: Its classes are the zoo's, or some of them.
-        say: Called with a line where it takes some seconds.
-
-    Raises:
-        ValueError: a class is none of the zoo's, whose images alone can be rendered.
-        OSError: a generator or a photograph is missing.
+    A ValueError if a class is none of the zoo's, whose images alone can be rendered; an OSError if
+    a generator or a photograph is missing. `say` is called with a line where it takes some seconds.
     """
     if odd := [name for name in model.classes if name not in CLASSES]:
         raise ValueError(

@@ -1,10 +1,7 @@
 """A report as one HTML file: pictures, votes, spectra and a table, with nothing from elsewhere.
 
-Style and script come from `report_page.html` beside this file. The page is written piece by piece,
-so that thousands of images take no memory but that of their rows.
+Style and script come from `report_page.html`; the page is written piece by piece, to save memory.
 """
-
-from __future__ import annotations
 
 import re
 from collections.abc import Iterator
@@ -12,20 +9,10 @@ from pathlib import Path
 
 from dnadet_lib.plumbing.files import atomic_path
 from dnadet_lib.plumbing.text import for_html
+from dnadet_lib.report import text as parts_of
 from dnadet_lib.report.cards import Cards
 from dnadet_lib.report.findings import Report, twin_of, write_twin
 from dnadet_lib.report.known_images import EACH, KnownImages
-from dnadet_lib.report.text import (
-    colour_style,
-    count_parts,
-    foot,
-    guard,
-    heading,
-    lost_files,
-    meaning,
-    measured_part,
-    rows,
-)
 from dnadet_lib.report.views import mean_spectrum
 
 TEMPLATE = Path(__file__).with_suffix(".html")
@@ -35,13 +22,7 @@ SHOWN_AT_MOST = 200  # images with a card of their own
 def write_page(report: Report, file: Path, known: KnownImages | str) -> None:
     """Write a report as an HTML file, and its JSON twin beside it: both or none.
 
-    Args:
-        report: What to say.
-        file: The page.
-        known: Images to set beside those of the report, or the reason why there are none.
-
-    Raises:
-        OSError: a file cannot be written; it is named, and what was there is kept.
+    `known` are images to set beside those of the report, or the reason why there are none.
     """
     pieces = page_pieces(report, file, known)
     with atomic_path(twin_of(file)) as data, atomic_path(file) as page:
@@ -54,23 +35,25 @@ def page_pieces(report: Report, file: Path, known: KnownImages | str) -> Iterato
     """Give the page's text in pieces."""
     cards = Cards(report.model, known)
     shown = report.findings[:SHOWN_AT_MOST]
+    names = [] if isinstance(known, str) else dict.fromkeys(known.labels.tolist())
+    means = {name: mean_spectrum(known.of(name)) for name in names}  # type: ignore[union-attr]
     parts = {
-        "title": lambda: for_html(heading(report)),
-        "colours": lambda: colour_style(report.model.classes),
-        "counts": lambda: count_parts(report),
-        "lost": lambda: lost_files(report),
-        "guard": lambda: guard(report.model),
-        "measured": lambda: measured_part(report),
-        "meaning": lambda: meaning(report),
-        "spectra": lambda: cards.class_spectra(_class_means(known)),
+        "title": lambda: for_html(parts_of.heading(report)),
+        "colours": lambda: parts_of.colour_style(report.model.classes),
+        "counts": lambda: parts_of.count_parts(report),
+        "lost": lambda: parts_of.lost_files(report),
+        "guard": lambda: parts_of.guard(report.model),
+        "measured": lambda: parts_of.measured_part(report),
+        "meaning": lambda: parts_of.meaning(report),
+        "spectra": lambda: cards.class_spectra(means),
         "intro": lambda: _intro(report, len(shown), known),
         "cards": lambda: (
             cards.card(number, f, report.short(f.path)) for number, f in enumerate(shown, 1)
         ),
         "known": cards.pictures,
-        "rows": lambda: rows(report, len(shown)),
+        "rows": lambda: parts_of.rows(report, len(shown)),
         "folder": lambda: f", named from {for_html(report.folder)}" if report.folder else "",
-        "foot": lambda: foot(report, twin_of(file).name),
+        "foot": lambda: parts_of.foot(report, twin_of(file).name),
     }
     template = TEMPLATE.read_text(encoding="utf-8")
     for place, text in enumerate(re.split(r"\{\{(\w+)\}\}", template)):
@@ -79,12 +62,6 @@ def page_pieces(report: Report, file: Path, known: KnownImages | str) -> Iterato
             continue
         piece = parts[text]()
         yield from [piece] if isinstance(piece, str) else piece
-
-
-def _class_means(known: KnownImages | str):
-    if isinstance(known, str):
-        return {}
-    return {name: mean_spectrum(known.of(name)) for name in dict.fromkeys(known.labels.tolist())}
 
 
 def _intro(report: Report, shown: int, known: KnownImages | str) -> str:

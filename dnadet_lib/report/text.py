@@ -1,12 +1,10 @@
 """The parts of a report's page that are text: counts, error rates, what they mean, the table."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from matplotlib.colors import to_hex, to_rgb
 
-from dnadet_lib.evaluation.error_rates import NEW, Measured, worth
+from dnadet_lib.evaluation.base_rates import NEW, Measured, worth
 from dnadet_lib.images.folders import counted
 from dnadet_lib.model import DNADet
 from dnadet_lib.plots.style import CLASS_COLOURS
@@ -137,9 +135,6 @@ def guard(model: DNADet) -> str:
     )
 
 
-# Error rates -------------------------------------------------------------------------------------
-
-
 def measured_part(report: Report) -> str:
     """Write the error rates of the checkpoint, or how to measure them."""
     measured = report.measured
@@ -198,9 +193,6 @@ def meaning(report: Report) -> str:
     return "".join(f"<p>{for_html(line)}</p>" for line in lines)
 
 
-# The table ---------------------------------------------------------------------------------------
-
-
 def rows(report: Report, shown: int) -> Iterator[str]:
     """Give the rows of the table: what was not read, then the images, the worst first."""
     for entry in report.unread:
@@ -237,13 +229,10 @@ def foot(report: Report, twin: str) -> str:
     """Write what is needed to make the report again, and to check it."""
     model = report.model
     facts = {
-        "command": report.command,
-        "made": report.made,
-        "dnadet": package_version(),
-        "model": model.origin,
-        "SHA-256 of the model": model.sha256,
+        "command": report.command, "made": report.made, "dnadet": package_version(),
+        "model": model.origin, "SHA-256 of the model": model.sha256,
         "SHA-256 of the images": "in the table, and with all figures in " + twin,
-    }
+    }  # fmt: skip
     items = "".join(
         f"<dt>{for_html(name)}</dt><dd>{for_html(value)}</dd>" for name, value in facts.items()
     )

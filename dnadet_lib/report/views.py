@@ -1,7 +1,5 @@
 """What a report shows of one image: which patches vote for what, and its residual's spectrum."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,13 +7,12 @@ import numpy as np
 import torch
 
 from dnadet_lib.attribution import TURNS, infer, prepare
-from dnadet_lib.explorer.closeup import prepared_image
-from dnadet_lib.explorer.sheets import middle
+from dnadet_lib.explorer.page import middle
 from dnadet_lib.fingerprints.residual import residuals
 from dnadet_lib.fingerprints.spectra import decibels, spectra_of
 from dnadet_lib.images.reading import read_image
 from dnadet_lib.model import DNADet
-from dnadet_lib.patches import grid_corners
+from dnadet_lib.patches import grid_corners, grid_share
 
 TILE = 64  # pixels a side of the parts whose spectra are averaged
 LEAST = 16  # pixels a side that a wavelet filter needs
@@ -23,46 +20,24 @@ LEAST = 16  # pixels a side that a wavelet filter needs
 
 @dataclass(frozen=True)
 class Votes:
-    """What the patches say whose mean is the verdict.
+    """What the patches say whose mean is the verdict."""
 
-    Attributes:
-        size: Height and width of the image as the model sees it.
-        corners: (P, 2) top and left of each patch, row by row.
-        patch: Height and width of a patch.
-        winners: (P,) the class number that each votes for.
-        sure: (P,) how probable it finds that class.
-        copies: Class numbers that the turned and mirrored copies of all patches vote for.
-    """
-
-    size: tuple[int, int]
-    corners: np.ndarray
-    patch: tuple[int, int]
-    winners: np.ndarray
-    sure: np.ndarray
-    copies: list[int]
+    size: tuple[int, int]  # height and width of the image as the model sees it
+    corners: np.ndarray  # (P, 2) top and left of each patch, row by row
+    patch: tuple[int, int]  # height and width of a patch
+    winners: np.ndarray  # (P,) the class number that each votes for
+    sure: np.ndarray  # (P,) how probable it finds that class
+    copies: list[int]  # class numbers that the turned and mirrored copies of all patches vote for
 
     @property
     def looked_at(self) -> float:
         """Share of the image that the patches cover."""
-        shares = 1.0
-        for axis, (side, own) in enumerate(zip(self.size, self.patch, strict=True)):
-            covered = np.zeros(side, bool)
-            for start in np.unique(self.corners[:, axis]):
-                covered[start : start + own] = True
-            shares *= float(covered.mean())
-        return shares
+        return 1.0 if self.patch == self.size else grid_share(*self.size, self.patch[0])
 
 
 @dataclass(frozen=True)
 class View:
-    """One image close up.
-
-    Attributes:
-        image: uint8 (H, W, 3), as in the file.
-        votes: Of its patches.
-        embedding: (D,), as the verdict's.
-        spectrum: (T, T) decibels, centred; None of an image that is too small.
-    """
+    """One image close up; the spectrum is (T, T) decibels, centred, None if it is too small."""
 
     image: np.ndarray
     votes: Votes
@@ -72,19 +47,14 @@ class View:
 
 @torch.no_grad()
 def look_at(model: DNADet, path: Path) -> View:
-    """Read an image and look at it close up.
-
-    Raises:
-        OSError: it cannot be read; it is named.
-        ValueError: it is smaller than a patch.
-    """
+    """Read an image, not smaller than a patch, and look at it close up."""
     image = read_image(path)
     views = prepare(model, image)
     embeddings = infer(model, [view[None] for view in views]).embeddings
     logits = (model.logits(embeddings) / model.temperature).cpu()
     copies = logits.reshape(TURNS if model.input.vote == "turned" else 1, -1, len(model.classes))
     sure, winners = copies.mean(dim=0).softmax(dim=1).max(dim=1)
-    height, width = prepared_image(model, image).shape[:2]
+    height, width = model.input.resized(image).shape[:2]
     patch = (model.input.patch,) * 2
     corners = [(0, 0)]
     if model.input.vote == "whole":
@@ -99,18 +69,10 @@ def look_at(model: DNADet, path: Path) -> View:
 
 
 def residual_spectrum(image: np.ndarray) -> np.ndarray | None:
-    """Average the power spectra of an image's residual over tiles of 64 pixels.
+    """Average the power spectra of a uint8 image's residual over tiles of 64 pixels (Welch 1967).
 
-    Of a large image, the middle 256 pixels a side are taken.
-
-    Args:
-        image: uint8 (H, W, 3).
-
-    Returns:
-        (T, T) decibels of squared grey levels, centred, T at most 64; None below 16 pixels a side.
-
-    Source:
-        Welch 1967 (averaging over parts); `residual.residuals` for the residual.
+    Of a large image, the middle 256 pixels a side are taken. Returns decibels of squared grey
+    levels (T, T), centred, T at most 64; None below 16 pixels a side.
     """
     part = middle(image)
     height, width = part.shape[:2]

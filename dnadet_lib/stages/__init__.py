@@ -5,15 +5,9 @@ from dnadet_lib.plumbing.lazy import names_of
 __getattr__, __dir__, __all__ = names_of(
     __name__,
     stage_1=(
-        "IMAGES_A_TRANSFORMATION", "PRETRAINING_CROPS", "PretrainingMaterial", "TransformationSet",
-        "build_model", "photograph_crops", "predict_transformations", "pretrained_model",
-        "pretraining_material", "pretraining_scores", "run_pretraining", "transformation_set",
+        "IMAGES_A_TRANSFORMATION", "build_model", "photograph_crops", "predict_transformations",
+        "pretrained_model", "pretraining_scores", "run_pretraining", "transformation_set"
     ),
-    stage_2=(
-        "KNOWN_SHARE", "calibrate", "dev_validation", "fit_temperature", "history_frame",
-        "run_training", "solve", "training_data",
-    ),
-    labelled=(
-        "read_labelled",
-    ),
+    stage_2=("calibrate", "fit_temperature", "history_frame", "run_training", "training_data"),
+    labelled=("read_labelled",),
 )

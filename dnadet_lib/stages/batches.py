@@ -1,14 +1,12 @@
 """What the training loop is fed: patches of labelled images, and transformed crops."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 
 import numpy as np
 
 from dnadet_lib.images.changes import change_named
-from dnadet_lib.patches import random_patches, random_turns, resize
+from dnadet_lib.patches import random_patches, random_turns
 from dnadet_lib.presets import Preset
 from dnadet_lib.transforms import Transformation, image_transformations
 
@@ -18,8 +16,8 @@ def balanced_batches(
 ) -> Iterator[np.ndarray]:
     """Yield index batches with `items` images of every class.
 
-    One pass uses each image of the largest class once; smaller classes are shuffled again and
-    start over. The last batch, which would be incomplete, is left out unless it is the only one.
+    One pass uses each image of the largest class once; smaller classes start over. An incomplete
+    last batch is left out unless it is the only one.
     """
     members = [np.flatnonzero(labels == k) for k in np.unique(labels)]
     longest = max(len(m) for m in members)
@@ -33,13 +31,7 @@ def balanced_batches(
 
 
 class PatchBatches:
-    """Stage 2: one image per class and item, `patches` random patches from each.
-
-    Args:
-        images: uint8 (N, H, W, 3).
-        labels: (N,) class numbers.
-        preset: Its resizes, patch side, patches and items are used.
-    """
+    """Stage 2: uint8 images (N, H, W, 3) with labels (N,), `patches` random patches from each."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, preset: Preset) -> None:
         self.images, self.labels, self.preset = images, np.asarray(labels), preset
@@ -70,12 +62,7 @@ def changed_at_random(
 
 
 class TransformationBatches:
-    """Stage 1: random crops of photographs, each put through one of the 170 transformations.
-
-    Args:
-        images: uint8 (N, H, W, 3) photographs, at least `preset.transform_size` a side.
-        preset: Its transform size, patch side, patches and items are used.
-    """
+    """Stage 1: random crops of uint8 photographs (N, H, W, 3), each transformed in one way."""
 
     def __init__(self, images: np.ndarray, preset: Preset) -> None:
         self.images, self.preset = images, preset
@@ -93,11 +80,9 @@ class TransformationBatches:
 
 
 def apply_transformations(
-    images: np.ndarray,
-    labels: np.ndarray,
-    transformations: list[Transformation],
+    images: np.ndarray, labels: np.ndarray, transformations: list[Transformation],
     rng: np.random.Generator,
-) -> np.ndarray:
+) -> np.ndarray:  # fmt: skip
     """Put each uint8 image of (B, H, W, 3) through the transformation that its label names."""
     pairs = zip(images, labels, strict=True)
     return np.stack([transformations[k].apply(np.ascontiguousarray(i), rng) for i, k in pairs])
@@ -108,9 +93,7 @@ def cut_views(images: np.ndarray, preset: Preset, rng: np.random.Generator) -> n
     spec = preset.input
     if preset.flips:
         images = random_turns(images, rng)
-    for side in (spec.resize_first, spec.resize):
-        if side is not None:
-            images = np.stack([resize(image, side, spec.resize_filter) for image in images])
+    images = np.stack([spec.resized(image) for image in images])
     if preset.patches == 0:
         return images[:, None]
     return random_patches(images, spec.patch, preset.patches, rng)

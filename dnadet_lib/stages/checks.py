@@ -1,7 +1,5 @@
 """What a run of stage 2 is given: checked before work begins, and read once to make its key."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,10 +22,7 @@ NAMED = 10  # faulty files in a message
 def require_trainable(
     preset: Preset, train: ImageSet, dev: ImageSet, pretrained: DNADet | None = None
 ) -> ImageSet:
-    """Refuse labels from which no model of architectures can be made; read no image.
-
-    Returns:
-        The dev images with the classes of the training images.
+    """Refuse labels from which no model can be made; return dev with the classes of train.
 
     Raises:
         ValueError: the preset is of stage 1 or needs a pre-trained model, a class has no training
@@ -69,8 +64,8 @@ def training_key(
 
     Raises:
         FileNotFoundError: images are missing; ten are named, and all counted.
-        ValueError: images cannot be read, are smaller than a patch or, to train on, not of one
-            size, or a class has copies of one image alone; files are named.
+        ValueError: images cannot be read, are smaller than a patch or, to train on, of several
+            sizes, or a class has copies of one image alone; files are named.
     """
     dev = dev.with_classes(train.classes)
     found = measured(train, dev)
@@ -93,9 +88,7 @@ Measured = Mapping[Path, tuple[tuple[int, int], bytes]]
 def measured(train: ImageSet, dev: ImageSet) -> Measured:
     """Read images, each once: path -> (height, width) and the digest of its pixels.
 
-    Raises:
-        FileNotFoundError: some are missing, and nothing else is wrong.
-        ValueError: some cannot be read; up to ten are named, and all counted.
+    An error names up to ten of those that are missing or cannot be read, and counts all.
     """
     found, faults = {}, {}
     for path in dict.fromkeys([*train.paths, *dev.paths]):
@@ -118,10 +111,7 @@ def measured(train: ImageSet, dev: ImageSet) -> Measured:
 
 
 def require_sizes(preset: Preset, found: Measured, train: ImageSet, dev: ImageSet) -> None:
-    """Refuse images smaller than a patch and, to train on, of several sizes; they are named.
-
-    A discriminant makes a grid of patches of each image, so that sizes may differ.
-    """
+    """Refuse images smaller than a patch and, to train on, of several sizes; they are named."""
     spec = preset.input
     if spec.resize_first is None and spec.resize is None and spec.vote != "whole":
         for what, images in (("train", train), ("dev", dev)):

@@ -1,11 +1,8 @@
-"""The folder of a training run.
+"""The folder of a training run: `state.pt`, from which it goes on, `history.csv`, and the model.
 
-A folder holds one run: `state.pt`, from which it goes on, `history.csv`, and at the end
-`model.safetensors`. State and model carry the run's key. A run that finds those of another key
-is refused with what differs; one that finds its own model has nothing left to do.
+State and model carry the run's key. A run that finds those of another key is refused with what
+differs; one that finds its own model has nothing left to do.
 """
-
-from __future__ import annotations
 
 import csv
 import json
@@ -28,15 +25,8 @@ class OtherRunError(ValueError):
     """A folder holds another run, or files that do not say what they were made from."""
 
 
-# The folder --------------------------------------------------------------------------------------
-
-
 def made_by(file: Path) -> dict[str, str] | None:
-    """Read the short key of the run that made a model, or None where none is kept.
-
-    Raises:
-        ValueError: the file is no checkpoint; it is named.
-    """
+    """Read the key of the run that made a model, or None; a ValueError if it is no checkpoint."""
     try:
         with safe_open(file, "pt") as model:
             notes = json.loads((model.metadata() or {})["dnadet"]).get("notes", {})
@@ -48,12 +38,7 @@ def made_by(file: Path) -> dict[str, str] | None:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder of one run.
-
-    Attributes:
-        path: The folder; it need not be there.
-        key: What the run is made from.
-    """
+    """The folder of one run, which need not be there, and the key of what the run is made from."""
 
     path: Path
     key: RunKey
@@ -77,8 +62,7 @@ class RunFolder:
         """Whether the run's model is there; check that the folder can take the run if not.
 
         Raises:
-            OtherRunError: the folder holds the state or the model of another run; what differs is
-                said.
+            OtherRunError: the folder holds another run; what differs is said.
             ValueError: a file there is no state or no model.
             OSError: the folder cannot be written to.
         """
@@ -119,11 +103,7 @@ class RunFolder:
             )
 
     def save(self, state: Mapping) -> None:
-        """Write the state with the key; on an error the one that was there stays.
-
-        Raises:
-            OSError: it cannot be written; it is named.
-        """
+        """Write the state with the key; on an OSError, which names it, the old one stays."""
         try:
             with atomic_path(self.state) as temporary:
                 torch.save({**state, "key": self.key.stored()}, temporary)

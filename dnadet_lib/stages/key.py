@@ -1,7 +1,5 @@
 """The key of a training run: everything that its result follows from."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,17 +20,11 @@ SHORT = 16  # digits of a hash that a model's header keeps
 
 @dataclass(frozen=True)
 class KeptImages:
-    """What a key knows of labelled images.
+    """What a key knows of labelled images."""
 
-    Attributes:
-        hashes: uint8 (N, 32), SHA-256 of each image's size and pixels.
-        labels: (N,) class numbers.
-        paths: (N,) files, for messages; empty for images that are in no file.
-    """
-
-    hashes: np.ndarray
-    labels: np.ndarray
-    paths: Sequence[Path] = ()
+    hashes: np.ndarray  # uint8 (N, 32), SHA-256 of each image's size and pixels
+    labels: np.ndarray  # (N,) class numbers
+    paths: Sequence[Path] = ()  # (N,) files, for messages; empty for images that are in no file
 
     def short(self) -> dict[str, str]:
         """One short hash of all images, and one of their labels."""
@@ -58,14 +50,8 @@ def keep(
 class RunKey:
     """Everything that a run's result follows from.
 
-    Attributes:
-        preset: Of the run.
-        seed: Of the run.
-        classes: Names of the classes, in order.
-        start: Hash of the pre-trained network's weights; empty without one.
-        train: Training images.
-        dev: Dev images.
-        dev_sources: Their generators or photographs, which the unknown threshold goes by.
+    `start` is the hash of the pre-trained network's weights, empty without one; `dev_sources` are
+    generators or photographs, which the unknown threshold goes by.
     """
 
     preset: Preset
@@ -114,16 +100,8 @@ def network_digest(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-# What differs ------------------------------------------------------------------------------------
-
-
 def differences(old: Mapping, key: RunKey) -> list[str]:
-    """Say in words what another run was made with.
-
-    Args:
-        old: Its key as `RunKey.stored` gives it, or `parts` alone.
-        key: Of this run.
-    """
+    """Say in words what another run was made with, by its key as stored, or its `parts` alone."""
     parts = old["parts"]
     changed = [name for name, value in key.parts.items() if parts.get(name) != value]
     if "images" in changed:  # then numbers are no help: other images have other labels

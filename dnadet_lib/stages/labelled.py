@@ -1,8 +1,7 @@
 """Labelled images of one's own: where their classes and sources come from, and what is amiss."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,29 +12,26 @@ from dnadet_lib.images.lists import (
     ImageList,
     find_image,
     is_list,
+    read_annotation,
     read_lines,
     read_list,
     same_file_key,
 )
 from dnadet_lib.images.names import SHOWN, listed, names_beside, numbered, require_class_names
-from dnadet_lib.plumbing.text import one_line
+from dnadet_lib.plumbing.text import one_line, storable
 
 
 def read_labelled(
-    source: Path,
-    classes: Sequence[str] | None = None,
-    *,
-    default: Sequence[str] | None = None,
+    source: Path, classes: Sequence[str] | None = None, *, default: Sequence[str] | None = None,
     sources: str | None = None,
-) -> tuple[ImageSet, list[str]]:
+) -> tuple[ImageSet, list[str]]:  # fmt: skip
     """Read labelled images from a folder of class folders or from a list.
 
     Args:
         source: The folder or list.
-        classes: Class names of a list, in the order of its numbers. Without them, those in a file
-            beside it are taken (`names.names_beside`).
-        default: Class names where there is no such file either: a checkpoint's, or those of the
-            training list.
+        classes: Class names of a list, in the order of its numbers; by default those in a file
+            beside it (`names.names_beside`).
+        default: Class names where there is no such file either.
         sources: Where the images' sources come from: a column of the list, or a file of lines
             `path<TAB>source`; by default the list's third column, else the folders.
 
@@ -44,8 +40,7 @@ def read_labelled(
 
     Raises:
         FileNotFoundError: the folder or list is missing.
-        ValueError: the list has a fault, or classes or sources are missing; file and line are
-            named.
+        ValueError: the list has a fault, or classes or sources are missing; the line is named.
     """
     remarks: list[str] = []
     if source.is_dir() or not (source.is_file() or is_list(source)):
@@ -118,15 +113,8 @@ def _read_sources(file: Path) -> dict[str, str]:
     return named
 
 
-# Checks ------------------------------------------------------------------------------------------
-
-
 def require_files(images: ImageSet, what: object) -> None:
-    """Check that every image file is there.
-
-    Raises:
-        FileNotFoundError: some are not; ten are named, and all counted.
-    """
+    """Check that every image file is there; a FileNotFoundError names ten of those that are not."""
     absent = [path for path in images.paths if not path.is_file()]
     if absent:
         raise FileNotFoundError(
@@ -150,14 +138,7 @@ def without_repeats(images: ImageSet, what: object) -> tuple[ImageSet, list[str]
 
 
 def match_classes(images: ImageSet, classes: Sequence[str], what: object) -> list[str]:
-    """Compare a set's class names with a checkpoint's, which labels are matched with by name.
-
-    Returns:
-        A remark where the names are others or in another order.
-
-    Raises:
-        ValueError: the checkpoint lacks a name; both lists are printed.
-    """
+    """Remark on class names in another order than a checkpoint's; a ValueError if one is none."""
     given, known = f"given: {numbered(images.classes)}", f"the checkpoint's: {numbered(classes)}"
     if lacking := [name for name in images.classes if name not in classes]:
         raise ValueError(
@@ -169,3 +150,62 @@ def match_classes(images: ImageSet, classes: Sequence[str], what: object) -> lis
     order = [name for name in classes if name in images.classes]
     how = "fewer names" if order == list(images.classes) else "the order differs"
     return [f"{what}: {how} ({given}; {known}); labels are matched by name"]
+
+
+def known_labels(
+    sources: Sequence[str], paths: Sequence[Path], given: Sequence[str] | None,
+    classes: Sequence[str],
+) -> tuple[list[str | None], list[str]]:  # fmt: skip
+    """Find the class of each image: (N,) names, None where nothing is known.
+
+    Of an image in a list it is the name that belongs to its number. Of another one it is the name
+    of the folder just below its source, or of the image's own folder, where that is a class.
+    Sources are files, folders, globs or lists; `given` are class names from the user, else those
+    beside a list are taken, else the model's `classes`.
+
+    A line per list says what its numbers were taken for; a ValueError if a given class lacks one.
+    """
+    names = list(given or classes)
+    found: dict[Path, str | None] = {}
+    notes = []
+    for source in sources:
+        if is_list(Path(source)) and Path(source).is_file():
+            beside = names_beside(Path(source)) if given is None else None
+            own = list(beside[0]) if beside else names
+            listed, note = _listed(source, own, given is not None or beside is not None)
+            notes += note
+            for path, name in listed.items():
+                found.setdefault(path, name)
+    return [found[p] if p in found else _folder_class(p, sources, names) for p in paths], notes
+
+
+def _listed(
+    source: str, names: Sequence[str], given: bool
+) -> tuple[dict[Path, str | None], list[str]]:
+    """Read the labels of a list, and say what its numbers were taken for."""
+    entries: list[tuple[Path, int]] = []
+    with suppress(OSError, ValueError):  # whoever lists the images has named the fault
+        entries = read_annotation(Path(source))
+    if not entries:
+        return {}, []
+    known = ", ".join(f"{k} {name}" for k, name in enumerate(names))
+    most = max(number for _, number in entries)
+    if most < len(names):
+        note = f"{source}: numbers taken for the model's classes: {known}"
+        return {path: names[number] for path, number in entries}, [] if given else [note]
+    if given:
+        raise ValueError(f"{source}: label {most} is none of the classes named ({known})")
+    note = (
+        f"{source}: label {most} is none of the model's classes ({known}): its images are kept as "
+        "not labelled; name its classes with --classes"
+    )
+    return dict.fromkeys((path for path, _ in entries), None), [note]
+
+
+def _folder_class(path: Path, sources: Sequence[str], names: Sequence[str]) -> str | None:
+    """Return the class that an image's folder is named after, or None."""
+    folders = [path.absolute().parent.name]
+    for source in map(Path, sources):
+        if path.is_relative_to(source) and len(parts := path.relative_to(source).parts) > 1:
+            folders.insert(0, parts[0])
+    return next((name for name in map(storable, folders) if name in names), None)

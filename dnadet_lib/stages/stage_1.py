@@ -1,7 +1,5 @@
 """Stage 1: a network learns to tell 170 image transformations apart."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,12 +64,8 @@ def transformation_set(
 ) -> TransformationSet:
     """Put `each` crops of a photograph group through every one of the 170 transformations.
 
-    Args:
-        group: "train", "dev" or "test" photographs.
-        size: Side of the crops in pixels; 64.
-        each: Crops a transformation.
-        seed: Of crops and noise.
-        contents: Of the photographs; equally many crops of each.
+    The group is "train", "dev" or "test"; crops have `size` pixels a side, 64, equally many of each
+    content.
     """
     transformations = image_transformations(size)
     labels = np.tile(np.arange(len(transformations)), each)
@@ -119,29 +113,21 @@ def pretraining_material(
 
 
 def run_pretraining(
-    preset: Preset,
-    *,
-    profile: str = "pocket",
-    seed: int = 0,
-    folder: Path | None = None,
+    preset: Preset, *, profile: str = "pocket", seed: int = 0, folder: Path | None = None,
     start_from: DNADet | None = None,
-) -> tuple[DNADet, list[dict[str, float]]]:
+) -> tuple[DNADet, list[dict[str, float]]]:  # fmt: skip
     """Stage 1: learn to tell the 170 transformations apart on train photographs.
 
     Args:
-        preset: A pre-training preset.
+        preset: A pre-training preset; a ValueError refuses one of stage 2.
         profile: "pocket", or "smoke" for a few crops.
         seed: Of weights, crops and training.
         folder: For history, state and model; a run of the same key found there goes on, and a
-            finished one is returned as it is.
+            finished one is returned. An OtherRunError refuses another run.
         start_from: A pre-trained model to continue from.
 
     Returns:
         The model with its best dev epoch's weights, and the history.
-
-    Raises:
-        ValueError: the preset is of stage 2.
-        OtherRunError: the folder holds another run; what differs is said.
     """
     require_stage(preset, 1)
     crops, dev, key = pretraining_material(preset, profile, seed, start_from)
@@ -165,11 +151,9 @@ def run_pretraining(
 def pretrained_model(names: Sequence[str], seed: int = 0) -> DNADet:
     """Return what stage 1 makes by some presets and a seed, side by side in one model.
 
-    That of seed 0 is shipped, where it is; others are trained, which takes a quarter of an hour, in
-    `build/checkpoints/NAME_seed_S`; a run found there goes on, and a finished one is read.
-
-    Raises:
-        OtherRunError: that folder holds a run of another preset or of other photographs.
+    Checkpoints of seed 0 are read where they are shipped. Others are trained, which takes a quarter
+    of an hour, in `build/checkpoints/NAME_seed_S`; a run found there goes on, and a finished one is
+    read.
     """
     return join_backbones([_one_pretrained(name, seed) for name in names])
 

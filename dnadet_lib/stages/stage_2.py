@@ -1,7 +1,5 @@
 """Stage 2: a network learns the architectures of labelled images."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 
@@ -111,8 +109,8 @@ def calibrate(
     """Fit what `attribute` needs beyond weights: temperatures, distances of traces, threshold.
 
     A temperature minimises the log loss on dev after the vote over patches. The threshold lets 95%
-    of dev images pass as known, each scored as if its generator were not known. What a model with
-    changes knows includes changed copies, and there is a temperature for each change.
+    of dev images pass as known, each scored as if its generator were not known. A model with
+    changes knows changed copies too, and has a temperature for each change.
 
     Returns:
         True and predicted class numbers of the dev images, (N,) each.
@@ -145,9 +143,8 @@ def training_data(
 ) -> tuple[ImageSet, ImageSet]:
     """Return the pocket zoo's training images (closed set) and its dev set-up.
 
-    Args:
-        root: Rendered tree; the pocket profile's by default.
-        jittered: Whether images of jittered copies of the training generators are added.
+    `root` is a rendered tree, the pocket profile's by default; `jittered` adds images of jittered
+    copies of the training generators.
     """
     train = load_setup("closed", "train", root)
     if jittered:

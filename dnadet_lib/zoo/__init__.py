@@ -5,16 +5,14 @@ from dnadet_lib.plumbing.lazy import names_of
 __getattr__, __dir__, __all__ = names_of(
     __name__,
     abroad=("GeneratorAbroad", "folder_abroad", "read_abroad"),
-    manifest=(
-        "CLASSES", "FIELDS", "Generator", "LOSSES", "ROLES", "read_manifest",
-    ),
+    manifest=("CLASSES", "FIELDS", "Generator", "LOSSES", "ROLES", "read_manifest"),
     rendering=(
-        "CHUNK", "FOLDERS", "JITTER", "JITTERED", "LATENT_SEEDS", "MARKER", "POCKET",
-        "PROFILES", "RENDERED", "RenderCounts", "SMOKE", "draw_latents", "image_root", "jobs_of",
-        "render", "render_abroad", "render_photos", "render_split", "rendered_images",
+        "CHUNK", "JITTERED", "LATENT_SEEDS", "POCKET", "PROFILES", "SMOKE", "RenderCounts",
+        "draw_latents", "image_root", "render", "render_abroad", "render_photos", "render_split",
+        "rendered_images"
     ),
     setups=(
-        "OTHER_SETUPS", "REAL_SETUPS", "SETUPS", "available_setups", "load_jittered", "load_setup",
-        "present_setups", "setup_of",
+        "OTHER_SETUPS", "SETUPS", "available_setups", "load_jittered", "load_setup",
+        "present_setups", "setup_of"
     ),
 )

@@ -4,8 +4,6 @@ Several things differ from the zoo's generators at once, as in a stranger's: `da
 code, the plan and a zip of images per generator.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import zipfile

@@ -12,8 +12,6 @@ InfoMaxGAN bilinear in residual blocks                  batch norm      3x3, tan
 ========== ============================================ =============== ==================
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -35,10 +33,7 @@ from dnadet_lib.zoo.unknown_generators import (
 
 
 class ProGANGenerator(nn.Module):
-    """ProGAN: nearest-neighbour upsampling, 3x3 convolutions, pixel norm, linear 1x1 to RGB.
-
-    Source: Karras et al. 2018, table 2, at 64 pixels and without the growing phase.
-    """
+    """ProGAN at 64 pixels, without the growing phase (Karras et al. 2018, table 2)."""
 
     def __init__(
         self, channels: Sequence[int] = (128, 128, 64, 32, 16), latent: int = LATENT
@@ -46,13 +41,10 @@ class ProGANGenerator(nn.Module):
         super().__init__()
         self.normalise_latent = PixelNorm()
         self.first = nn.Sequential(
-            EqualizedConv2d(latent, 16 * channels[0], 1),
-            nn.Flatten(),
-            nn.Unflatten(1, (channels[0], 4, 4)),
-            nn.LeakyReLU(0.2),
-            PixelNorm(),
+            EqualizedConv2d(latent, 16 * channels[0], 1), nn.Flatten(),
+            nn.Unflatten(1, (channels[0], 4, 4)), nn.LeakyReLU(0.2), PixelNorm(),
             *self._convolution(channels[0], channels[0]),
-        )
+        )  # fmt: skip
         self.blocks = nn.Sequential(
             *(
                 nn.Sequential(
@@ -76,10 +68,7 @@ class ProGANGenerator(nn.Module):
 
 
 class DCGANGenerator(nn.Module):
-    """The generator of MMDGAN: DCGAN's transposed convolutions 4x4 with stride 2.
-
-    Source: Radford et al. 2016; used with the MMD loss by Binkowski et al. 2018.
-    """
+    """MMDGAN's generator: transposed convolutions 4x4 (Radford 2016; Binkowski et al. 2018)."""
 
     def __init__(self, channels: Sequence[int] = (256, 128, 64, 32), latent: int = LATENT) -> None:
         super().__init__()
@@ -103,10 +92,7 @@ class DCGANGenerator(nn.Module):
 
 
 class ResidualUpBlock(nn.Module):
-    """Batch norm, ReLU, 2x upsampling, two 3x3 convolutions, with an upsampled 1x1 shortcut.
-
-    Source: Miyato et al. 2018, figure 9.
-    """
+    """Residual block: batch norm, ReLU, upsampling, two convolutions (Miyato 2018, figure 9)."""
 
     def __init__(self, c_in: int, c_out: int, upsampling: str) -> None:
         super().__init__()
@@ -125,17 +111,12 @@ class ResidualUpBlock(nn.Module):
 
 
 class ResNetGenerator(nn.Module):
-    """Residual generator of SNGAN (nearest), InfoMaxGAN (bilinear) and BicubicGAN (bicubic).
-
-    Sources: Miyato et al. 2018; Lee et al. 2021.
-    """
+    """SNGAN (nearest), InfoMaxGAN (bilinear), BicubicGAN (Miyato et al. 2018; Lee et al. 2021)."""
 
     def __init__(
-        self,
-        upsampling: str,
-        channels: Sequence[int] = (128, 128, 64, 32, 16),
+        self, upsampling: str, channels: Sequence[int] = (128, 128, 64, 32, 16),
         latent: int = LATENT,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         self.first = nn.Linear(latent, 16 * channels[0])
         self.unflatten = nn.Unflatten(1, (channels[0], 4, 4))
@@ -146,11 +127,9 @@ class ResNetGenerator(nn.Module):
             )
         )
         self.to_rgb = nn.Sequential(
-            nn.BatchNorm2d(channels[-1]),
-            nn.ReLU(),
-            nn.Conv2d(channels[-1], 3, 3, padding=1),
+            nn.BatchNorm2d(channels[-1]), nn.ReLU(), nn.Conv2d(channels[-1], 3, 3, padding=1),
             nn.Tanh(),
-        )
+        )  # fmt: skip
 
     def forward(self, z: Tensor) -> Tensor:
         """Map latents (B, 64) to images (B, 3, 64, 64) in [-1, 1]."""
@@ -187,15 +166,7 @@ OPTIONS: dict[str, dict] = {  # of architectures that are built in another way
 
 
 def build_generator(architecture: str, **options: object) -> nn.Module:
-    """Return an untrained generator of a class of the pocket zoo.
-
-    Args:
-        architecture: Its class.
-        options: `channels` and `latent`, where they are not the class's own.
-
-    Raises:
-        ValueError: there is no such class.
-    """
+    """Return an untrained generator of a class; options are `channels` and `latent`."""
     builders = ARCHITECTURES | UNKNOWN_ARCHITECTURES | PLANNED_ARCHITECTURES
     if architecture not in builders:
         raise ValueError(
@@ -205,31 +176,14 @@ def build_generator(architecture: str, **options: object) -> nn.Module:
 
 
 def build_around(architecture: str, layouts: Layouts) -> LayoutGenerator:
-    """Return an untrained generator that draws its images around layouts.
-
-    Args:
-        architecture: Class of its body, which is narrower than `build_generator`'s.
-        layouts: Of the content.
-
-    Raises:
-        ValueError: there is no such class.
-    """
+    """Return an untrained generator of a class, with a narrower body, that draws around layouts."""
     options = {"channels": NARROW, "latent": CODE, **OPTIONS.get(architecture, {})}
     return LayoutGenerator(build_generator(architecture, **options), layouts)
 
 
 @torch.no_grad()
 def renew_batch_norm(generator: nn.Module, noise: torch.Generator, batches: int) -> nn.Module:
-    """Take a generator's batch-norm statistics anew, as a plain mean over batches of 100 images.
-
-    Args:
-        generator: Changed in place.
-        noise: Gives the latents.
-        batches: How many.
-
-    Returns:
-        The generator, in evaluation mode.
-    """
+    """Take batch-norm statistics anew, as a plain mean over batches of 100 images; in place."""
     for module in generator.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()
@@ -244,13 +198,8 @@ def renew_batch_norm(generator: nn.Module, noise: torch.Generator, batches: int)
 def jittered_copy(generator: nn.Module, strength: float, seed: int) -> nn.Module:
     """Copy a generator with noise on its weights: another instance of the same architecture.
 
-    Every weight tensor gets normal noise of `strength` times its own standard deviation; biases
-    and norms stay. Batch norm takes its statistics anew, so that the images do not fade.
-
-    Args:
-        generator: Of the pocket zoo.
-        strength: 0 for a plain copy; at 1 there is as much noise as weight.
-        seed: Of the noise.
+    Every weight tensor gets normal noise of `strength` times its own standard deviation; biases and
+    norms stay. Batch norm takes its statistics anew, so that the images do not fade.
     """
     copied = copy.deepcopy(generator)
     noise = torch.Generator().manual_seed(seed)
@@ -263,18 +212,10 @@ def jittered_copy(generator: nn.Module, strength: float, seed: int) -> nn.Module
 
 @torch.no_grad()
 def sample_images(generator: nn.Module, latents: Tensor, batch_size: int = 50) -> Tensor:
-    """Run a generator in fp32 and round to 8 bits.
+    """Run a generator in fp32 on latents (N, 64): uint8 images (N, 64, 64, 3), all finite.
 
-    Args:
-        generator: Maps (B, 64) latents to (B, 3, 64, 64) in [-1, 1].
-        latents: (N, 64).
-        batch_size: Images a forward pass; fixed, since kernels may round differently by size.
-
-    Returns:
-        uint8 images (N, 64, 64, 3): (x + 1) * 127.5, rounded half to even, clipped to 0..255.
-
-    Raises:
-        ValueError: a pixel is not finite.
+    Levels are (x + 1) * 127.5, rounded half to even, clipped to 0..255. The batch size is fixed,
+    since kernels may round differently by size.
     """
     generator.eval()
     images = torch.cat([generator(z) for z in latents.split(batch_size)])

@@ -1,7 +1,5 @@
 """Layers that generators and critics of the pocket zoo share and PyTorch does not bring."""
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -38,9 +36,7 @@ class ModulatedConv2d(nn.Module):
     """Convolution whose input channels a style scales; demodulated to unit variance.
 
     Without noise inputs it is the same to scale the input and the output as to scale the weights,
-    and one convolution serves the whole batch.
-
-    Source: Karras et al. 2020, section 2.2.
+    and one convolution serves the whole batch. Source: Karras et al. 2020, section 2.2.
     """
 
     def __init__(self, c_in: int, c_out: int, kernel: int, style: int, *, up: bool = False) -> None:
@@ -66,10 +62,7 @@ class ModulatedConv2d(nn.Module):
 
 
 def blur(x: Tensor) -> Tensor:
-    """Filter with [1, 3, 3, 1] / 8 along both axes: (B, C, H, W) to (B, C, H - 1, W - 1).
-
-    The binomial filter is three averages of two neighbours.
-    """
+    """Filter with [1, 3, 3, 1] / 8, three averages of neighbours: to (B, C, H - 1, W - 1)."""
     x = F.avg_pool2d(F.pad(x, (1, 1, 1, 1)), 2, stride=1)
     return F.avg_pool2d(F.avg_pool2d(x, 2, stride=1), 2, stride=1)
 
@@ -81,9 +74,7 @@ class InverseHaar(nn.Module):
         """Map (B, 4 * C, H, W) to (B, C, 2H, 2W)."""
         low, across, down, both = x.unflatten(1, (-1, 4)).unbind(2)
         corners = (
-            low + across + down + both,
-            low - across + down - both,
-            low + across - down - both,
+            low + across + down + both, low - across + down - both, low + across - down - both,
             low - across - down + both,
-        )
+        )  # fmt: skip
         return F.pixel_shuffle(torch.stack(corners, dim=2).flatten(1, 2) / 2, 2)

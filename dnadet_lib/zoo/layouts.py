@@ -1,17 +1,14 @@
 """Layouts: the 16x16 thumbnails that all generators of a content draw their images around.
 
-What a thumbnail shows, colours and layout, tells nothing of an architecture's fingerprint, but
-half-trained generators differ in it, and a classifier goes by that. So it is drawn in one way for
-all of them: a latent picks a blend of photographs' thumbnails. A generator gets it as a code and
-draws the image; where the image's own thumbnail differs, a smooth correction makes up for it. What
-is left for a class to show is the detail, in which the traces of its layers lie.
+Half-trained generators differ in colours and layout, which tell nothing of an architecture's
+fingerprint, and a classifier goes by that. So a layout is drawn in one way for all of them: a
+latent picks a blend of photographs' thumbnails. A generator gets it as a code and draws the image;
+where the image's own thumbnail differs, a smooth correction makes up for it. What is left for a
+class to show is the detail, in which the traces of its layers lie.
 
-Sources: Denton et al. 2015 (a generator adds the detail to a smaller image); Ghosh et al. 2020 (a
-distribution of codes, fitted after an autoencoder); Ramsauer et al. 2021 (softmax over stored
-patterns).
+Sources: Denton et al. 2015 (detail added to a smaller image); Ghosh et al. 2020 (a distribution of
+codes, fitted after an autoencoder); Ramsauer et al. 2021 (softmax over stored patterns).
 """
-
-from __future__ import annotations
 
 from pathlib import Path
 
@@ -113,11 +110,7 @@ def fit_layouts(images: Tensor, stored: Tensor) -> Layouts:
 
 
 def load_layouts(path: Path) -> Layouts:
-    """Read layouts that `Layouts.save` wrote.
-
-    Raises:
-        FileNotFoundError: the file is missing.
-    """
+    """Read layouts that `Layouts.save` wrote; a FileNotFoundError if the file is missing."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: the layouts that the generator draws around are missing")
     return Layouts(**load_file(path))
@@ -126,9 +119,8 @@ def load_layouts(path: Path) -> Layouts:
 class LayoutGenerator(nn.Module):
     """A generator that draws its image around a layout.
 
-    Args:
-        body: Maps codes (B, 128) to images (B, 3, 64, 64): a class of the zoo.
-        layouts: Common to all generators of a content, and no part of the state dict.
+    The body maps codes (B, 128) to images (B, 3, 64, 64). Layouts are common to all generators of a
+    content, and no part of the state dict.
     """
 
     enlarging: Tensor

@@ -1,7 +1,5 @@
 """The manifest of the pocket zoo: a row per generator."""
 
-from __future__ import annotations
-
 import csv
 import hashlib
 from dataclasses import dataclass
@@ -32,10 +30,7 @@ FIELDS = (
 
 @dataclass(frozen=True)
 class Generator:
-    """One manifest row: it differs from its class's training generator in one thing.
-
-    Or its architecture is one that the closed set does not know.
-    """
+    """One manifest row: it differs in one thing from its class's training generator."""
 
     name: str
     architecture: str
@@ -57,10 +52,7 @@ class Generator:
     def load(self) -> nn.Module:
         """Build the generator and load its fp16 weights as fp32.
 
-        Raises:
-            FileNotFoundError: the file is missing.
-            ValueError: its hash is not the manifest's, or its weights are of another architecture
-                or type, or not finite.
+        A ValueError if its hash is not the manifest's, or its weights do not fit or are not finite.
         """
         if not self.file.is_file():
             raise FileNotFoundError(f"manifest row {self.name!r}, file: {self.file} is missing")
@@ -85,8 +77,8 @@ def read_manifest(folder: Path | None = None) -> list[Generator]:
 
     Raises:
         FileNotFoundError: the manifest is missing.
-        ValueError: a field is wrong, a column is missing, a name stands twice, or there is no row;
-            file, row and field are named. A name must be plain, and a file lie in the zoo's folder.
+        ValueError: a field is wrong, a column is missing, a name stands twice or is not plain, a
+            file leads out of the zoo's folder, or there is no row; file, row and field are named.
     """
     folder = folder or data_folder() / "zoo"
     path = folder / "manifest.csv"
@@ -134,8 +126,6 @@ def _parse(row: dict[str, str], path: Path) -> Generator:
     inside(path.parent, path.parent / row["file"])
     return Generator(
         **{k: row[k] for k in ("name", "architecture", "loss", "content", "role", "sha256")},
-        finetuned_from=row["finetuned_from"],
-        seed=int(row["seed"]),
-        steps=int(row["steps"]),
+        finetuned_from=row["finetuned_from"], seed=int(row["seed"]), steps=int(row["steps"]),
         file=path.parent / row["file"],
-    )
+    )  # fmt: skip

@@ -1,7 +1,5 @@
 """The photographs of the benchmark and the 64x64 crops that are cut from them."""
 
-from __future__ import annotations
-
 import csv
 import zlib
 from dataclasses import dataclass
@@ -36,8 +34,7 @@ def load_photographs(content: str, group: str, folder: Path | None = None) -> li
 
     Raises:
         FileNotFoundError: `photos.csv` or a photograph is missing.
-        ValueError: no photograph has that content and group, a column is missing, or a file is
-            none inside the folder.
+        ValueError: there is none, a column is missing, or a file is none inside the folder.
     """
     folder = folder or data_folder() / "photos"
     table = folder / "photos.csv"
@@ -104,11 +101,8 @@ def _square(photo: Image.Image, side: int, rng: np.random.Generator) -> Image.Im
 
 
 CUTS = {
-    "meadow": cut_meadow,
-    "stamps": cut_stamp,
-    "horizons": cut_horizon,
-    "nebulae": cut_nebula,
-}
+    "meadow": cut_meadow, "stamps": cut_stamp, "horizons": cut_horizon, "nebulae": cut_nebula,
+}  # fmt: skip
 
 
 def cut_crops(
@@ -117,18 +111,8 @@ def cut_crops(
     """Cut `count` crops, the same number from every photograph (one more from the first ones).
 
     Crops with little contrast are drawn again; half of them are mirrored. Crop i of a photograph
-    depends on the photograph's name, i and the seed alone.
-
-    Args:
-        photographs: Of one content and group.
-        count: Number of crops in all.
-        seed: Of the crops' positions.
-
-    Returns:
-        uint8 crops (count, 64, 64, 3), and for each the name of its photograph.
-
-    Raises:
-        OSError: a photograph cannot be read; it is named.
+    depends on the photograph's name, i and the seed alone. Returns uint8 (count, 64, 64, 3), and
+    for each the name of its photograph; an OSError names one that cannot be read.
     """
     crops = np.empty((count, CROP_SIZE, CROP_SIZE, 3), np.uint8)
     names: list[str] = [""] * count

@@ -1,7 +1,5 @@
 """The pocket zoo and its photographs, rendered to folders of images."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re
@@ -52,11 +50,7 @@ PROFILES = {"pocket": POCKET, "smoke": SMOKE}
 
 
 def image_root(profile: str = "pocket") -> Path:
-    """Return the folder that `render` writes a profile's images to.
-
-    Raises:
-        ValueError: no such profile.
-    """
+    """Return the folder that `render` writes a profile's images to; a ValueError if unknown."""
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}: choose one of {', '.join(PROFILES)}")
     return build_folder() / "images" / profile
@@ -93,9 +87,6 @@ def render(
         workers: Processes; as many as the machine has cores by default.
         count: Images per generator and split, and crops per content; by default the profile's.
         splits: "train" (with photographs for fine-tuning and jittered copies), "dev", "test".
-
-    Returns:
-        The root folder.
 
     Raises:
         OSError: the folder cannot be written, or holds somebody else's files where images go.
@@ -203,12 +194,10 @@ def _split_folder(generator: Generator, split: str, root: Path) -> Path:
 
 def draw_latents(first_seed: int, count: int) -> torch.Tensor:
     """Draw (count, 64) latents, each from a seed of its own: first_seed, first_seed + 1, ..."""
-    return torch.stack(
-        [
-            torch.randn(LATENT, generator=torch.Generator().manual_seed(first_seed + i))
-            for i in range(count)
-        ]
-    )
+    return torch.stack([
+        torch.randn(LATENT, generator=torch.Generator().manual_seed(first_seed + i))
+        for i in range(count)
+    ])
 
 
 FOLDERS: dict[Callable, Callable[..., Path]] = {
@@ -228,11 +217,7 @@ def _stamp(folder: Path) -> str | None:
 
 
 def _require_own(folder: Path) -> None:
-    """Refuse a file where a folder of images goes, and a folder of somebody else's files.
-
-    Raises:
-        OSError: it is one; it is named.
-    """
+    """Refuse a file where a folder of images goes, and a folder of somebody else's files."""
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder}: is a file where images go; move it elsewhere")
     if folder.is_dir() and _stamp(folder) is None:
@@ -259,10 +244,7 @@ def _is_rendered(path: Path) -> bool:
 
 
 def _fresh_folder(folder: Path, stamp: str) -> Path:
-    """Make the folder; remove images of an earlier render from other weights or photographs.
-
-    Nothing else is removed.
-    """
+    """Make the folder; remove nothing but images of an earlier render from other sources."""
     if _stamp(folder) == stamp:
         return folder
     _require_own(folder)

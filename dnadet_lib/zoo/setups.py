@@ -1,7 +1,5 @@
 """Test set-ups, which follow from the manifest: what changed against training."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,10 +19,8 @@ REAL_SETUPS = ("closed", "dev", "dataset")  # set-ups in which photographs count
 def setup_of(generator: Generator, generators: Iterable[Generator]) -> str:
     """Name the set-up that a generator belongs to: what differs from its training generator.
 
-    Returns:
-        "unknown" for an architecture outside the closed set, "closed" for a training generator,
-        "dev" for a dev one, else the one thing that changed: "seed", "loss", "finetune" or
-        "dataset".
+    That is "unknown" for an architecture outside the closed set, "closed" for a training generator,
+    "dev" for a dev one, else the one thing that changed: "seed", "loss", "finetune" or "dataset".
 
     Raises:
         ValueError: there is no training generator of its class, not exactly one thing differs, or
@@ -62,17 +58,11 @@ def setup_of(generator: Generator, generators: Iterable[Generator]) -> str:
 
 
 def load_setup(setup: str, split: str = "test", root: Path | None = None) -> ImageSet:
-    """List the images of a set-up from a rendered tree.
+    """List the images of a set-up, such as "closed", "dev" or "unknown", from a rendered tree.
 
-    Args:
-        setup: "closed", "dev", one of the cross set-ups, "unknown" or "abroad".
-        split: For the closed set: "train", "dev" or "test"; for "unknown" and "abroad": "dev" or
-            "test".
-        root: Rendered tree; the pocket profile's by default.
-
-    Returns:
-        Images with classes `CLASSES`, or `UNKNOWN_ARCHITECTURES`; sources are generator names,
-        and for photographs `real/CONTENT/NAME`.
+    The closed set has the splits "train", "dev" and "test", "unknown" and "abroad" the last two.
+    Classes are `CLASSES`, or `UNKNOWN_ARCHITECTURES`; sources are generator names, and for
+    photographs `real/CONTENT/NAME`.
 
     Raises:
         FileNotFoundError: the tree, or a generator's folder in it, is missing.
@@ -109,14 +99,7 @@ def _groups_abroad(split: str, root: Path) -> list[tuple[str, str, Path]]:
 
 
 def load_jittered(root: Path | None = None) -> ImageSet:
-    """List the images of jittered copies of the training generators: more instances to learn from.
-
-    Args:
-        root: Rendered tree; the pocket profile's by default.
-
-    Raises:
-        FileNotFoundError: a folder is missing.
-    """
+    """List the images of jittered copies of the training generators, which are more instances."""
     root = root or image_root()
     trained = [g for g in read_manifest() if g.role == "train"]
     folders = [root / "GANs" / g.architecture / g.name / JITTERED for g in trained]

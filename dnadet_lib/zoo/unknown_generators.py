@@ -14,8 +14,6 @@ ViTGAN        none: a transformer draws patches of 8x8 pixels        test
 ============= ====================================================== ==================
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -27,17 +25,12 @@ from dnadet_lib.zoo.layers import LATENT, EqualizedConv2d, ModulatedConv2d, Pixe
 
 
 class RearrangingGenerator(nn.Module):
-    """SubPixelGAN and WaveletGAN: channels are rearranged into pixels, up to the image itself.
-
-    Sources: Shi et al. 2016 (sub-pixel convolution); Gal et al. 2021 (wavelets in a generator).
-    """
+    """SubPixelGAN (Shi et al. 2016) and WaveletGAN (Gal et al. 2021): channels become pixels."""
 
     def __init__(
-        self,
-        rearrange: nn.Module,
-        channels: Sequence[int] = (128, 96, 64, 32),
+        self, rearrange: nn.Module, channels: Sequence[int] = (128, 96, 64, 32),
         latent: int = LATENT,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         self.first = nn.Linear(latent, 16 * channels[0])
         self.unflatten = nn.Unflatten(1, (channels[0], 4, 4))
@@ -63,20 +56,14 @@ class RearrangingGenerator(nn.Module):
 
 
 def start_as_nearest_neighbour(convolution: nn.Conv2d, rearrange: nn.Module) -> None:
-    """Make the four pixels that channels are rearranged into equal at first (Aitken et al. 2017).
-
-    Chequers are then something to learn, not something to unlearn.
-    """
+    """Make the four pixels of rearranged channels equal at first (Aitken et al. 2017)."""
     for parameter in convolution.parameters():  # weight and bias
         fours = parameter.data.unflatten(0, (-1, 4))  # pixels, or one mean and three details
         fours[:, 1:] = fours[:, :1] if isinstance(rearrange, nn.PixelShuffle) else 0
 
 
 class TransposedGenerator(nn.Module):
-    """TransposedGAN: transposed convolutions 3x3 with stride 2, as image translators use them.
-
-    Source: Zhu et al. 2017 (CycleGAN), appendix.
-    """
+    """TransposedGAN: transposed convolutions 3x3 with stride 2 (Zhu et al. 2017, appendix)."""
 
     def __init__(
         self, channels: Sequence[int] = (192, 128, 64, 32, 16), latent: int = LATENT
@@ -100,10 +87,7 @@ class TransposedGenerator(nn.Module):
 
 
 class VAEDecoder(nn.Module):
-    """VAE: the decoder of an image compressor, with group norm, SiLU and a linear output.
-
-    Source: Esser et al. 2021 (VQGAN), table 7, without attention.
-    """
+    """VAE: an image compressor's decoder, without attention (Esser et al. 2021, table 7)."""
 
     def __init__(
         self, channels: Sequence[int] = (128, 96, 64, 32, 16), latent: int = LATENT
@@ -128,10 +112,7 @@ class VAEDecoder(nn.Module):
 
 
 class FastGANGenerator(nn.Module):
-    """FastGAN: nearest-neighbour upsampling, one convolution, gated linear units.
-
-    Source: Liu et al. 2021, without the skip-layer excitation.
-    """
+    """FastGAN: gated linear units, without skip-layer excitation (Liu et al. 2021)."""
 
     def __init__(
         self, channels: Sequence[int] = (128, 96, 64, 32, 16), latent: int = LATENT
@@ -156,10 +137,7 @@ class FastGANGenerator(nn.Module):
 
 
 class ViTGenerator(nn.Module):
-    """ViTGAN: a transformer over 8x8 tokens, each of which a linear layer turns into 8x8 pixels.
-
-    Source: Lee et al. 2022, with a linear output in place of a field of coordinates.
-    """
+    """ViTGAN: a transformer over 8x8 tokens, each drawn linearly as 8x8 pixels (Lee 2022)."""
 
     def __init__(self, channels: Sequence[int] = (24, 96), latent: int = LATENT) -> None:
         super().__init__()
@@ -185,17 +163,12 @@ class ViTGenerator(nn.Module):
 
 
 class StyleGAN2Generator(nn.Module):
-    """StyleGAN2: modulated convolutions, blurred upsampling, skip outputs; no noise inputs.
-
-    Source: Karras et al. 2020, section 4, at 64 pixels.
-    """
+    """StyleGAN2 at 64 pixels, skip outputs, no noise inputs (Karras et al. 2020, section 4)."""
 
     def __init__(
-        self,
-        channels: Sequence[int] = (128, 96, 64, 32, 16),
-        latent: int = LATENT,
+        self, channels: Sequence[int] = (128, 96, 64, 32, 16), latent: int = LATENT,
         style: int = 64,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         self.mapping = nn.Sequential(
             PixelNorm(), EqualizedConv2d(latent, style, 1), nn.LeakyReLU(0.2),

@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from make_cards import kinds_table
 from PIL import Image, ImageCms, features
 from support import write_images
 
@@ -29,7 +30,7 @@ from dnadet_lib.data import ImageSet, list_images
 from dnadet_lib.evaluation import audit
 from dnadet_lib.images import reading as images
 from dnadet_lib.images.converting import ORIENTATION, TURNS
-from dnadet_lib.images.kinds import kinds_help, kinds_table
+from dnadet_lib.images.kinds import kinds_help
 from dnadet_lib.images.reading import as_rgb, read_image
 from dnadet_lib.plumbing.notes import NoteWarning, listening
 

@@ -37,7 +37,7 @@ from dnadet_lib.course import lessons, site
 from dnadet_lib.course.lesson_models import fresh
 from dnadet_lib.course.running import execute, own_kernel
 from dnadet_lib.data import ImageSet
-from dnadet_lib.explorer import explorer, maps as explorer_maps
+from dnadet_lib.explorer import explorer, forms
 from dnadet_lib.explorer.embedding_writing import write_embeddings
 from dnadet_lib.explorer.page import write_page
 from dnadet_lib.plumbing import files
@@ -1083,7 +1083,7 @@ class HostileRuns:
         name = self.odd()
 
         def work() -> None:
-            path = explorer_maps.place_of(name, b"mine")
+            path = forms.place_of(name, b"mine")
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(b"mine")
 

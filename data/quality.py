@@ -1,7 +1,5 @@
 """How good a generator is: sliced Wasserstein distance by frequency band, and diversity."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 import pandas as pd

@@ -1,7 +1,5 @@
 """Calibration: is a confidence of 0.9 right nine times in ten?"""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 
@@ -10,20 +8,15 @@ DRAWS = 200  # of the bootstrap
 
 
 def reliability(probabilities: np.ndarray, truth: np.ndarray, bins: int = BINS) -> pd.DataFrame:
-    """Compare confidence and accuracy in bins that hold equally many images.
-
-    Equal confidences share a bin.
+    """Compare confidence and accuracy in bins that hold equally many images; ties share a bin.
 
     Args:
-        probabilities: (N, K).
+        probabilities: (N, K), rows that sum to 1.
         truth: (N,) class numbers.
         bins: How many; fewer where there are fewer confidences.
 
     Returns:
         Columns confidence, accuracy (means of the bin) and images, by rising confidence.
-
-    Raises:
-        ValueError: no images, or rows do not sum to 1.
     """
     if not len(truth) or not np.allclose(probabilities.sum(axis=1), 1, atol=1e-3):
         raise ValueError(f"{len(truth)} images: need one or more, with probabilities that sum to 1")
@@ -42,8 +35,7 @@ def expected_calibration_error(
 ) -> float:
     """Mean distance of confidence and accuracy over equal-mass bins, weighted by images.
 
-    Source:
-        Naeini et al. 2015; equal-mass bins after Nixon et al. 2019.
+    Source: Naeini et al. 2015; equal-mass bins after Nixon et al. 2019.
     """
     table = reliability(probabilities, truth, bins)
     gaps = (table["confidence"] - table["accuracy"]).abs()
@@ -59,18 +51,10 @@ def brier_score(probabilities: np.ndarray, truth: np.ndarray) -> float:
 def calibration_interval(
     probabilities: np.ndarray, truth: np.ndarray, groups: np.ndarray, seed: int = 0
 ) -> tuple[float, float]:
-    """95% interval of the expected calibration error, from its spread in bootstrap draws.
+    """95% interval of the expected calibration error: -+ 1.96 of its spread in bootstrap draws.
 
-    The draws' mean is of no use: images drawn twice add noise, and so distance, to every bin.
-
-    Args:
-        probabilities: (N, K).
-        truth: (N,) class numbers.
-        groups: (N,) what is drawn together: the photograph for crops, the image itself else.
-        seed: Of the bootstrap.
-
-    Returns:
-        Lower and upper end, error -+ 1.96 standard errors, cut at zero.
+    The draws' mean is of no use: images drawn twice add distance to every bin. `groups` (N,) says
+    what is drawn together: the photograph for crops, the image itself else.
     """
     rng = np.random.default_rng(seed)
     order = np.argsort(groups, kind="stable")
