@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import json
 import os
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import nbformat
-import numpy as np
 import pytest
 from filelock import FileLock
 
@@ -51,14 +48,6 @@ def tagged(file: Path, tag: str) -> list[nbformat.NotebookNode]:
 def exercise_names(file: Path) -> list[tuple[str, str]]:
     """Number and function name of each exercise of a lesson."""
     return [EXERCISE.search(cell.source).groups() for cell in tagged(file, "exercise")]
-
-
-def load_solutions(file: Path) -> ModuleType:
-    path = NOTEBOOKS / "solutions" / f"{file.stem}.py"
-    spec = importlib.util.spec_from_file_location(f"solutions_{file.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_there_are_lessons() -> None:
@@ -139,14 +128,6 @@ def test_exercises_say_not_yet_with_stubs(file: Path, capsys: pytest.CaptureFixt
         assert ": not yet. " in capsys.readouterr().out
 
 
-@each_lesson
-def test_exercises_are_done_with_solutions(file: Path) -> None:
-    solutions = load_solutions(file)
-    for number, name in exercise_names(file):
-        assert number.startswith(file.stem[:2])
-        assert exercises.problem_of(number, getattr(solutions, name)) == ""
-
-
 def test_every_check_belongs_to_an_exercise() -> None:
     used = [number for file in FILES for number, _ in exercise_names(file)]
     assert used == list(exercises.CHECKS)
@@ -161,30 +142,6 @@ def test_a_wrong_answer_is_told_what_is_wrong(capsys: pytest.CaptureFixture[str]
     assert "TypeError" in capsys.readouterr().out
     with pytest.raises(ValueError, match="no exercise '99.9'"):
         exercises.check("99.9", len)
-
-
-def test_typical_mistakes_get_their_hint() -> None:
-    def scores(traces, means, middle, within, overall):
-        away = traces - middle
-        squares = np.array([d @ within @ d for d in traces - means])
-        return (squares - away @ overall @ away) / len(traces)
-
-    def all_classes(*given):
-        return scores(*given).mean()
-
-    def farthest(*given):
-        return scores(*given).max()
-
-    def with_itself(embeddings, points, k):
-        near = [np.argsort(((x[:, None] - x) ** 2).sum(2), axis=1)[:, :k]
-                for x in (embeddings, points)]  # fmt: skip
-        return np.mean([len(set(a) & set(b)) / k for a, b in zip(*near, strict=True)])
-
-    assert "mean over the classes" in exercises.problem_of("00.3", all_classes)
-    assert "farthest" in exercises.problem_of("00.3", farthest)
-    over_images = exercises.problem_of("04.3", lambda correct, generators: correct.mean())
-    assert "mean over images" in over_images
-    assert "leave it out" in exercises.problem_of("05.3", with_itself)
 
 
 # Execution ---------------------------------------------------------------------------------------

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dnadet_lib.course.checks_early import EARLY
-from dnadet_lib.course.checks_late import LATE
+from dnadet_lib.course import checks_00_01, checks_02_03, checks_04_05, checks_06_07
 from dnadet_lib.course.comparing import Answer
 
-CHECKS = EARLY | LATE
+CHECKS = checks_00_01.CHECKS | checks_02_03.CHECKS | checks_04_05.CHECKS | checks_06_07.CHECKS
 
 
 def check(number: str, answer: Answer) -> None:
@@ -31,7 +30,10 @@ def problem_of(number: str, answer: Answer) -> str:
     """
     if number not in CHECKS:
         raise ValueError(f"no exercise {number!r}: there are {', '.join(CHECKS)}")
+    if not callable(answer):
+        return "Hand over the function itself: its name, without brackets behind it."
     try:
-        return CHECKS[number](answer)
+        return CHECKS[number]().problem(answer)
     except Exception as error:  # whatever a student's function raises is an answer, not a crash
-        return f"{answer.__name__} stopped with {type(error).__name__}: {error}"
+        name = getattr(answer, "__name__", "the function")
+        return f"{name} stopped with {type(error).__name__}: {error}"
