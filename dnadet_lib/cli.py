@@ -14,6 +14,7 @@ from dnadet_lib.commands import (
     audit,
     embed,
     evaluate,
+    grade,
     pretrain,
     render,
     report,
@@ -29,7 +30,7 @@ from dnadet_lib.plumbing.notes import printing
 COMMANDS = {
     "run": run, "site": site, "attribute": attribute, "render": render, "pretrain": pretrain,
     "train": train, "evaluate": evaluate, "suite": suite, "audit": audit, "embed": embed,
-    "report": report,
+    "report": report, "grade": grade,
 }  # fmt: skip
 
 

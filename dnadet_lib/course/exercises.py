@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dnadet_lib.course import checks_00_01, checks_02_03, checks_04_05, checks_06_07
-from dnadet_lib.course.comparing import Answer
+from dnadet_lib.course.comparing import NOTHING, Answer
+from dnadet_lib.course.submission import keep_attempt
 
 CHECKS = checks_00_01.CHECKS | checks_02_03.CHECKS | checks_04_05.CHECKS | checks_06_07.CHECKS
 
 
 def check(number: str, answer: Answer) -> None:
-    """Print whether a student's function does what an exercise asks for.
+    """Print whether a student's function does what an exercise asks for, and keep it.
 
     Args:
         number: Lesson and exercise, such as "03.1".
@@ -20,6 +21,8 @@ def check(number: str, answer: Answer) -> None:
     """
     problem = problem_of(number, answer)
     print(f"Exercise {number}: not yet. {problem}" if problem else f"Exercise {number}: done.")
+    if problem != NOTHING:
+        keep_attempt(number, answer, not problem)
 
 
 def problem_of(number: str, answer: Answer) -> str:
