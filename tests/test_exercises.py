@@ -22,6 +22,8 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from dnadet_lib.course import exercises
 from dnadet_lib.course.comparing import NOTHING
+from dnadet_lib.losses import AutomaticWeightedLoss
+from dnadet_lib.model import HighPass
 
 SOLUTIONS = Path(__file__).parent / "solutions"
 CLONE = Path(__file__).parents[1]
@@ -498,6 +500,23 @@ OTHER_STYLES = {
 def test_the_solution_and_another_style_pass(number):
     assert exercises.problem_of(number, solution(number)) == ""
     assert exercises.problem_of(number, OTHER_STYLES[number]) == ""
+
+
+def test_the_checks_expect_what_the_library_does():
+    def filtered(grey):
+        return HighPass()(torch.from_numpy(grey).expand(1, 3, -1, -1))[0, 0, 1:-1, 1:-1] / 4
+
+    def weighted(losses, scales):
+        module = AutomaticWeightedLoss(len(losses))
+        module.scales.data = torch.tensor(scales)
+        return module(*torch.tensor(losses))
+
+    def covered(length, kernel):
+        ones = torch.ones(1, 1, length), torch.ones(1, 1, kernel)
+        return torch.nn.functional.conv_transpose1d(*ones, stride=2)[0, 0]
+
+    for number, library in (("02.3", filtered), ("03.2", weighted), ("01.2", covered)):
+        assert exercises.problem_of(number, library) == ""
 
 
 def test_centred_spectra_pass():

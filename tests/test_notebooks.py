@@ -22,6 +22,7 @@ FILES = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 PARAMETERS = {"profile": "pocket", "seed": 0, "data_dir": "", "model": "pocket"}
 OWN_PARAMETERS = {"07_your_own_images": {"images_dir": ""}}
 MINUTES = re.compile(r"\*\*Minutes on two cores:\*\* smoke ([^,]+), pocket (\S+)")
+PREDICTION = re.compile(r'lesson\.predict\("([^"]+)", ""\)')
 EXERCISE = re.compile(r'exercises\.check\("(\d\d\.\d)", (\w+)\)')
 
 each_lesson = pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
@@ -73,11 +74,13 @@ def without_imports(source: str) -> list[str]:
 
 @each_lesson
 def test_limits(file: Path) -> None:
-    cells = code_cells(file)
+    own = {cell.id for tag in ("sign", "prediction") for cell in tagged(file, tag)}
+    cells = [cell for cell in code_cells(file) if cell.id not in own]
     assert len(cells) <= 25
     for cell in cells:
         assert len(without_imports(cell.source)) <= 20, cell.source
-    words = sum(len("\n".join(without_imports(c.source)).split()) for c in read(file).cells)
+    text = [cell.source for cell in read(file).cells if cell.id not in own]
+    words = sum(len("\n".join(without_imports(source)).split()) for source in text)
     assert words < 2500
 
 
@@ -101,6 +104,22 @@ def test_anatomy(file: Path) -> None:
         assert part in text, part
     assert MINUTES.search(text)
     assert 2 <= len(tagged(file, "exercise")) <= 3
+
+
+@each_lesson
+def test_each_prediction_has_a_cell_to_write_it_into(file: Path) -> None:
+    cells = read(file).cells
+    asked = []
+    for cell, following in zip(cells, cells[1:], strict=False):
+        if cell.cell_type == "markdown" and "**Predict.**" in cell.source:
+            assert cell.source.count("**Predict.**") == 1
+            assert "\n\n" not in cell.source.split("**Predict.**")[1], "the answer comes after it"
+            asked.append(PREDICTION.fullmatch(following.source)[1])
+            assert following.metadata.tags == ["prediction"]
+    assert len(asked) == len(set(asked)) == len(tagged(file, "prediction"))
+    assert all(question.startswith(f"{file.stem[:2]} ") for question in asked)
+    (sign,) = tagged(file, "sign")
+    assert sign.source.endswith('lessons.sign("")')
 
 
 @each_lesson

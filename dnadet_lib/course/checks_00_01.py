@@ -141,26 +141,25 @@ def _two_spectra() -> Exercise:
 
 
 def _coverage() -> Exercise:
-    def library(length: int, kernel: int, *, stride: int = 2) -> np.ndarray:
-        import torch
-
-        ones = torch.ones(1, 1, length), torch.ones(1, 1, kernel)
-        return torch.nn.functional.conv_transpose1d(*ones, stride=stride)[0, 0].numpy()
+    def added(length: int, kernel: int, *, stride: int = 2) -> np.ndarray:
+        inputs = np.zeros(stride * (length - 1) + 1)
+        inputs[::stride] = 1
+        return np.convolve(inputs, np.ones(kernel))
 
     sizes = ((5, 4), (5, 3), (7, 2), (4, 6))
     return Exercise(
-        right=library,
+        right=added,
         examples={f"{pair[0]} inputs, kernel {pair[1]}": pair for pair in sizes},
         mistakes={
-            "Copies overlap: add them up.": lambda *given: library(*given).clip(max=1),
+            "Copies overlap: add them up.": lambda *given: added(*given).clip(max=1),
             "With stride 2, the copy of input i begins at output 2i.": (
-                lambda *given: library(*given, stride=1)
+                lambda *given: added(*given, stride=1)
             ),
             "At the ends fewer copies overlap.": (
                 lambda length, kernel: np.full(2 * (length - 1) + kernel, kernel / 2)
             ),
             "The last value of the kernel is left out: it reaches output 2i + kernel - 1.": (
-                lambda length, kernel: np.append(library(length, kernel - 1), 0)
+                lambda length, kernel: np.append(added(length, kernel - 1), 0)
             ),
         },
     )

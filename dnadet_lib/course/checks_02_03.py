@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -77,23 +77,16 @@ def _family_accuracy() -> Exercise:
 
 
 def _high_pass() -> Exercise:
-    def library(grey: np.ndarray) -> np.ndarray:
-        import torch
-
-        from dnadet_lib.model import HighPass
-
-        colour = torch.from_numpy(grey).expand(1, 3, -1, -1)
-        return HighPass()(colour)[0, 0].numpy() / 4  # which the network's front end multiplies by
-
     def laplacian(grey: np.ndarray) -> np.ndarray:
         up, down, left, right = grey[:-2, 1:-1], grey[2:, 1:-1], grey[1:-1, :-2], grey[1:-1, 2:]
         return up + down + left + right - 4 * grey[1:-1, 1:-1]
 
     def inner(grey: np.ndarray) -> np.ndarray:
-        return library(grey)[1:-1, 1:-1]
+        rows = grey[:-2] - 2 * grey[1:-1] + grey[2:]
+        return -(rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:]) / 4
 
-    def padded(grey: np.ndarray) -> np.ndarray:
-        return inner(np.pad(grey, 1))
+    def bordered(mode: Any) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda grey: inner(np.pad(grey, 1, mode=mode))
 
     return Exercise(
         right=inner,
@@ -105,8 +98,8 @@ def _high_pass() -> Exercise:
         mistakes={
             "Divide the sum by 4.": lambda grey: 4 * inner(grey),
             "Take the sum, not the mean over the nine places.": lambda grey: inner(grey) / 9,
-            "Inner pixels alone, (H-2, W-2): do not fill up the border.": padded,
-            "Inner pixels alone, (H-2, W-2): do not mirror the border.": library,
+            "Inner pixels alone, (H-2, W-2): do not fill up the border.": bordered("constant"),
+            "Inner pixels alone, (H-2, W-2): do not mirror the border.": bordered("reflect"),
             "The sign is turned round: the middle of the kernel is -4 / 4.": (
                 lambda grey: -inner(grey)
             ),
@@ -152,21 +145,13 @@ def _positive_pairs() -> Exercise:
 
 
 def _weighted_total() -> Exercise:
-    def library(losses: Sequence[float], scales: Sequence[float]) -> float:
-        import torch
-
-        from dnadet_lib.losses import AutomaticWeightedLoss
-
-        module = AutomaticWeightedLoss(len(losses))
-        module.scales.data = torch.tensor(scales)
-        return module(*torch.tensor(losses)).item()
-
     def total(term: Callable[[Any, Any], Any]) -> Callable[..., Any]:
         return lambda losses, scales: sum(term(np.array(losses), np.array(scales)))
 
+    right = total(lambda x, s: 0.5 / s**2 * x + np.log(1 + s**2))
     cases = (([1.5, 3.0], [1.0, 1.0]), ([0.2, 2.5], [0.7, 1.9]), ([1.0, 0.5, 2.0], [0.5, 1.0, 2.0]))
     return Exercise(
-        right=library,
+        right=right,
         examples={f"Losses {case[0]}, scales {case[1]}": case for case in cases},
         mistakes={
             "The second term is missing: log(1 + s^2).": total(lambda x, s: 0.5 / s**2 * x),
@@ -181,7 +166,7 @@ def _weighted_total() -> Exercise:
             ),
             "Multiply the loss by 0.5.": total(lambda x, s: x / s**2 + np.log(1 + s**2)),
             "Add the terms up; you average them.": lambda losses, scales: (
-                library(losses, scales) / len(losses)
+                right(losses, scales) / len(losses)
             ),
         },
     )  # fmt: skip

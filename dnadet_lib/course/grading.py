@@ -214,5 +214,5 @@ def _context() -> Any:
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["dnadet_lib.course.grading_worker"])
+    context.set_forkserver_preload(["dnadet_lib.course.grading_worker", "torch"])
     return context
