@@ -17,4 +17,5 @@ __getattr__, __dir__, __all__ = names_of(
     running=(
         "describe_failure", "execute", "lesson_files", "own_kernel", "run_lessons", "variables",
     ),
+    submission=("sign",),
 )
