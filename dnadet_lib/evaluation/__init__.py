@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = names_of(
         "results_table", "setup_accuracy", "summarise", "write_results",
     ),
     intervals=(
-        "BOOTSTRAPS", "Figures", "Interval", "bootstrap_accuracy", "drawn_together",
-        "mean_interval", "mean_of_setups",
+        "BOOTSTRAPS", "Figures", "Interval", "bootstrap_accuracy", "difference_interval",
+        "drawn_together", "mean_interval", "mean_of_setups",
     ),
 )
