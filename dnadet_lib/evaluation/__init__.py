@@ -8,8 +8,8 @@ __getattr__, __dir__, __all__ = names_of(
         "Predictions", "predict", "predict_readable", "write_predictions",
     ),
     results=(
-        "Row", "confusion", "generator_accuracies", "markdown_table", "resampled", "results_json",
-        "results_table", "setup_accuracy", "summarise", "write_results",
+        "Row", "confusion", "generator_accuracies", "lead", "markdown_table", "resampled",
+        "results_json", "results_table", "setup_accuracy", "summarise", "write_results",
     ),
     intervals=(
         "BOOTSTRAPS", "Figures", "Interval", "bootstrap_accuracy", "difference_interval",
