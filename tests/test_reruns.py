@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+import symtable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
@@ -13,6 +16,32 @@ from dnadet_lib import course as lessons
 
 FILES = lessons.lesson_files()
 Cells = list[nbformat.NotebookNode]
+
+each_lesson = pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
+
+
+def code_cells(file: Path) -> Cells:
+    """A lesson's code cells, at profile smoke."""
+    cells = [c for c in nbformat.read(file, as_version=4).cells if c.cell_type == "code"]
+    smoke = cells[0].source.replace('profile = "pocket"', 'profile = "smoke"')
+    assert smoke != cells[0].source
+    cells[0].source = smoke
+    return cells
+
+
+def run(cells: Cells, build: Path) -> Cells:
+    """Run cells in a kernel of their own, all of them, and return them with their outputs."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.from_dict(cell) for cell in cells])
+    for number, cell in enumerate(notebook.cells, 1):
+        cell.id = f"{cell.id}-run-{number}"
+    client = NotebookClient(
+        notebook, allow_errors=True, startup_timeout=600, timeout=None, kernel_name="python3",
+        resources={"metadata": {"path": str(lessons.CLONE)}},
+    )  # fmt: skip
+    settings = {"DNADET_BUILD": str(build), "TQDM_DISABLE": "1", "DNADET_WIDGETS": "off"}
+    with lessons.own_kernel(), lessons.variables(**settings):
+        client.execute()
+    return notebook.cells
 
 
 def each_cell_twice(cells: Cells) -> Cells:
@@ -32,29 +61,61 @@ def exercises_first(cells: Cells) -> Cells:
 
 @pytest.mark.notebooks
 @pytest.mark.parametrize("order", [each_cell_twice, top_to_bottom_twice, exercises_first])
-@pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
+@each_lesson
 def test_cells_run_in_other_orders(
     file: Path, order: Callable[[Cells], Cells], build: Path
 ) -> None:
-    notebook = nbformat.read(file, as_version=4)
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    smoke = cells[0].source.replace('profile = "pocket"', 'profile = "smoke"')
-    assert smoke != cells[0].source
-    cells[0].source = smoke
-    notebook.cells = [nbformat.from_dict(cell) for cell in order(cells)]
-    for number, cell in enumerate(notebook.cells, 1):
-        cell.id = f"{cell.id}-run-{number}"
-    client = NotebookClient(
-        notebook, allow_errors=True, startup_timeout=600, timeout=None, kernel_name="python3",
-        resources={"metadata": {"path": str(lessons.CLONE)}},
-    )  # fmt: skip
-    settings = {"DNADET_BUILD": str(build), "TQDM_DISABLE": "1", "DNADET_WIDGETS": "off"}
-    with lessons.own_kernel(), lessons.variables(**settings):
-        client.execute()
     failed = [
         f"{cell.id}: {output.ename}: {output.evalue}"
-        for cell in notebook.cells
+        for cell in run(order(code_cells(file)), build)
         for output in cell.outputs
         if output.output_type == "error"
     ]
     assert not failed, "\n".join(failed)
+
+
+def tables_of(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
+    yield table
+    for child in table.get_children():
+        yield from tables_of(child)
+
+
+def names_of(source: str) -> tuple[set[str], set[str]]:
+    """Global names that a cell sets, and those that it takes from other cells."""
+    top = symtable.symtable(source, "cell", "exec")
+    own = {s.get_name() for s in top.get_symbols() if s.is_assigned() or s.is_imported()}
+    used = {
+        symbol.get_name()
+        for table in tables_of(top)
+        for symbol in table.get_symbols()
+        if symbol.is_referenced() and (symbol.is_global() or table is top)
+    }
+    return own, used - own
+
+
+def test_names_of_a_cell() -> None:
+    source = "import a\nb = [c for c in d]\ndef e(f): return f + g + b\nfor h in b: print(h)"
+    own, taken = names_of(source)
+    assert own == {"a", "b", "e", "h"}
+    assert taken == {"d", "g", "print"}
+
+
+@pytest.mark.notebooks
+@each_lesson
+def test_a_name_that_other_cells_take_keeps_its_type(file: Path, build: Path) -> None:
+    """Else a cell dies that ran before, once an earlier one is run again."""
+    cells = code_cells(file)
+    names = [names_of(cell.source) for cell in cells]
+    taken = set().union(*(used for _, used in names))
+    setters = [sorted(own & taken) for own, _ in names]
+    for cell, own in zip(cells, setters, strict=True):
+        for name in own:
+            cell.source += f"\nprint('\\ntype of', '{name}', type({name}).__name__)"
+    types = defaultdict(set)
+    for cell in run(cells, build):
+        told = "".join(o.text for o in cell.outputs if o.output_type == "stream")
+        for name, kind in re.findall(r"^type of (\S+) (\S+)$", told, re.MULTILINE):
+            types[name].add(kind)
+    assert len(types) > 5
+    changed = {name: sorted(kinds) for name, kinds in types.items() if len(kinds) > 1}
+    assert not changed
