@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
-from filelock import FileLock
 
 from dnadet_lib import course as lessons, zoo
 from dnadet_lib.course import exercises
@@ -164,28 +161,6 @@ def test_a_wrong_answer_is_told_what_is_wrong(capsys: pytest.CaptureFixture[str]
 
 
 # Execution ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The smoke profile of the shipped data, rendered once for all test processes."""
-    base = tmp_path_factory.getbasetemp()
-    build = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "lessons-build"
-    with FileLock(f"{build}.lock"), lessons.variables(DNADET_BUILD=str(build)):
-        root = zoo.image_root("smoke")
-        if not lessons.is_rendered("smoke", root):
-            zoo.render("smoke", workers=1)
-    return root
-
-
-@pytest.fixture
-def build(rendered: Path, tmp_path: Path) -> Iterator[Path]:
-    """A build folder that holds the smoke images and nothing else, as for a lesson run alone."""
-    folder = tmp_path / "build"
-    (folder / "images").mkdir(parents=True)
-    (folder / "images" / "smoke").symlink_to(rendered, target_is_directory=True)
-    with lessons.variables(DNADET_BUILD=str(folder)):
-        yield folder
 
 
 @pytest.mark.notebooks
