@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = names_of(
     ),
     lesson_models=(
         "DEFAULT_MODELS", "baseline_preset", "discriminant_preset", "fresh", "load_model",
-        "pretraining_preset", "shipped", "shipped_or_tiny", "stage_one", "stage_two",
+        "name_of", "pretraining_preset", "shipped", "shipped_or_tiny", "stage_one", "stage_two",
         "training_preset", "whole_raw",
     ),
     running=(

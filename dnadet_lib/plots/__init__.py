@@ -16,7 +16,7 @@ __getattr__, __dir__, __all__ = names_of(
         "curves", "histograms", "matrix", "scatter_map",
     ),
     results=(
-        "degradation_curves", "generator_dots", "ladder_dots", "position_maps", "posterior_curves",
-        "reliability_curve", "suite_dots",
+        "answer_bars", "confusions", "degradation_curves", "generator_dots", "ladder_dots",
+        "position_maps", "posterior_curves", "reliability_curve", "suite_dots",
     ),
 )
