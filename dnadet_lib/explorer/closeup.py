@@ -97,8 +97,8 @@ def agreement(votes: PatchVotes) -> tuple[int, float]:
 
 def agreement_by_contrast(votes: PatchVotes) -> tuple[float, float]:
     """Return the share of the flatter and of the busier half of the patches that vote as all do."""
-    side = votes.patch
-    spread = [votes.image[top : top + side, left : left + side].std() for top, left in votes.corners]
+    size = votes.patch
+    spread = [votes.image[top:, left:][:size, :size].std() for top, left in votes.corners]
     agree = (votes.winners == agreement(votes)[0])[np.argsort(spread)]
     flat, busy = np.array_split(agree, 2)
     return float(flat.mean()), float(busy.mean())
