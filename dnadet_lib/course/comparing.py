@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dnadet_lib.plumbing.values import shown
+from dnadet_lib.plumbing.text import shown
 
 Answer = Callable[..., Any]
 NOTHING = "The function returns nothing so far."

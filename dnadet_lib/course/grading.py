@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from dnadet_lib.course.exercises import CHECKS
 from dnadet_lib.course.submission import read_submission
-from dnadet_lib.plumbing.values import shown
+from dnadet_lib.plumbing.text import shown
 
 START_S = 120.0  # seconds until a process is ready: it may have to load the library
 MESSAGE_AT_MOST = 10_000  # bytes from a process in which a student's code runs

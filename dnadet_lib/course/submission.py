@@ -12,8 +12,7 @@ from typing import Any
 from dnadet_lib.course.sources import source_of
 from dnadet_lib.plumbing.files import atomic_path, locked, plain_stem
 from dnadet_lib.plumbing.paths import build_folder
-from dnadet_lib.plumbing.text import for_json, one_line
-from dnadet_lib.plumbing.values import is_whole, shown
+from dnadet_lib.plumbing.text import for_json, is_whole, one_line, shown
 
 UNSIGNED = "unsigned"
 LARGEST = 5_000_000  # bytes of a file; a course fills some hundred thousand

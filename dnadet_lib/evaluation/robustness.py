@@ -1,6 +1,6 @@
 """Robustness: images degraded at five strengths."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
