@@ -30,9 +30,8 @@ def code_cells(file: Path) -> Cells:
 
 def run(cells: Cells, build: Path) -> Cells:
     """Run cells in a kernel of their own, all of them, and return them with their outputs."""
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.from_dict(cell) for cell in cells])
-    for number, cell in enumerate(notebook.cells, 1):
-        cell.id = f"{cell.id}-run-{number}"
+    copies = [nbformat.from_dict(c | {"id": f"{c.id}-run-{n}"}) for n, c in enumerate(cells, 1)]
+    notebook = nbformat.v4.new_notebook(cells=copies)
     client = NotebookClient(
         notebook, allow_errors=True, startup_timeout=600, timeout=None, kernel_name="python3",
         resources={"metadata": {"path": str(lessons.CLONE)}},
