@@ -107,7 +107,8 @@ def test_answers_are_counted_beside_what_is_right(images):
     assert table.loc[("noise", "1"), ["SNGAN", "Real", "right"]].tolist() == [4 / 6, 2 / 6, 1]
     assert table.loc[("noise", "12"), ["SNGAN", "Real", "right"]].tolist() == [0, 1, 2 / 6]
     assert (table.drop(columns="right").sum(axis=1) == 1).all()
-    figure = plots.answer_bars(table, ["SNGAN", "Real"])
+    figure = plots.answer_bars(table, ["SNGAN", "Real"], {"noise": "sigma", "shift": "pixels"})
     assert [axis.get_title() for axis in figure.axes] == ["noise", "shift"]
+    assert [axis.get_xlabel() for axis in figure.axes] == ["sigma", "pixels"]
     tops = [patch.get_y() + patch.get_height() for patch in figure.axes[0].patches[6:]]
     assert tops == pytest.approx([1] * 6)

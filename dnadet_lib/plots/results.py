@@ -147,13 +147,16 @@ def confusions(tables: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def answer_bars(table: pd.DataFrame, classes: Sequence[str]) -> Figure:
+def answer_bars(
+    table: pd.DataFrame, classes: Sequence[str], units: Mapping[str, str]
+) -> Figure:
     """Draw how often degraded images are called each class, a panel per degradation.
 
     Args:
         table: Indexed by (degradation, strength as it is to be read), in the order of the figure;
             a column per class, with the share of images that are called so.
         classes: Names of the columns to draw, from the bottom up.
+        units: Degradation -> what its strength says.
     """
     kinds = list(dict.fromkeys(table.index.get_level_values(0)))
     size = 2.8 * len(kinds), 3.9
@@ -166,7 +169,7 @@ def answer_bars(table: pd.DataFrame, classes: Sequence[str]) -> Figure:
             axis.bar(range(len(part)), shares, 0.9, bottom, color=colour_of(name))
             bottom += shares
         axis.set_xticks(range(len(part)), list(part.index), rotation=90)
-        axis.set(ylim=(0, 1), yticks=(0, 0.5, 1), xlabel="strength", title=for_figure(kind))
+        axis.set(ylim=(0, 1), yticks=(0, 0.5, 1), xlabel=units[kind], title=for_figure(kind))
     axes[0, 0].set_ylabel("share of images called so")
     class_legend(figure, classes, marker="s")
     return figure
