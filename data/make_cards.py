@@ -350,7 +350,7 @@ def readme_figure(each: int = 150) -> None:
     labels = np.concatenate([images.labels for images in sets.values()])
     seen = np.arange(len(labels)) < len(sets["seen"])
     figure, axes = plt.subplots(2, 2, figsize=(8, 8), sharex="row", sharey="row")
-    names = {"whole_raw": "whole raw images", "pocket": "DNA-Det"}
+    names = {"whole_raw": "whole raw images", "pocket": "pocket"}
     for row, name in zip(axes, names, strict=True):
         model = load_model(name)
         vectors = np.concatenate([predict(model, s).embeddings for s in sets.values()])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import support
 import torch
 from filelock import FileLock
 
-from dnadet_lib import zoo
+from dnadet_lib import course as lessons, zoo
 from dnadet_lib.checkpoints.models import save_model
 from dnadet_lib.model import DNADet, InputSpec
 from dnadet_lib.unknown import LabelledTraces, trace_distances
@@ -77,3 +78,25 @@ def checkpoint(tiny_model: DNADet, tmp_path: Path) -> Path:
     path = tmp_path / "tiny.safetensors"
     save_model(tiny_model, path, preset="none", seed=0)
     return path
+
+
+@pytest.fixture(scope="session")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The smoke profile of the shipped data, rendered once for all test processes."""
+    base = tmp_path_factory.getbasetemp()
+    build = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "lessons-build"
+    with FileLock(f"{build}.lock"), lessons.variables(DNADET_BUILD=str(build)):
+        root = zoo.image_root("smoke")
+        if not lessons.is_rendered("smoke", root):
+            zoo.render("smoke", workers=1)
+    return root
+
+
+@pytest.fixture
+def build(rendered: Path, tmp_path: Path) -> Iterator[Path]:
+    """A build folder that holds the smoke images and nothing else, as for a lesson run alone."""
+    folder = tmp_path / "build"
+    (folder / "images").mkdir(parents=True)
+    (folder / "images" / "smoke").symlink_to(rendered, target_is_directory=True)
+    with lessons.variables(DNADET_BUILD=str(folder)):
+        yield folder

@@ -11,6 +11,7 @@ from dnadet_lib.fingerprints.architecture_bench import (
     bench_generator,
     bench_spectra,
     look_alikes,
+    upsampling_confusion,
 )
 from dnadet_lib.fingerprints.spectra import period_level
 from dnadet_lib.zoo.layers import LATENT
@@ -71,6 +72,16 @@ def test_interpolations_are_told_by_their_spectrum_whatever_the_weights(bench):
     for own, other in pairs:
         assert (own.upsampling == other.upsampling) or "nearest" not in (own[0], other[0])
         assert (own.upsampling == other.upsampling) or "bilinear" not in (own[0], other[0])
+
+
+def test_confusion_has_the_shares_of_each_upsamplings_look_alikes():
+    near, blend, other = (
+        Structure(name, "none", 3) for name in ("nearest", "bilinear", "sub-pixel")
+    )
+    table = upsampling_confusion([(near, near), (near, near), (near, other), (blend, blend)])
+    assert table.loc["nearest", "sub-pixel"] == pytest.approx(1 / 3)
+    assert table.loc["bilinear", "bilinear"] == 1
+    assert table.shape == (5, 5)
 
 
 def test_no_two_generators_of_the_bench_share_their_weights():

@@ -38,8 +38,9 @@ def test_section_of_a_report_and_figure() -> None:
         Alarms.count("unknown architectures", np.arange(100) < 30),
     ]
     text = error_section("ProGAN", 0.9, 200, rest)
-    assert "photographs: 0.0000 of 1500 are called ProGAN too (upper bound 0.0020)" in text
-    assert "unknown architectures: 0.3000 of 100" in text
+    assert "trained on: 180 of 200 pass as known and are called ProGAN (share 0.900)" in text
+    assert "0 of 1500 are called ProGAN too (share 0.0000, upper bound 0.0020)" in text
+    assert "unknown architectures: 30 of 100" in text
     figure = plots.posterior_curves("ProGAN", 0.9, rest)
     figure.canvas.draw()
     assert len(figure.axes[0].lines) == 4

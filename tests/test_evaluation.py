@@ -11,11 +11,12 @@ from scipy import stats
 from sklearn.metrics import f1_score
 
 from dnadet_lib.data import ImageSet
-from dnadet_lib.evaluation.intervals import Interval, bootstrap_accuracy
+from dnadet_lib.evaluation.intervals import Interval, bootstrap_accuracy, mean_interval
 from dnadet_lib.evaluation.predictions import Predictions, predict, write_predictions
 from dnadet_lib.evaluation.results import (
     confusion,
     generator_accuracies,
+    lead,
     results_table,
     setup_accuracy,
     summarise,
@@ -196,3 +197,13 @@ def test_predictions_are_written_one_row_an_image(tmp_path):
     assert table["truth"].tolist() == ["ProGAN", "SNGAN"]
     assert table["predicted"].tolist() == ["ProGAN", "Real"]
     assert table[[f"p_{c}" for c in CLASSES]].to_numpy().tolist() == [[0, 1, 0], [1, 0, 0]]
+
+
+def test_the_lead_compares_each_source_with_itself():
+    truth, sources = [1] * 4 + [2] * 4 + [0] * 2, ["a"] * 4 + ["b"] * 4 + ["real/meadow/1"] * 2
+    second = predictions_of(truth, [1, 1, 2, 2, 2, 1, 1, 1, 0, 0], sources)
+    first = predictions_of(truth, [1, 1, 1, 2, 2, 2, 1, 1, 0, 0], sources)
+    gain = lead(first, second)
+    mean, low, high = mean_interval([0.25, 0.25, 0.0])
+    assert (gain.value, gain.low, gain.high) == pytest.approx((mean, low, high))
+    assert lead(first, first).value == 0

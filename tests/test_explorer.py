@@ -105,7 +105,7 @@ def test_maps_are_read_again(state: Explorer, monkeypatch: pytest.MonkeyPatch) -
     def fail(*_: object, **__: object) -> None:
         raise AssertionError("projected again")
 
-    monkeypatch.setattr(explorer, "project", fail)
+    monkeypatch.setattr(explorer, "atomic_path", fail)  # a new map would be written
     assert np.array_equal(explorer.add_map(state, "PCA"), wanted)
     with pytest.raises(AssertionError):  # another seed is another map
         explorer.add_map(state, "PCA", seed=1)

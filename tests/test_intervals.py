@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dnadet_lib.evaluation.intervals import mean_interval, mean_of_setups
+from dnadet_lib.evaluation.intervals import difference_interval, mean_interval, mean_of_setups
 
 
 def column(*values):
@@ -25,6 +25,14 @@ def test_mean_of_two_setups_is_welch_and_satterthwaites():
     welch = stats.ttest_ind(first, [-v for v in second], equal_var=False).confidence_interval()
     assert mean == pytest.approx((np.mean(first) + np.mean(second)) / 2)
     assert (low, high) == pytest.approx((welch.low / 2, welch.high / 2))
+
+
+def test_difference_of_two_samples_is_welchs():
+    first, second = [0.9, 0.8, 0.95, 0.7], [0.5, 0.65, 0.6]
+    welch = stats.ttest_ind(first, second, equal_var=False).confidence_interval()
+    wanted = np.mean(first) - np.mean(second), welch.low, welch.high
+    assert difference_interval(first, second) == pytest.approx(wanted)
+    assert np.isnan(difference_interval(first, [0.5])[1:]).all()
 
 
 def test_interval_covers_the_truth_where_seeds_and_generators_both_vary():

@@ -93,12 +93,12 @@ def test_sentences_follow_the_figures(table):
     told = ladder.gain_sentences(ladder.step_gains(table, {"raw pixels": NAMES}))
     assert told[0].startswith("raw pixels, seed: the largest step is '+ pre-training', +0.")
     assert told[2:] == [
-        f"raw pixels, {MEAN}, gain settled: + pre-training",
-        f"raw pixels, {MEAN}, not settled: + patches",
+        f"raw pixels, {MEAN}, bracket above 0: + pre-training",
+        f"raw pixels, {MEAN}, holds 0: + patches",
     ]
     table.loc[[NAMES[2]]] -= 0.4
     told = ladder.gain_sentences(ladder.step_gains(table, {"raw pixels": NAMES}))
-    assert told[3] == f"raw pixels, {MEAN}, loss settled: + patches"
+    assert told[3] == f"raw pixels, {MEAN}, below 0: + patches"
 
 
 def test_figure_has_a_panel_a_setup_and_a_dot_a_rung():
@@ -119,3 +119,12 @@ def test_figure_of_a_single_front_end_leaves_missing_rungs_out():
     (dots,) = [line for line in figure.axes[0].lines if line.get_label() == "raw pixels"]
     assert dots.get_xdata().tolist() == [0.5]
     plots.plt.close(figure)
+
+
+def test_overview_has_a_line_a_method_and_the_interval_of_the_last_setup(table):
+    shown = ladder.overview(rows_of(NAMES), table)
+    assert shown.index.tolist() == NAMES
+    assert shown.columns.tolist() == ["closed", *CROSS, MEAN, "its interval", "seeds"]
+    assert shown["its interval"].str.replace("\u00a0", " ").tolist() == ["0.40 to 0.60"] * 3
+    assert shown["seeds"].tolist() == [2, 1, 2]
+    assert ladder.told(0.1, -0.02, 0.3).replace("\u00a0", " ") == "+0.10 [-0.02, +0.30]"

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import json
-import os
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import nbformat
-import numpy as np
 import pytest
-from filelock import FileLock
 
 from dnadet_lib import course as lessons, zoo
 from dnadet_lib.course import exercises
@@ -25,6 +19,7 @@ FILES = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 PARAMETERS = {"profile": "pocket", "seed": 0, "data_dir": "", "model": "pocket"}
 OWN_PARAMETERS = {"07_your_own_images": {"images_dir": ""}}
 MINUTES = re.compile(r"\*\*Minutes on two cores:\*\* smoke ([^,]+), pocket (\S+)")
+PREDICTION = re.compile(r'lesson\.predict\("([^"]+)", ""\)')
 EXERCISE = re.compile(r'exercises\.check\("(\d\d\.\d)", (\w+)\)')
 
 each_lesson = pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
@@ -53,14 +48,6 @@ def exercise_names(file: Path) -> list[tuple[str, str]]:
     return [EXERCISE.search(cell.source).groups() for cell in tagged(file, "exercise")]
 
 
-def load_solutions(file: Path) -> ModuleType:
-    path = NOTEBOOKS / "solutions" / f"{file.stem}.py"
-    spec = importlib.util.spec_from_file_location(f"solutions_{file.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_there_are_lessons() -> None:
     assert len(FILES) >= 5
     assert FILES[0].stem == "00_start_here"
@@ -84,11 +71,14 @@ def without_imports(source: str) -> list[str]:
 
 @each_lesson
 def test_limits(file: Path) -> None:
-    cells = code_cells(file)
+    added = {cell.id for tag in ("sign", "prediction", "questions") for cell in tagged(file, tag)}
+    added.add(f"{file.stem[:2]}-questions")  # the heading above them
+    cells = [cell for cell in code_cells(file) if cell.id not in added]
     assert len(cells) <= 25
     for cell in cells:
         assert len(without_imports(cell.source)) <= 20, cell.source
-    words = sum(len("\n".join(without_imports(c.source)).split()) for c in read(file).cells)
+    text = [cell.source for cell in read(file).cells if cell.id not in added]
+    words = sum(len("\n".join(without_imports(source)).split()) for source in text)
     assert words < 2500
 
 
@@ -112,6 +102,22 @@ def test_anatomy(file: Path) -> None:
         assert part in text, part
     assert MINUTES.search(text)
     assert 2 <= len(tagged(file, "exercise")) <= 3
+
+
+@each_lesson
+def test_each_prediction_has_a_cell_to_write_it_into(file: Path) -> None:
+    cells = read(file).cells
+    asked = []
+    for cell, following in zip(cells, cells[1:], strict=False):
+        if cell.cell_type == "markdown" and "**Predict.**" in cell.source:
+            assert cell.source.count("**Predict.**") == 1
+            assert "\n\n" not in cell.source.split("**Predict.**")[1], "the answer comes after it"
+            asked.append(PREDICTION.fullmatch(following.source)[1])
+            assert following.metadata.tags == ["prediction"]
+    assert len(asked) == len(set(asked)) == len(tagged(file, "prediction"))
+    assert all(question.startswith(f"{file.stem[:2]} ") for question in asked)
+    (sign,) = tagged(file, "sign")
+    assert sign.source.endswith('lessons.sign("")')
 
 
 @each_lesson
@@ -139,14 +145,6 @@ def test_exercises_say_not_yet_with_stubs(file: Path, capsys: pytest.CaptureFixt
         assert ": not yet. " in capsys.readouterr().out
 
 
-@each_lesson
-def test_exercises_are_done_with_solutions(file: Path) -> None:
-    solutions = load_solutions(file)
-    for number, name in exercise_names(file):
-        assert number.startswith(file.stem[:2])
-        assert exercises.problem_of(number, getattr(solutions, name)) == ""
-
-
 def test_every_check_belongs_to_an_exercise() -> None:
     used = [number for file in FILES for number, _ in exercise_names(file)]
     assert used == list(exercises.CHECKS)
@@ -163,53 +161,7 @@ def test_a_wrong_answer_is_told_what_is_wrong(capsys: pytest.CaptureFixture[str]
         exercises.check("99.9", len)
 
 
-def test_typical_mistakes_get_their_hint() -> None:
-    def scores(traces, means, middle, within, overall):
-        away = traces - middle
-        squares = np.array([d @ within @ d for d in traces - means])
-        return (squares - away @ overall @ away) / len(traces)
-
-    def all_classes(*given):
-        return scores(*given).mean()
-
-    def farthest(*given):
-        return scores(*given).max()
-
-    def with_itself(embeddings, points, k):
-        near = [np.argsort(((x[:, None] - x) ** 2).sum(2), axis=1)[:, :k]
-                for x in (embeddings, points)]  # fmt: skip
-        return np.mean([len(set(a) & set(b)) / k for a, b in zip(*near, strict=True)])
-
-    assert "mean over the classes" in exercises.problem_of("00.3", all_classes)
-    assert "farthest" in exercises.problem_of("00.3", farthest)
-    over_images = exercises.problem_of("04.3", lambda correct, generators: correct.mean())
-    assert "mean over images" in over_images
-    assert "leave it out" in exercises.problem_of("05.3", with_itself)
-
-
 # Execution ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The smoke profile of the shipped data, rendered once for all test processes."""
-    base = tmp_path_factory.getbasetemp()
-    build = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "lessons-build"
-    with FileLock(f"{build}.lock"), lessons.variables(DNADET_BUILD=str(build)):
-        root = zoo.image_root("smoke")
-        if not lessons.is_rendered("smoke", root):
-            zoo.render("smoke", workers=1)
-    return root
-
-
-@pytest.fixture
-def build(rendered: Path, tmp_path: Path) -> Iterator[Path]:
-    """A build folder that holds the smoke images and nothing else, as for a lesson run alone."""
-    folder = tmp_path / "build"
-    (folder / "images").mkdir(parents=True)
-    (folder / "images" / "smoke").symlink_to(rendered, target_is_directory=True)
-    with lessons.variables(DNADET_BUILD=str(folder)):
-        yield folder
 
 
 @pytest.mark.notebooks

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
@@ -56,3 +57,10 @@ def test_a_class_from_elsewhere_has_no_colour_of_the_zoos() -> None:
     assert len(foreign) == len(plots.FOREIGN_COLOURS)
     assert not foreign & {plots.colour_of(name) for name in (*NAMES, plots.NOT_LABELLED)}
     assert plots.colour_of("name\udcff") in foreign
+
+
+def test_confusions_has_a_panel_per_setup_and_hides_the_rest() -> None:
+    tables = {f"set-up {k}": pd.DataFrame(np.eye(2), ["a", "b"], ["a", "b"]) for k in range(4)}
+    figure = plots.confusions(tables)
+    shown = [axis.get_title() for axis in figure.axes if axis.get_visible()]
+    assert shown == list(tables)

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from dnadet_lib.bench.position import (
@@ -11,6 +12,7 @@ from dnadet_lib.bench.position import (
     mean_maps,
     position_study,
     study_table,
+    verdict,
 )
 from dnadet_lib.zoo.manifest import read_manifest
 
@@ -100,3 +102,24 @@ def test_generators_give_the_images_that_are_rendered(world):
         mine = images[names == generator.name]
         difference = mine - load_images(rendered.take(index).paths).astype(float)
         assert np.abs(difference).max() <= 1  # another batch size may round otherwise
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ((0.20, 0.22, 0.21, 0.23), "Settled: traces of the weights are more local"),
+        ((0.00, 0.02, 0.01, 0.03), "Settled, against the claim"),
+        ((0.02, 0.40, 0.01, 0.02), "Not settled: the claim that DNA-Det is built on is open"),
+    ],
+)
+def test_the_verdict_follows_from_the_interval_of_the_difference(weights, said):
+    fall_offs = {"architecture": (0.10, 0.09, 0.11, 0.10), "weights": weights}
+    table = pd.DataFrame(
+        {"label": label, "learned cell": 0.9, "fall-off": fall_off}
+        for label, values in fall_offs.items()
+        for fall_off in values
+    )
+    told = verdict(table).splitlines()
+    assert told[0].startswith("architecture: 0.900 in the learned cell; elsewhere inside 0.100")
+    assert told[2].startswith(f"Weights fall {np.mean(weights) - 0.1:.3f} further")
+    assert told[3].startswith(said)

@@ -3,7 +3,8 @@ import pytest
 from evidence import accuracy_curves
 from support import photograph
 
-from dnadet_lib.evaluation.robustness import DEGRADATIONS, degrade
+from dnadet_lib import plots
+from dnadet_lib.evaluation.robustness import DEGRADATIONS, answer_shares, degrade
 
 each = pytest.mark.parametrize("degradation", DEGRADATIONS, ids=lambda d: d.name)
 NAMED = {d.name: d for d in DEGRADATIONS}
@@ -91,3 +92,23 @@ def test_curves_hold_every_degradation_strength_and_generator():
     assert table.loc["none", 0].tolist() == [1, 1]
     assert table.loc["noise", 12].tolist() == [1, 1]
     assert table.loc["colour jitter", 0.5].mean() < 0.9
+
+
+def test_answers_are_counted_beside_what_is_right(images):
+    truth = np.array(["SNGAN"] * 4 + ["Real"] * 2)
+
+    def name(changed):
+        """Names everything rightly until noise is strong, then calls everything Real."""
+        noisy = np.abs(changed.astype(float) - images).std() > 5
+        return ["Real"] * len(changed) if noisy else truth.tolist()
+
+    table = answer_shares(name, images, truth, [NAMED["noise"], NAMED["shift"]])
+    assert table.loc["noise"].index.tolist() == ["none", "1", "2", "4", "7", "12"]
+    assert table.loc[("noise", "1"), ["SNGAN", "Real", "right"]].tolist() == [4 / 6, 2 / 6, 1]
+    assert table.loc[("noise", "12"), ["SNGAN", "Real", "right"]].tolist() == [0, 1, 2 / 6]
+    assert (table.drop(columns="right").sum(axis=1) == 1).all()
+    figure = plots.answer_bars(table, ["SNGAN", "Real"], {"noise": "sigma", "shift": "pixels"})
+    assert [axis.get_title() for axis in figure.axes] == ["noise", "shift"]
+    assert [axis.get_xlabel() for axis in figure.axes] == ["sigma", "pixels"]
+    tops = [patch.get_y() + patch.get_height() for patch in figure.axes[0].patches[6:]]
+    assert tops == pytest.approx([1] * 6)

@@ -163,3 +163,9 @@ def test_the_courses_own_lessons_are_described(tmp_path: Path) -> None:
     index = site.build_site(build=tmp_path, results=[]).read_text(encoding="utf-8")
     assert index.count("Not executed.") == len(lesson_files())
     assert "?</code> minutes" not in index
+
+
+def test_one_minute_is_no_plural() -> None:
+    for minutes, told in (("1", "1 minute on"), ("1.5", "1.5 minutes on"), ("2", "2 minutes on")):
+        page = site.Page("00_a", "A", (), {"pocket": minutes}, "executed", "pocket")
+        assert told in site.lesson_entry(page)

@@ -6,6 +6,7 @@ from dnadet_lib.fingerprints.spectra import (
     autocorrelation,
     decibels,
     frequencies,
+    lock_controls,
     period_level,
     radial_profile,
     spectra_of,
@@ -62,6 +63,14 @@ def test_the_locked_spectrum_is_that_of_the_mean_residual():
 
 def test_equal_residuals_are_locked_altogether():
     assert spectra_of(np.repeat(noise(1), 5, axis=0)).locked_share == pytest.approx(1)
+
+
+def test_controls_tell_a_locked_pattern_from_chance():
+    for pattern, agree in ((chequers(), 0.9), (0 * chequers(), 0)):
+        residuals = noise() + pattern
+        halves, scattered = lock_controls(residuals, spectra_of(residuals))
+        assert halves == pytest.approx(agree, abs=0.15)
+        assert abs(scattered) < 0.01
 
 
 def test_float32_residuals_serve_as_well():

@@ -20,6 +20,7 @@ import copy
 import csv
 import io
 import json
+import sys
 import time
 import zipfile
 import zlib
@@ -29,7 +30,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from architectures import build, critic
-from dnadet_lib.zoo.quality import mean_pairwise_distance, sliced_wasserstein
 from filelock import FileLock, Timeout
 from PIL import Image, ImageOps
 from torch import Tensor, nn
@@ -40,6 +40,9 @@ from dnadet_lib.plumbing.paths import build_folder
 from dnadet_lib.zoo.photographs import Photograph, load_photographs
 
 ABROAD = Path(__file__).resolve().parent
+sys.path.append(str(ABROAD.parent))
+from quality import mean_pairwise_distance, sliced_wasserstein  # noqa: E402
+
 CROPS = 4000
 IMAGES = {64: 300, 128: 150}  # by size
 SAVE_EVERY = 180  # seconds

@@ -13,6 +13,7 @@ from dnadet_lib.evaluation.intervals import Figures, mean_of_setups
 from dnadet_lib.evaluation.results import Row
 
 FRONTS = {"raw pixels": False, "high-pass front end": True}
+JOINT = "\u00a0"  # a space at which no line breaks
 
 
 def read_rows(folder: Path) -> list[Row]:
@@ -55,6 +56,26 @@ def seeds_of(table: pd.DataFrame, method: str) -> int:
     return table.loc[method].dropna(axis=1).shape[1]
 
 
+def overview(rows: Sequence[Row], table: pd.DataFrame) -> pd.DataFrame:
+    """Lay out accuracies, a line per method: of each set-up, the last one's interval, and seeds.
+
+    Args:
+        rows: Of the suite.
+        table: As `tables.generator_table` makes it.
+    """
+    found = {(r.method, r.setup): r for r in rows if r.metric == "accuracy"}
+    shown = pd.DataFrame({key: [row.value] for key, row in found.items()}).T[0].unstack(sort=False)
+    ends = [found[method, shown.columns[-1]] for method in shown.index]
+    shown["its interval"] = [f"{row.low:.2f}{JOINT}to{JOINT}{row.high:.2f}" for row in ends]
+    shown["seeds"] = [seeds_of(table, method) for method in shown.index]
+    return shown
+
+
+def told(value: float, low: float, high: float) -> str:
+    """Write a gain with its interval, so that a table does not break it into lines."""
+    return f"{value:+.2f}{JOINT}[{low:+.2f},{JOINT}{high:+.2f}]"
+
+
 def gain(table: pd.DataFrame, lower: str, upper: str, setups: Sequence[str] = CROSS) -> Figures:
     """Mean of upper minus lower, and its 95% interval over generators and training seeds.
 
@@ -91,7 +112,7 @@ def front_gains(
 
 
 def gain_sentences(gains: pd.DataFrame) -> list[str]:
-    """Say which of the `step_gains` is largest where, and which are settled in the mean."""
+    """Say which of the `step_gains` is largest where, and whose bracket holds 0 in the mean."""
     told = []
     for front, own in gains.groupby("front", sort=False):
         for setup in ("seed", "dataset"):
@@ -103,7 +124,7 @@ def gain_sentences(gains: pd.DataFrame) -> list[str]:
             )
         part = own[own["setup"] == MEAN]
         more, less = part["low"] > 0, part["high"] < 0
-        groups = {"gain settled": more, "loss settled": less, "not settled": ~(more | less)}
+        groups = {"bracket above 0": more, "below 0": less, "holds 0": ~(more | less)}
         for what, member in groups.items():
             if member.any():
                 told.append(f"{front}, {MEAN}, {what}: {'; '.join(part['step'][member])}")

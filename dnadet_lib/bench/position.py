@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from dnadet_lib.bench.baselines import ResidualCorrelation
 from dnadet_lib.bench.networks import NetworkClassifier
+from dnadet_lib.evaluation.intervals import difference_interval, mean_interval
 from dnadet_lib.model import ConvolutionBlock, HighPass
 from dnadet_lib.patches import normalise
 from dnadet_lib.zoo.generators import sample_images
@@ -148,6 +149,30 @@ def study_table(studies: Mapping[tuple[str, str], PositionStudy]) -> pd.DataFram
         }  # fmt: skip
         for (label, name), study in studies.items()
     )
+
+
+def verdict(table: pd.DataFrame) -> str:
+    """Say how far accuracy falls off inside, by label, and whether weights fall further.
+
+    Args:
+        table: Of `study_table`, with both labels.
+    """
+    falls, lines = {}, []
+    for label, part in table.groupby("label"):
+        falls[label] = part["fall-off"]
+        mean, low, high = mean_interval(falls[label])
+        lines.append(f"{label}: {part['learned cell'].mean():.3f} in the learned cell; elsewhere "
+                     f"inside {mean:.3f} less [{low:.3f}, {high:.3f}]")  # fmt: skip
+    more, low, high = difference_interval(falls["weights"], falls["architecture"])
+    lines.append(f"Weights fall {more:.3f} further [{low:.3f}, {high:.3f}]. Brackets: 95% "
+                 "intervals over sets of generators.")  # fmt: skip
+    if low > 0:
+        end = "Settled: traces of the weights are more local than those of the architecture."
+    elif high < 0:
+        end = "Settled, against the claim: traces of the weights are less local."
+    else:
+        end = "Not settled: the claim that DNA-Det is built on is open here."
+    return "\n".join([*lines, end])
 
 
 def mean_maps(studies: Mapping[tuple[str, str], PositionStudy]) -> dict[str, np.ndarray]:

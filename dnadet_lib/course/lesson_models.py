@@ -175,6 +175,11 @@ def stage_two(lesson: Lesson, name: str = "pocket") -> tuple[DNADet, str]:
     return _tiny(lesson, "detector", presets.smoke, stage_one(lesson)[0])
 
 
+def name_of(model: DNADet) -> str:
+    """Name a model by its method: the published one, or stage 1 with Fisher's discriminant."""
+    return "stage 1 + Fisher" if model.discriminant else "DNA-Det"
+
+
 def whole_raw(lesson: Lesson) -> tuple[DNADet, str]:
     """Return the baseline, the same backbone on whole raw images, and where it comes from.
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
+from dnadet_lib.course.submission import keep_prediction
 from dnadet_lib.data import ImageSet, load_images
 from dnadet_lib.plumbing.paths import build_folder, data_folder
 from dnadet_lib.zoo.abroad import folder_abroad, read_abroad
@@ -50,6 +53,15 @@ class Lesson:
     seed: int
     root: Path
     folder: Path
+
+    def predict(self, question: str, text: str) -> None:
+        """Keep a prediction in what the student hands in; an empty text is asked for.
+
+        Args:
+            question: Number of the lesson, and what is asked, in a few words.
+            text: What the student expects. Another text later is kept beside it.
+        """
+        keep_prediction(question, text)
 
 
 def start(profile: str, seed: int = 0, data_dir: str = "") -> Lesson:
@@ -184,6 +196,38 @@ def pick(images: ImageSet, each: int, seed: int = 0) -> ImageSet:
     order = rng.permutation(len(images))
     chosen = [order[images.labels[order] == k][:each] for k in np.unique(images.labels)]
     return images.take(rng.permutation(np.concatenate(chosen)))
+
+
+def noise(count: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """Draw images that no generator made, uint8 (N, 64, 64, 3), by the kind of their noise."""
+    rng, shape = np.random.default_rng(seed), (count, 64, 64, 3)
+    normal = rng.normal(128, 40, shape).clip(0, 255).astype(np.uint8)
+    return {"uniform": rng.integers(0, 256, shape, np.uint8), "normal": normal}
+
+
+def shuffled(images: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Move the pixels of uint8 images (N, H, W, 3) to random places, whole, alike in all images."""
+    pixels = images.reshape(len(images), -1, 3)
+    return np.random.default_rng(seed).permutation(pixels, axis=1).reshape(images.shape)
+
+
+def saved(folder: Path, images: Mapping[str, np.ndarray]) -> ImageSet:
+    """Write images as PNG files, so that they are read like anybody's.
+
+    Args:
+        folder: Gets a folder `my_CLASS` for each class, which is the images' source.
+        images: Class -> uint8 (N, H, W, 3).
+    """
+    paths, labels, sources = [], [], []
+    for name, batch in images.items():
+        own = folder / f"my_{name}"
+        own.mkdir(parents=True, exist_ok=True)
+        for number, pixels in enumerate(batch):
+            paths.append(own / f"{number:03d}.png")
+            Image.fromarray(pixels).save(paths[-1])
+        labels += [CLASSES.index(name)] * len(batch)
+        sources += [own.name] * len(batch)
+    return ImageSet(paths, np.array(labels), CLASSES, sources)
 
 
 def images_by_seed(lesson: Lesson, each: int) -> dict[tuple[str, int], np.ndarray]:

@@ -14,30 +14,34 @@ from dnadet_lib.plumbing.text import for_html
 
 FORMULA = re.compile(r"\$\$(.+?)\$\$|(?<![\\$])\$([^$\n]+?)\$(?!\$)", re.DOTALL)
 STYLE = """
-:root { color-scheme: light; }
-body { font: 1.05rem/1.6 system-ui, sans-serif; color: #222; background: #fff;
+:root { color-scheme: light dark; --text: #222; --ground: #fff; --link: #005a94; --code: #f8f8f8;
+  --line: #ccc; --note: #555; --warning: #a33c00; }
+@media (prefers-color-scheme: dark) { :root { --text: #ddd; --ground: #16191d; --link: #7cc0f0;
+  --code: #0d1117; --line: #555; --note: #aaa; --warning: #ff9d66; }
+  img { background: #fff; border-radius: 4px; } }
+body { font: 1.05rem/1.6 system-ui, sans-serif; color: var(--text); background: var(--ground);
   max-width: 52rem; margin: 0 auto; padding: 1rem; overflow-wrap: break-word; }
 h1, h2, h3 { line-height: 1.25; margin: 2.2rem 0 0.6rem; }
 h1 { margin-top: 1rem; }
-a { color: #005a94; }
+a { color: var(--link); }
 img { max-width: 100%; height: auto; }
 img.formula { vertical-align: middle; max-width: 100%; }
 p.formula { text-align: center; }
-pre { overflow-x: auto; background: #f6f6f4; padding: 0.7rem 0.9rem; border-radius: 4px;
+pre { overflow-x: auto; background: var(--code); padding: 0.7rem 0.9rem; border-radius: 4px;
   font-size: 0.8rem; line-height: 1.45; }
 code { font-family: ui-monospace, Menlo, Consolas, monospace; font-size: 0.9em; }
 pre code { font-size: inherit; }
-.jp-OutputArea-output pre, .output_text pre, .output_stream pre { background: #fff;
-  border-left: 3px solid #ccc; border-radius: 0; white-space: pre-wrap; }
+.jp-OutputArea-output pre, .output_text pre, .output_stream pre { background: none;
+  border-left: 3px solid var(--line); border-radius: 0; white-space: pre-wrap; }
 table { display: block; overflow-x: auto; border-collapse: collapse; border: 0; font-size: 0.9rem;
   margin: 1rem 0; }
-th, td { padding: 0.25rem 0.7rem; border-bottom: 1px solid #ddd; text-align: left;
+th, td { padding: 0.25rem 0.7rem; border-bottom: 1px solid var(--line); text-align: left;
   vertical-align: top; }
-.lesson { border-top: 1px solid #ddd; padding: 0.4rem 0 0.6rem; }
+.lesson { border-top: 1px solid var(--line); padding: 0.4rem 0 0.6rem; }
 .lesson h3 { margin: 0.6rem 0 0.2rem; }
 .lesson ul { margin: 0.3rem 0; padding-left: 1.3rem; }
-.note { color: #555; font-size: 0.9rem; }
-.missing { color: #a33c00; font-weight: 600; }
+.note { color: var(--note); font-size: 0.9rem; }
+.missing { color: var(--warning); font-weight: 600; }
 """
 
 
@@ -71,7 +75,14 @@ def lesson_page(notebook: Any, there: set[str], title: str) -> str:
     )  # fmt: skip
     body, _ = exporter.from_notebook_node(notebook)
     up = '<p class="note"><a href="index.html">All lessons</a></p>'
-    return wrap(title, f"{up}\n{body}\n{up}", code=True)
+    return wrap(title, f"{up}\n{body}\n{neighbours(notebook)}\n{up}", code=True)
+
+
+def neighbours(notebook: Any) -> str:
+    """Make the foot of a page: the line of its first cell that leads to other lessons."""
+    lines = notebook.cells[0].source.splitlines() if notebook.cells else []
+    links = [line for line in lines if line.startswith("[") and ".html" in line]
+    return f'<nav aria-label="Other lessons">{markdown(links[0])}</nav>' if links else ""
 
 
 def _tags(cell: Any) -> list[str]:
@@ -163,12 +174,16 @@ def wrap(title: str, body: str, code: bool = False) -> str:
     if code:
         from pygments.formatters import HtmlFormatter
 
-        style += HtmlFormatter(style="friendly").get_style_defs(".highlight")
+        light, dark = (
+            HtmlFormatter(style=name).get_style_defs(".highlight")
+            for name in ("default", "github-dark")
+        )
+        style += f"{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}"
         style += "\n.highlight { background: none; }"
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="generator" content="dnadet">\n'
         f"<title>{for_html(title)}</title>\n<style>{style}</style>\n</head>\n"
-        f"<body>\n{body}\n</body>\n</html>\n"
+        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )

@@ -178,7 +178,8 @@ def lesson_entry(page: Page) -> str:
     """Write a lesson's entry of the map."""
     title = for_html(page.title)
     minutes = page.minutes.get(page.profile or "pocket", "?")
-    about = f"Profile {page.profile or 'pocket'}, {minutes} minutes on two cores."
+    unit = "minute" if minutes == "1" else "minutes"
+    about = f"Profile {page.profile or 'pocket'}, {minutes} {unit} on two cores."
     if page.profile == "smoke":
         about += " A run in seconds on a handful of images: its figures mean nothing."
     if page.state == "missing":

@@ -6,10 +6,11 @@ __getattr__, __dir__, __all__ = names_of(
     __name__,
     predictions=("Predictions", "predict", "predict_readable", "write_predictions"),
     results=(
-        "Row", "confusion", "generator_accuracies", "markdown_table", "results_table",
-        "setup_accuracy", "summarise", "write_results"
+        "Row", "confusion", "generator_accuracies", "lead", "markdown_table", "results_table",
+        "setup_accuracy", "summarise", "write_results",
     ),
     intervals=(
-        "Interval", "bootstrap_accuracy", "drawn_together", "mean_interval", "mean_of_setups"
+        "Interval", "bootstrap_accuracy", "difference_interval", "drawn_together",
+        "mean_interval", "mean_of_setups",
     ),
 )

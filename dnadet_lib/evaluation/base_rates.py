@@ -65,11 +65,11 @@ def error_section(suspect: str, sensitivity: float, images: int, rest: Sequence[
     lines = [
         f"## How often a verdict of {suspect} is wrong",
         "",
-        f"- {suspect} images of generators not trained on: {sensitivity:.3f} of {images} are "
-        f"called {suspect}, as known",
+        f"- {suspect} images of generators not trained on: {round(sensitivity * images)} of "
+        f"{images} pass as known and are called {suspect} (share {sensitivity:.3f})",
         *(
-            f"- {r.makers}: {r.rate:.4f} of {r.images} are called {suspect} too "
-            f"(upper bound {r.worst:.4f})"
+            f"- {r.makers}: {r.alarms} of {r.images} are called {suspect} too (share {r.rate:.4f}, "
+            f"upper bound {r.worst:.4f})"
             for r in rest
         ),
         "",

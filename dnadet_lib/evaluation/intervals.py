@@ -48,6 +48,19 @@ def mean_of_setups(setups: Sequence[np.ndarray]) -> Figures:
     return mean, mean - half, mean + half
 
 
+def difference_interval(first: Sequence[float], second: Sequence[float]) -> Figures:
+    """Mean of some values less that of others, and the 95% interval of the difference.
+
+    The ends are NaN where there is but one value on a side.
+
+    Source:
+        Welch 1947.
+    """
+    setups = [np.array(first, float)[:, None], -np.array(second, float)[:, None]]
+    mean, low, high = mean_of_setups(setups)  # half of their sum
+    return 2 * mean, 2 * low, 2 * high
+
+
 BOOTSTRAPS = 1000
 
 

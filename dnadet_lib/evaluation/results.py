@@ -59,6 +59,17 @@ def scored_accuracy(
     return setup_accuracy(generator_accuracies(predictions).values())
 
 
+def lead(first: Predictions, second: Predictions) -> Interval:
+    """How far one model is ahead of another on the same images: difference in mean accuracy.
+
+    Each generator, and each content's photographs, counts once and is compared with itself. The
+    95% interval is over them.
+    """
+    ours, theirs = generator_accuracies(first), generator_accuracies(second)
+    gains = [ours[name].value - theirs[name].value for name in ours]
+    return Interval(*mean_interval(gains), "generators")
+
+
 def resampled(sources: int) -> str:
     """Say what the interval of a set-up's accuracy is over, given its number of sources."""
     if sources >= 3:

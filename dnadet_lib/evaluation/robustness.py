@@ -1,12 +1,14 @@
 """Robustness: images degraded at five strengths."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from dnadet_lib.transforms import gaussian_noise, jpeg
+from dnadet_lib.zoo.manifest import CLASSES
 
 Operation = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
 
@@ -96,3 +98,37 @@ def degrade(
         degradation.apply(image, strength, np.random.default_rng([seed, number]))
         for number, image in enumerate(images)
     ])
+
+
+def answer_shares(
+    name: Callable[[np.ndarray], Sequence[str]],
+    images: np.ndarray,
+    truth: np.ndarray,
+    degradations: Sequence[Degradation],
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Count what degraded images are called: an accuracy may rise because the answers change.
+
+    Args:
+        name: Maps uint8 images (N, H, W, 3) to N names of classes.
+        images: uint8 (N, H, W, 3).
+        truth: (N,) names of their classes.
+        degradations: By which to degrade them.
+        seed: Of noise, crops and colours.
+
+    Returns:
+        Indexed by (degradation, strength), "none" first; a column per class of `CLASSES`, with the
+        share of images that are called so, and `right`, the share named rightly.
+    """
+
+    def shares(changed: np.ndarray) -> pd.Series:
+        said = pd.Series(list(name(changed)))
+        counted = said.value_counts(normalize=True).reindex(CLASSES, fill_value=0.0)
+        return pd.concat([counted, pd.Series({"right": float(np.mean(said == truth))})])
+
+    untouched, found = shares(images), {}
+    for kind in degradations:
+        found[kind.name, "none"] = untouched
+        for strength in kind.strengths:
+            found[kind.name, f"{strength:g}"] = shares(degrade(images, kind, strength, seed))
+    return pd.DataFrame(found).T

@@ -70,6 +70,15 @@ def agreement(votes: PatchVotes) -> tuple[int, float]:
     return winner, float(np.mean(votes.winners == winner))
 
 
+def agreement_by_contrast(votes: PatchVotes) -> tuple[float, float]:
+    """Return the share of the flatter and of the busier half of the patches that vote as all do."""
+    size = votes.patch
+    spread = [votes.image[top:, left:][:size, :size].std() for top, left in votes.corners]
+    agree = (votes.winners == agreement(votes)[0])[np.argsort(spread)]
+    flat, busy = np.array_split(agree, 2)
+    return float(flat.mean()), float(busy.mean())
+
+
 def draw_votes(axis: Axes, votes: PatchVotes, classes: Sequence[str]) -> None:
     """Draw the vote of each patch at its centre: colour for the class, paler where unsure."""
     winners = votes.winners

@@ -81,3 +81,19 @@ def image_cam(
             total[place] += patch_map
             count[place] += 1
     return total / count.clip(1)
+
+
+def strongest_quarter(values: np.ndarray) -> float:
+    """Share of what speaks for the class that the strongest quarter of a map (H, W) holds."""
+    speaks = np.sort(values.clip(0), axis=None)[::-1]
+    return float(speaks[: len(speaks) // 4].sum() / max(speaks.sum(), 1e-9))
+
+
+def untrained_like(model: DNADet, seed: int = 0) -> DNADet:
+    """Make a network of the same plan with random weights, to hold a map against."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return DNADet(
+            len(model.classes), model.width, input=model.input, blocks=len(model.main),
+            discriminant=model.discriminant, backbones=model.backbones,
+        )  # fmt: skip

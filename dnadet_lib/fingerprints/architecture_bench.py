@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -140,3 +141,10 @@ def look_alikes(
     table = np.corrcoef(logs - logs.mean(axis=0))
     np.fill_diagonal(table, -np.inf)
     return [(own, owners[k]) for own, k in zip(owners, table.argmax(axis=1), strict=True)]
+
+
+def upsampling_confusion(pairs: Sequence[tuple[Structure, Structure]]) -> pd.DataFrame:
+    """Share of each upsampling (rows) whose look-alike has each one (columns); rows add up to 1."""
+    own, other = (pd.Series([s.upsampling for s in side]) for side in zip(*pairs, strict=True))
+    shares, names = pd.crosstab(own, other, normalize="index"), list(UPSAMPLINGS)
+    return shares.reindex(index=names, columns=names, fill_value=0.0)

@@ -7,7 +7,7 @@ white noise has its variance at every frequency.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import fft
@@ -59,6 +59,25 @@ def spectra_of(residuals: np.ndarray) -> Spectra:
     locked = (np.abs(fft.fft2(mean, axes=(0, 1))) ** 2).mean(axis=2)
     locked, power = (fft.fftshift(p) / (height * width) for p in (locked, power))
     return Spectra(mean, locked, power, len(residuals))
+
+
+def lock_controls(residuals: np.ndarray, found: Spectra, seed: int = 0) -> tuple[float, float]:
+    """Measure two controls of what is locked in position.
+
+    Args:
+        residuals: float (N, H, W, C), N above 1.
+        found: `spectra_of` them.
+        seed: Of the places that residuals are moved to; edges wrap around.
+
+    Returns:
+        Correlation of the mean residuals of two halves, 1 if they agree on a pattern and 0 if there
+        is none; and the locked share once each residual was moved to a random place, about 0.
+    """
+    halves = [residuals[start::2].mean(axis=0).ravel() for start in (0, 1)]
+    places = np.random.default_rng(seed).integers(0, residuals.shape[1:3], (len(residuals), 2))
+    mean = np.mean([np.roll(r, p, (0, 1)) for r, p in zip(residuals, places, strict=True)], axis=0)
+    locked = spectra_of(mean[None]).power  # moving residuals changes no power but the mean's
+    return float(np.corrcoef(halves)[0, 1]), replace(found, locked_power=locked).locked_share
 
 
 def decibels(power: np.ndarray, reference: float | np.ndarray = 1.0) -> np.ndarray:

@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = names_of(
         "curves", "histograms", "matrix", "scatter_map",
     ),
     results=(
-        "generator_dots", "ladder_dots", "position_maps", "posterior_curves", "suite_dots",
+        "answer_bars", "confusions", "generator_dots", "ladder_dots", "position_maps",
+        "posterior_curves", "suite_dots",
     ),
 )

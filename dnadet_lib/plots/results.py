@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from dnadet_lib.evaluation.base_rates import Alarms, posterior
 from dnadet_lib.evaluation.results import Row
 from dnadet_lib.plots.axes import matrix
-from dnadet_lib.plots.style import LINE_COLOURS, colour_of, marker_of
+from dnadet_lib.plots.style import LINE_COLOURS, class_legend, colour_of, marker_of
 from dnadet_lib.plumbing.text import for_figure
 
 
@@ -125,6 +125,53 @@ def position_maps(maps: Mapping[str, np.ndarray], learned: tuple[int, int]) -> F
         axis.add_patch(
             Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="#D55E00", linewidth=4)
         )
+    return figure
+
+
+def confusions(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """Draw confusion matrices side by side, three in a line.
+
+    Args:
+        tables: Set-up -> shares, all with the same rows (true) and columns (predicted).
+    """
+    columns = min(3, len(tables))
+    lines = math.ceil(len(tables) / columns)
+    size = (2.6 * columns + 1.6, 3.4 * lines + 0.4)
+    figure, axes = plt.subplots(lines, columns, figsize=size, squeeze=False)
+    for place, (axis, (setup, table)) in enumerate(zip(axes.flat, tables.items(), strict=False)):
+        matrix(axis, table, setup, names=place % columns == 0)
+    for axis in axes.flat[len(tables) :]:
+        axis.set_visible(False)
+    figure.supxlabel("predicted class")
+    figure.supylabel("true class")
+    return figure
+
+
+def answer_bars(
+    table: pd.DataFrame, classes: Sequence[str], units: Mapping[str, str]
+) -> Figure:
+    """Draw how often degraded images are called each class, a panel per degradation.
+
+    Args:
+        table: Indexed by (degradation, strength as it is to be read), in the order of the figure;
+            a column per class, with the share of images that are called so.
+        classes: Names of the columns to draw, from the bottom up.
+        units: Degradation -> what its strength says.
+    """
+    kinds = list(dict.fromkeys(table.index.get_level_values(0)))
+    size = 2.8 * len(kinds), 3.9
+    figure, axes = plt.subplots(1, len(kinds), figsize=size, sharey=True, squeeze=False)
+    for axis, kind in zip(axes.flat, kinds, strict=True):
+        part = table.loc[kind]
+        bottom = np.zeros(len(part))
+        for name in classes:
+            shares = part[name].to_numpy()
+            axis.bar(range(len(part)), shares, 0.9, bottom, color=colour_of(name))
+            bottom += shares
+        axis.set_xticks(range(len(part)), list(part.index), rotation=90)
+        axis.set(ylim=(0, 1), yticks=(0, 0.5, 1), xlabel=units[kind], title=for_figure(kind))
+    axes[0, 0].set_ylabel("share of images called so")
+    class_legend(figure, classes, marker="s")
     return figure
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dnadet_lib.plumbing.files import atomic_path
-from dnadet_lib.plumbing.text import for_figure
+from dnadet_lib.plumbing.text import for_figure, for_html
 
 # Okabe and Ito's colours for the known classes, and four for the zoo's unknown architectures that
 # colour-blind readers can tell from these and from one another; markers say the same again.
@@ -59,11 +59,15 @@ def use_style() -> None:
 
 
 def show(figure: Figure, caption: str) -> None:
-    """Display a figure and, under it, what was measured."""
+    """Display a figure and, under it, what was measured, which is its alternative text as well."""
+    from IPython.core.pylabtools import print_figure
     from IPython.display import Markdown, display
 
-    display(figure)
+    data = print_figure(figure, "png", base64=True)
     plt.close(figure)
+    # JupyterLab gives no alternative text to a PNG, but keeps that of HTML.
+    image = f'<img alt="{for_html(caption)}" src="data:image/png;base64,{data}">'
+    display({"text/html": image, "image/png": data}, raw=True)
     display(Markdown(f"*{caption}*"))
 
 

@@ -573,6 +573,7 @@ WRITERS = {  # every command that writes to --out, and what it writes there
     "render": ([], "folder"),
     "embed": (["a.png"], "x.parquet"),
     "report": (["a.png"], "x.html"),
+    "grade": (["."], "x.csv"),
 }
 each_writer = pytest.mark.parametrize("command", WRITERS)
 
