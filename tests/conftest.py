@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,14 @@ from dnadet_lib import course as lessons, zoo
 from dnadet_lib.checkpoints.models import save_model
 from dnadet_lib.model import DNADet, InputSpec
 from dnadet_lib.unknown import LabelledTraces, trace_distances
+
+BROWSERS = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
+CHROMIUM = os.environ.get("DNADET_CHROMIUM") or next(filter(None, BROWSERS), None)
+FLAGS = [
+    "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+    "--ignore-gpu-blocklist", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--no-first-run",
+]  # fmt: skip
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one thread each is quickest when two tests run at once
     torch.set_num_threads(1)
@@ -100,3 +109,25 @@ def build(rendered: Path, tmp_path: Path) -> Iterator[Path]:
     (folder / "images" / "smoke").symlink_to(rendered, target_is_directory=True)
     with lessons.variables(DNADET_BUILD=str(folder)):
         yield folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    """Headless Chromium, with WebGL drawn by the processor."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ModuleNotFoundError:
+        return lacking("playwright is not installed: pip install -e '.[test]'")
+    if CHROMIUM is None:
+        return lacking("no Chromium: apt install chromium, or name one in DNADET_CHROMIUM")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+def lacking(what: str) -> None:
+    """Skip, or fail where a browser is required."""
+    if os.environ.get("DNADET_BROWSER") == "required":
+        pytest.fail(what)
+    pytest.skip(f"NOT TESTED IN A BROWSER: {what}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -30,13 +29,6 @@ from dnadet_lib.zoo.generators import UNKNOWN_ARCHITECTURES
 
 ROOT = Path(__file__).parents[1]
 SHOTS = ROOT / "build" / "browser"
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = os.environ.get("DNADET_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-FLAGS = [
-    "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
-    "--ignore-gpu-blocklist", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--no-first-run",
-]  # fmt: skip
 MINUTE = 60_000  # milliseconds
 SCREEN = {"width": 1366, "height": 768}  # of a small laptop
 SETTINGS = {  # cells that are not in sight are on the page; no question pops up
@@ -61,28 +53,6 @@ UNLABELLED = """element => [...element.querySelectorAll('input, select, button')
 COUNTED = """\
 kept = explorer.frame(state, "mine")
 print("KEPT", len(kept), *sorted(kept["generator"].value_counts().tolist()))"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    """Headless Chromium, with WebGL drawn by the processor."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ModuleNotFoundError:
-        return lacking("playwright is not installed: pip install -e '.[test]'")
-    if CHROMIUM is None:
-        return lacking("no Chromium: apt install chromium, or name one in DNADET_CHROMIUM")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
-def lacking(what: str) -> None:
-    """Skip, or fail where a browser is required."""
-    if os.environ.get("DNADET_BROWSER") == "required":
-        pytest.fail(what)
-    pytest.skip(f"NOT TESTED IN A BROWSER: {what}")
 
 
 @pytest.fixture(scope="module")

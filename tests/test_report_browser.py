@@ -5,7 +5,6 @@ As in `test_browser.py`: skipped without Chromium, unless DNADET_BROWSER=require
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 from support import photograph, write_images
-from test_browser import CHROMIUM, FLAGS, SHOTS, lacking
+from test_browser import SHOTS
 
 from dnadet_lib import zoo
 from dnadet_lib.checkpoints.models import save_model
@@ -22,21 +21,6 @@ from dnadet_lib.model import DNADet, InputSpec
 from dnadet_lib.report import known_images
 
 MANY = 130  # more than the table shows at a time
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    """Headless Chromium."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ModuleNotFoundError:
-        return lacking("playwright is not installed: pip install -e '.[test]'")
-    if CHROMIUM is None:
-        return lacking("no Chromium: apt install chromium, or name one in DNADET_CHROMIUM")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")

@@ -4,29 +4,12 @@ As in `test_browser.py`: skipped without Chromium, unless DNADET_BROWSER=require
 """
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_browser import CHROMIUM, FLAGS, lacking
 from test_site import course  # noqa: F401  a fixture
 
 from dnadet_lib.course import lesson_files, site
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    """Headless Chromium."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ModuleNotFoundError:
-        return lacking("playwright is not installed: pip install -e '.[test]'")
-    if CHROMIUM is None:
-        return lacking("no Chromium: apt install chromium, or name one in DNADET_CHROMIUM")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
