@@ -22,7 +22,9 @@ import argparse
 import copy
 import json
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -261,26 +263,40 @@ def train(entry: Entry, runs: Path) -> None:
     print(json.dumps(row, allow_nan=False), flush=True)
 
 
-def main() -> None:
-    """Train the named entries, or all that are missing and that nobody else is training."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def train_missing(
+    purpose: str, zoo: Path, runs: Path, plan: Mapping[str, Any], train: Callable[[Any, Path], None]
+) -> None:
+    """Train the entries of a plan that are named, or all without a manifest row that are free.
+
+    Args:
+        purpose: For `--help`.
+        zoo: Folder of `plan.csv` and `manifest.csv`.
+        runs: Where states and logs go by default.
+        plan: Entries by name.
+        train: Trains one entry in the folder of all runs, and publishes it.
+    """
+    parser = argparse.ArgumentParser(description=purpose)
     parser.add_argument("--name", action="append", help="entry of plan.csv; may be repeated")
-    parser.add_argument("--runs", type=Path, default=build_folder() / "zoo", help="states and logs")
+    parser.add_argument("--runs", type=Path, default=runs, help="states and logs")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    plan = read_plan(ZOO)
     unknown = [n for n in arguments.name or [] if n not in plan]
     if unknown:
-        parser.error(f"{unknown[0]!r} is not in {ZOO.name}/plan.csv; entries: {', '.join(plan)}")
+        parser.error(f"{unknown[0]!r} is not in {zoo.name}/plan.csv; entries: {', '.join(plan)}")
     for name in arguments.name or plan:
         (arguments.runs / name).mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(arguments.runs / name / ".lock", timeout=0):
-                if arguments.name or name not in manifest_rows(ZOO):
+                if arguments.name or name not in manifest_rows(zoo):
                     train(plan[name], arguments.runs)
         except Timeout:
             print(f"{name}: another trainer has it", flush=True)
+
+
+def main() -> None:
+    """Train generators of the next zoo."""
+    train_missing(__doc__.split("\n")[0], ZOO, build_folder() / "zoo", read_plan(ZOO), train)
 
 
 if __name__ == "__main__":

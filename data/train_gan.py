@@ -21,6 +21,7 @@ import hashlib
 import json
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -239,15 +240,19 @@ def manifest_rows(zoo: Path) -> dict[str, dict]:
         return {row["name"]: row for row in csv.DictReader(file)}
 
 
-def add_manifest_row(row: dict[str, object], zoo: Path) -> None:
+def add_manifest_row(
+    row: dict[str, object], zoo: Path, columns: Sequence[str] = COLUMNS
+) -> None:
     """Write or replace a row of the manifest, in the plan's order; two trainers may do so."""
     with locked(zoo):
         rows = {**manifest_rows(zoo), str(row["name"]): row}
+        with (zoo / "plan.csv").open(newline="") as file:
+            names = [planned["name"] for planned in csv.DictReader(file)]
         target = zoo / "manifest.csv"
         with atomic_path(target) as temporary, temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer = csv.DictWriter(file, columns, lineterminator="\n")
             writer.writeheader()
-            writer.writerows(rows[name] for name in read_plan(zoo) if name in rows)
+            writer.writerows(rows[name] for name in names if name in rows)
 
 
 def publish(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 import zipfile
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import train_abroad
+import train_gan
 from PIL import Image
 
 from dnadet_lib.zoo.photographs import load_photographs
@@ -26,8 +28,8 @@ def few_photographs(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr(train_abroad, "load_photographs", lambda content, group: two)
     monkeypatch.setattr(train_abroad, "CROPS", 20)
     monkeypatch.setattr(train_abroad, "IMAGES", {16: 12})
+    shutil.copy(train_abroad.ABROAD / "plan.csv", tmp_path)
     monkeypatch.setattr(train_abroad, "ABROAD", tmp_path)
-    monkeypatch.setattr(train_abroad, "read_plan", lambda: {TINY.name: TINY})
     monkeypatch.setattr(train_abroad, "sliced_wasserstein", lambda a, b: {16: 1.0})
 
 
@@ -117,14 +119,27 @@ def test_a_resumed_run_is_the_run_that_was_not_stopped(start: str):
     assert np.array_equal(whole.sample(5), resumed.sample(5))
 
 
+def test_a_killed_run_goes_on_from_its_file(tmp_path: Path, capsys):
+    folder = tmp_path / "runs" / TINY.name
+    folder.mkdir(parents=True)
+    begun = train_abroad.Trainer(TINY)
+    begun.train_step()
+    torch.save(begun.state(), folder / "state.pt")
+    train_abroad.train(TINY, tmp_path / "runs")
+    assert f"{TINY.name}: resumed at step 1" in capsys.readouterr().out
+    (folder / "state.pt").write_bytes(b"cut off")
+    with pytest.raises(ValueError, match="state.pt: no state of a trainer; remove it to begin"):
+        train_abroad.train(TINY, tmp_path / "runs")
+
+
 FORMATS = [("png", "png"), ("jpeg95", "jpg"), ("webp90", "webp")]
 
 
 @pytest.mark.parametrize(("form", "suffix"), FORMATS)
 def test_images_are_published_in_their_format(tmp_path: Path, form: str, suffix: str):
-    (tmp_path / "run").mkdir()
-    train_abroad.train(replace(TINY, format=form), tmp_path / "run")
-    assert train_abroad.manifest_rows()[TINY.name]["images"] == "12"
+    (tmp_path / "runs" / TINY.name).mkdir(parents=True)
+    train_abroad.train(replace(TINY, format=form), tmp_path / "runs")
+    assert train_gan.manifest_rows(tmp_path)[TINY.name]["images"] == "12"
     with zipfile.ZipFile(tmp_path / f"{TINY.name}.zip") as archive:
         names = archive.namelist()
         assert names == [f"{index:05d}.{suffix}" for index in range(12)]

@@ -15,7 +15,6 @@ stranger's generator is known by its images alone, and `manifest.csv` gets a row
 
 from __future__ import annotations
 
-import argparse
 import copy
 import csv
 import io
@@ -30,18 +29,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from architectures import build, critic
-from filelock import FileLock, Timeout
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dnadet_lib.plumbing.files import atomic_path, locked, sha256_of
+from dnadet_lib.plumbing.files import atomic_path, sha256_of
 from dnadet_lib.plumbing.paths import build_folder
 from dnadet_lib.zoo.photographs import Photograph, load_photographs
 
 ABROAD = Path(__file__).resolve().parent
 sys.path.append(str(ABROAD.parent))
+from next_gan import train_missing  # noqa: E402
 from quality import mean_pairwise_distance, sliced_wasserstein  # noqa: E402
+from train_gan import add_manifest_row, read_state  # noqa: E402
 
 CROPS = 4000
 IMAGES = {64: 300, 128: 150}  # by size
@@ -236,8 +236,10 @@ class Trainer:
     def state(self) -> dict:
         """Everything that a resumed run needs."""
         return {
-            "step": self.step, "rng": torch.get_rng_state(), "modules": self.modules.state_dict(),
-            "average": self.average.state_dict(),
+            "step": self.step, "rng": torch.get_rng_state(),
+            "modules": {
+                "trained": self.modules.state_dict(), "average": self.average.state_dict()
+            },
             "optimisers": {k: o.state_dict() for k, o in self.optimisers.items()},
         }  # fmt: skip
 
@@ -245,8 +247,8 @@ class Trainer:
         """Go on from `state()`."""
         self.step = state["step"]
         torch.set_rng_state(state["rng"])
-        self.modules.load_state_dict(state["modules"])
-        self.average.load_state_dict(state["average"])
+        self.modules.load_state_dict(state["modules"]["trained"])
+        self.average.load_state_dict(state["modules"]["average"])
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
 
@@ -275,15 +277,6 @@ def write_images(images: np.ndarray, entry: Entry) -> Path:
     return path
 
 
-def manifest_rows() -> dict[str, dict]:
-    """Read `manifest.csv`, by name; empty where there is none yet."""
-    path = ABROAD / "manifest.csv"
-    if not path.is_file():
-        return {}
-    with path.open(newline="") as file:
-        return {row["name"]: row for row in csv.DictReader(file)}
-
-
 def publish(trainer: Trainer) -> dict[str, object]:
     """Write a generator's images and its row of the manifest."""
     entry = trainer.entry
@@ -297,20 +290,16 @@ def publish(trainer: Trainer) -> dict[str, object]:
         "diversity": round(mean_pairwise_distance(images) / mean_pairwise_distance(held_out), 2),
         "command": f"python data/abroad/train_abroad.py --name {entry.name}",
     }  # fmt: skip
-    with locked(ABROAD):
-        rows = {**manifest_rows(), entry.name: row}
-        with atomic_path(ABROAD / "manifest.csv") as temporary, temporary.open("w") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows[name] for name in read_plan() if name in rows)
+    add_manifest_row(row, ABROAD, COLUMNS)
     return row
 
 
-def train(entry: Entry, folder: Path) -> None:
+def train(entry: Entry, runs: Path) -> None:
     """Train one generator to its planned number of steps and publish its images."""
+    folder = runs / entry.name
     trainer, file = Trainer(entry), folder / "state.pt"
     if file.is_file():
-        trainer.restore(torch.load(file, weights_only=True))
+        trainer.restore(read_state(file, torch.device("cpu")))
         print(f"{entry.name}: resumed at step {trainer.step}", flush=True)
     saved = time.monotonic()
     while trainer.step < entry.steps:
@@ -330,24 +319,8 @@ def train(entry: Entry, folder: Path) -> None:
 
 
 def main() -> None:
-    """Train the named entries, or all that are missing and that nobody else is training."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--name", action="append", help="entry of plan.csv; may be repeated")
-    parser.add_argument("--runs", type=Path, default=build_folder() / "abroad", help="states")
-    arguments = parser.parse_args()
-    plan = read_plan()
-    unknown = [n for n in arguments.name or [] if n not in plan]
-    if unknown:
-        parser.error(f"{unknown[0]!r} is not in plan.csv; entries: {', '.join(plan)}")
-    for name in arguments.name or plan:
-        folder = arguments.runs / name
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(folder / ".lock", timeout=0):
-                if arguments.name or name not in manifest_rows():
-                    train(plan[name], folder)
-        except Timeout:
-            print(f"{name}: another trainer has it", flush=True)
+    """Train generators abroad."""
+    train_missing(__doc__.split("\n")[0], ABROAD, build_folder() / "abroad", read_plan(), train)
 
 
 if __name__ == "__main__":
