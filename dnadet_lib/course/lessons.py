@@ -18,6 +18,7 @@ from dnadet_lib.data import ImageSet, load_images
 from dnadet_lib.plumbing.paths import build_folder, data_folder
 from dnadet_lib.zoo.abroad import folder_abroad, read_abroad
 from dnadet_lib.zoo.manifest import CLASSES, read_manifest
+from dnadet_lib.zoo.photographs import CONTENTS
 from dnadet_lib.zoo.rendering import MARKER, PROFILES, image_root, jobs_of, render, rendered_images
 from dnadet_lib.zoo.setups import SETUPS, setup_of
 
@@ -126,22 +127,25 @@ def _check_data() -> None:
 def is_rendered(profile: str, root: Path) -> bool:
     """Whether every generator and photograph group of the data has its images in a tree."""
     counts = PROFILES[profile]
-    for generator, split, count in jobs_of(read_manifest(), counts):
-        folder = root / "GANs" / generator.architecture / generator.name / split
-        stamp = folder / MARKER
-        if not stamp.is_file() or stamp.read_text() != generator.sha256:
+    made = [
+        (root / "GANs" / generator.architecture / generator.name / split, generator.sha256, count)
+        for generator, split, count in jobs_of(read_manifest(), counts)
+    ]
+    made += [
+        (folder_abroad(generator, root), generator.sha256, min(counts.abroad, generator.images))
+        for generator in read_abroad()
+    ]
+    for folder, stamp, count in made:
+        marker = folder / MARKER
+        if not marker.is_file() or marker.read_text() != stamp:
             return False
         if len(rendered_images(folder)) < count:
-            return False
-    for abroad in read_abroad():
-        wanted = min(counts.abroad, abroad.images)
-        if len(rendered_images(folder_abroad(abroad, root))) < wanted:
             return False
     groups = zip(("train", "dev", "test", "finetune"), counts.photos, strict=True)
     return all(
         len(rendered_images(root / "real" / content / group)) >= count
         for group, count in groups
-        for content in ("meadow", "stamps")
+        for content in CONTENTS
     )
 
 
@@ -206,7 +210,7 @@ def noise(count: int, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def shuffled(images: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Move the pixels of uint8 images (N, H, W, 3) to random places, whole, alike in all images."""
+    """Move whole pixels of uint8 images (N, H, W, 3) to random places, the same in all images."""
     pixels = images.reshape(len(images), -1, 3)
     return np.random.default_rng(seed).permutation(pixels, axis=1).reshape(images.shape)
 

@@ -183,7 +183,7 @@ def trivial_accuracy(train: pd.DataFrame, test: pd.DataFrame, columns: tuple[str
 
 
 def class_table(facts: pd.DataFrame) -> pd.DataFrame:
-    """Formats, and mean and standard deviation of colour, sharpness and traces, a class."""
+    """Formats, and mean and standard deviation of colour, sharpness and traces, per class."""
     columns = [c for group in ("colour", "sharpness", "traces") for c in STATISTICS[group]]
     rows = []
     for name, member in facts.groupby("class", sort=False):
