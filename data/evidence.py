@@ -64,7 +64,7 @@ def block_table(
 
     Args:
         model: Is left as it was.
-        train: At most 400 images a class are taken.
+        train: At most 400 images per class are taken.
         known: Unseen instances of known architectures; class 0 is Real.
         unknown: Images of unknown architectures.
         seed: Of which training images are taken.

@@ -183,7 +183,7 @@ def audits() -> dict[str, Audit]:
 
 
 def audit_summary() -> str:
-    """Write `data/audit.md` and return a table with a row a set-up."""
+    """Write `data/audit.md` and return a table with a row per set-up."""
     origin = "Written by `python data/make_cards.py`; train list: closed set."
     heading = f"# Audit of the pocket zoo\n\n{origin}\n\n"
     sections = [audit_markdown(setup, report) for setup, report in audits().items()]

@@ -419,7 +419,7 @@ def calibration_table() -> str:
 
 
 def calibration_seeds_table() -> str:
-    """Write the calibration error of every seed and their mean, as Markdown, a row a set-up."""
+    """Write the calibration error of every seed and their mean, as Markdown, a row per set-up."""
     table = pd.read_csv(RESULTS / "calibration_seeds.csv")
     seeds = table.pivot(index="setup", columns="seed", values="calibration error")
     seeds = seeds.loc[table["setup"].unique()]

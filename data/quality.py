@@ -85,7 +85,7 @@ def below_the_line(table: pd.DataFrame) -> list[str]:
     """Say which generators are not good enough to be worth attributing, and why.
 
     Args:
-        table: One row a generator: name, content, swd_64, swd_32, swd_16, diversity.
+        table: One row per generator: name, content, swd_64, swd_32, swd_16, diversity.
 
     Returns:
         A sentence for every figure that is worse than `LEAST_DIVERSITY`, or than

@@ -80,7 +80,11 @@ class Features(NamedTuple):
 
 
 def prepare(model: DNADet, image: np.ndarray) -> np.ndarray:
-    """Turn one uint8 image (H, W, 3), large enough, into the views (V, h, w, 3) that vote."""
+    """Turn one uint8 image (H, W, 3) into the views (V, h, w, 3) that the network votes over.
+
+    Raises:
+        ValueError: the image is smaller than a patch, or than the network can take.
+    """
     image = model.input.resized(image)
     if model.input.vote == "whole":
         require_size(model, *image.shape[:2])
@@ -102,7 +106,7 @@ def require_size(model: DNADet, height: int, width: int) -> None:
 
 @torch.no_grad()
 def infer(model: DNADet, views: Sequence[np.ndarray], batch_pixels: int = 2**17) -> Features:
-    """Make the features of N images' views, means over each image's, in one stream of batches.
+    """Make the features of N images' views, in one stream of batches.
 
     The scores are linear, so the mean embedding of an image's patches gives the mean of their
     scores: the vote.
@@ -110,7 +114,10 @@ def infer(model: DNADet, views: Sequence[np.ndarray], batch_pixels: int = 2**17)
     Args:
         model: A network.
         views: For each image, uint8 (V, h, w, 3); those of one h and w run together.
-        batch_pixels: Pixels per forward pass, about: what bounds the memory.
+        batch_pixels: Pixels a forward pass, about: what bounds the memory.
+
+    Returns:
+        Means over the views of each image.
 
     Raises:
         ValueError: views are smaller than the network can take.
@@ -214,10 +221,16 @@ def views_of(model: DNADet, image: Path | str | Image.Image | np.ndarray) -> np.
 def views_and_share(
     model: DNADet, image: Path | str | Image.Image | np.ndarray, look: Look | None = None
 ) -> Views:
-    """Prepare an image (a path, a PIL image or uint8 (H, W, 3)), and say how much the views show.
+    """Prepare an image of any kind, and say how much of it the views show.
 
-    `look` finds out what happened to the image, which costs some milliseconds. Errors are those of
-    `attribute`; the file is named.
+    Args:
+        model: Sees the views.
+        image: Path, PIL image or uint8 array (H, W, 3).
+        look: Finds out what happened to the image, which costs some milliseconds.
+
+    Raises:
+        ValueError: as `attribute`; the file is named.
+        OSError: as `attribute`.
     """
     if isinstance(image, Path | str):
         try:

@@ -63,7 +63,11 @@ def telling_what_is_loaded(verbose: bool) -> Iterator[None]:
 
 
 def claimed_output(options: argparse.Namespace) -> AbstractContextManager[None]:
-    """Hold a command's --out while it works; a ValueError if its suffix is not what is written."""
+    """Hold a command's --out for as long as it works, once it is clear that it can be written.
+
+    Raises:
+        ValueError: a file's name ends in another format's suffix than what is written.
+    """
     from dnadet_lib.plumbing.files import claimed_file, claimed_folder
 
     out, kinds = getattr(options, "out", None), getattr(options, "kinds", ())

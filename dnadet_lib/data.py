@@ -25,8 +25,14 @@ MEMORY_LIMIT = 512 * 2**20  # bytes of decoded images above which they live in a
 def list_images(source: Path | str) -> list[Path]:
     """List the images that a folder (searched through), a glob, an annotation file or a file names.
 
-    Paths are sorted; those of an annotation file keep its order. What is left out of a folder is
-    noted. A FileNotFoundError if nothing is there, or it holds no image.
+    Of a folder, whatever Pillow opens is listed, linked folders included; what is left out is
+    noted (`folders.images_in`).
+
+    Returns:
+        Paths in sorted order; those of an annotation file in its own order.
+
+    Raises:
+        FileNotFoundError: nothing is there, or it holds no image.
     """
     path = Path(source)
     if path.is_dir():
@@ -90,7 +96,11 @@ class ImageSet:
         return ImageSet(self.paths + other.paths, labels, self.classes, sources)
 
     def with_classes(self, classes: Sequence[str]) -> ImageSet:
-        """Return the same images with labels that number `classes`, matched by name."""
+        """Return the same images with labels that number `classes`, matched by name.
+
+        Raises:
+            ValueError: an image's class is none of them.
+        """
         if tuple(classes) == self.classes:
             return self
         present = [self.classes[k] for k in np.unique(self.labels)]
@@ -107,13 +117,16 @@ class ImageSet:
     def from_annotation(cls, path: Path, classes: Sequence[str] | None = None) -> ImageSet:
         """Read a list of images, as released annotation files are (`path<TAB>label` lines).
 
-        A third column holds the sources; without it, an image's source is its folder. The names of
-        the classes are by default those in a file beside the list.
+        A third column holds the sources; without it, an image's source is its folder.
+
+        Args:
+            path: The list.
+            classes: Names in the order of the numbers; by default those in a file beside the list.
 
         Raises:
             FileNotFoundError: the list is missing.
             ValueError: the list has a fault, a number is outside the classes, or their names are
-                not given; file and line are named.
+                neither given nor beside it; file and line are named.
         """
         return cls.from_list(read_list(Path(path)), classes)
 
@@ -144,14 +157,16 @@ class ImageSet:
     def from_folders(cls, root: Path) -> ImageSet:
         """Read a folder with one folder of images per class; classes in sorted order.
 
-        An image's source is the folder that holds it, the class's own or one inside that. A
-        FileNotFoundError if the root, or the images of a class, are missing.
+        An image's source is the folder that holds it, the class's own or one inside that.
+
+        Raises:
+            FileNotFoundError: the root, or the images of a class, are missing.
         """
         root = Path(root)
         inside = sorted(root.iterdir()) if root.is_dir() else []
         folders = [p for p in inside if p.is_dir() and not p.name.startswith(".")]
         if not folders:
-            raise FileNotFoundError(f"{root}: expected a folder with one folder of images a class")
+            raise FileNotFoundError(f"{root}: expected a folder with one folder per class")
         if beside := [p for p in inside if p not in folders]:
             note(
                 f"{root}: {counted(beside, 'file')} beside the class folders left out "
@@ -166,12 +181,15 @@ class ImageSet:
 
 
 def load_images(paths: Sequence[Path], cache: Path | None = None) -> np.ndarray:
-    """Decode images of one size, once, to uint8 (N, H, W, 3).
+    """Decode images of one size, once, to uint8.
 
     Args:
         paths: Image files, all of one size.
         cache: Folder for a memory-mapped copy, which is used where the decoded images would take
             more than 512 MiB and read again by the next call on files of the same content.
+
+    Returns:
+        uint8 (N, H, W, 3), in memory or memory-mapped.
 
     Raises:
         OSError: a file cannot be read; it is named.

@@ -27,15 +27,19 @@ def fit_discriminant(model: DNADet, train: ImageSet, seed: int = 0) -> None:
     """Solve for whitening and classifier of a model whose blocks are pre-trained.
 
     The covariance within classes is shrunk as Ledoit and Wolf say; all classes count alike. With
-    changes, each class has a mean of its images as they are and one of copies changed in each way.
+    changes, each class has a mean of its images as they are and one of the copies that are changed
+    in each way.
 
     Args:
         model: With `discriminant`; its changes are made, its whitening and classifier set.
-        train: Labelled images, of every class of the model, not too few, that vary, else a
-            ValueError.
+        train: Labelled images, of every class of the model.
         seed: Of the changes, and of which images are changed: at most 1,000 of each class.
 
-    Source: Fisher 1936; Hastie and Tibshirani 1996 (several means); Ledoit and Wolf 2004.
+    Raises:
+        ValueError: the images of the classes are too few or do not vary.
+
+    Source:
+        Fisher 1936; Hastie and Tibshirani 1996 (several means); Ledoit and Wolf 2004 (shrinkage).
     """
     upright, last, changes = copy.copy(model), len(model.main) - 1, model.changes
     # Turned copies vote, but would blur what is learned.

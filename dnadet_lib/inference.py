@@ -78,13 +78,18 @@ def stream(
     """Make the features of images, in the order of the images.
 
     The first batches are small, so that the first results come soon; of large images, too, a batch
-    holds few. At most (2 * workers + 2) * batch images are taken from `images`, which may have no
-    end, ahead of what was given back. Where the caller stops early, so do the workers. `batch` is
-    the most images that a worker takes at a time (default: 32), `look` finds out what happened to
-    an image.
+    holds few. At most (2 * workers + 2) * batch images are taken from `images` ahead of what was
+    given back. Where the caller stops early, so do the workers.
 
-    Images that cannot be read or are too small, and numbers that are not finite, are failures;
-    whatever else goes wrong is raised.
+    Args:
+        model: Makes the features.
+        images: Paths, PIL images or uint8 arrays (H, W, 3), of any sizes; also an endless iterator.
+        batch: Images that a worker takes at a time, at most (default: 32).
+        look: Finds out what happened to an image.
+
+    Raises:
+        Exception: whatever goes wrong but for images that cannot be read or are too small, and
+            numbers that are not finite, which are failures.
     """
     workers = _workers(model)
     windows = growing_windows(enumerate(images), workers, batch or BATCH)
@@ -169,8 +174,12 @@ def answers(
 ) -> Iterator[dict]:
     """Attribute images one after another, as they become known.
 
-    `errors` gets "path" and "error" of each image that cannot be read, before the results of images
-    that follow it. With `force`, the most probable class is named where it cannot be told, too.
+    Args:
+        model: Attributes them.
+        images: Paths, PIL images or uint8 arrays, of any sizes.
+        errors: Gets "path" and "error" of each image that cannot be read, before the results of
+            images that follow it.
+        force: Name the most probable class all the same where it cannot be told.
 
     Yields:
         "path"; "label", the class, or None where it cannot be told, unless forced; "cannot_tell",
@@ -228,7 +237,14 @@ def why_not(model: DNADet, seen: str) -> str:
 def readable_features(
     model: DNADet, paths: Sequence[Path], errors: list[str]
 ) -> Iterator[tuple[list[int], Features]]:
-    """Give positions and features of readable images by batch; `errors` gets a line per other."""
+    """Make the features of the images that can be read: positions and features, batch by batch.
+
+    Args:
+        model: Makes them.
+        paths: Image files.
+        errors: Gets a line for each file that cannot be read or is smaller than a patch, or for
+            which the model's numbers are not finite.
+    """
     for batch in stream(model, paths):
         errors += [str(failure.error) for failure in batch.failures]
         if batch.features is not None:
@@ -236,7 +252,11 @@ def readable_features(
 
 
 def read_features(model: DNADet, paths: Sequence[Path]) -> tuple[list[int], Features, list[str]]:
-    """Return positions and features of readable images, and a line for each other file."""
+    """Make the features of the images that can be read, in batches.
+
+    Returns:
+        Their positions, their features, and a line for each other file.
+    """
     kept: list[int] = []
     errors: list[str] = []
     device = next(model.parameters()).device

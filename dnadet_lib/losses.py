@@ -24,10 +24,17 @@ class SupConLoss(nn.Module):
         self.temperature = temperature
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Compute the loss of unit vectors (B, V, D), V views of B images, of classes (B,).
+        """Compute the loss.
 
-        It is 0, with a gradient of 0, where no anchor has a positive. A ValueError if shapes do not
-        fit.
+        Args:
+            features: (B, V, D), L2-normalised: V views of each of B images.
+            labels: (B,) class of each image.
+
+        Returns:
+            A scalar; 0, with a gradient of 0, where no anchor has a positive.
+
+        Raises:
+            ValueError: the shapes do not fit.
         """
         if features.ndim != 3 or labels.shape != features.shape[:1]:
             raise ValueError(
@@ -57,7 +64,11 @@ class AutomaticWeightedLoss(nn.Module):
         self.scales = nn.Parameter(torch.ones(num))
 
     def forward(self, *losses: Tensor) -> Tensor:
-        """Combine `num` scalar losses into one; a ValueError for another number."""
+        """Combine `num` scalar losses into one.
+
+        Raises:
+            ValueError: another number of losses than `num`.
+        """
         if len(losses) != len(self.scales):
             raise ValueError(f"{len(losses)} losses given, {len(self.scales)} expected")
         squared = self.scales.square()

@@ -227,11 +227,16 @@ class DNADet(nn.Module):
         return self.scores(embeddings).logsumexp(dim=2).argmax(dim=1)
 
     def attribute(self, images: Sequence[Path | str | Image.Image | np.ndarray]) -> Attribution:
-        """Say for each image, a path, a PIL image or uint8 (H, W, 3), which class made it.
+        """Say for each image which class it comes from.
+
+        Args:
+            images: Paths, PIL images (converted as files are) or uint8 arrays (H, W, 3), of any
+                sizes.
 
         Raises:
-            ValueError: no images, an image is smaller than a patch (the file is named), an array is
-                of another kind, a PIL image cannot be brought to 8 bits, or numbers are not finite.
+            ValueError: no images, an image is smaller than a patch (the file is named), an array
+                is not uint8 (H, W, 3), a PIL image cannot be brought to 8 bits, or the model's
+                weights are so large that an image's numbers are not finite.
             OSError: a file cannot be read as an image; the file is named.
         """
         if len(images) == 0:

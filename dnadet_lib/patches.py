@@ -11,7 +11,11 @@ FILTERS = tuple(resampling.name.lower() for resampling in Image.Resampling)
 
 
 def resize(image: np.ndarray, side: int, resize_filter: str = "bicubic") -> np.ndarray:
-    """Resize a uint8 image (H, W, 3) to (side, side, 3); a ValueError if no such Pillow filter."""
+    """Resize a uint8 image (H, W, 3) to (side, side, 3) with a named Pillow filter.
+
+    Raises:
+        ValueError: Pillow has no filter of that name.
+    """
     if resize_filter.lower() not in FILTERS:
         raise ValueError(f"resize filter {resize_filter!r}: choose one of {', '.join(FILTERS)}")
     resampling = Image.Resampling[resize_filter.upper()]
@@ -32,10 +36,19 @@ def check_patch_fits(height: int, width: int, patch: int) -> None:
 def random_patches(
     images: np.ndarray, patch: int, count: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Cut `count` patches at random positions from each image: uint8 (B, count, patch, patch, 3).
+    """Cut `count` patches at random positions from each image.
 
-    Images are uint8 (B, H, W, 3), `patch` is the side in pixels. A ValueError if an image is
-    smaller.
+    Args:
+        images: uint8 (B, H, W, 3).
+        patch: Side in pixels.
+        count: Patches per image.
+        rng: Random generator.
+
+    Returns:
+        uint8 (B, count, patch, patch, 3).
+
+    Raises:
+        ValueError: an image is smaller than a patch.
     """
     batch, height, width = images.shape[:3]
     check_patch_fits(height, width, patch)
@@ -68,9 +81,16 @@ def grid_corners(
 ) -> list[tuple[int, int]]:
     """List the top left corners of a regular grid of patches that covers an image, row by row.
 
-    Sides are in pixels; a ValueError if the image is smaller than a patch. There are at most
-    `max_per_side` rows and columns; on large images they are spread evenly and leave gaps.
-    `density` patches or more begin within one patch's side; 2 overlap by half.
+    Args:
+        height: Of the image, in pixels.
+        width: Of the image, in pixels.
+        patch: Side in pixels.
+        max_per_side: At most this many rows and columns; on large images they are spread evenly
+            and leave gaps.
+        density: Patches that begin within one patch's side, or more; 2 overlap by half.
+
+    Raises:
+        ValueError: the image is smaller than a patch.
     """
     check_patch_fits(height, width, patch)
     sides = height - patch, width - patch
@@ -82,9 +102,18 @@ def grid_corners(
 
 
 def grid_patches(image: np.ndarray, patch: int, max_per_side: int = 8) -> np.ndarray:
-    """Cut a regular grid of patches from a uint8 image (H, W, 3), overlapping by half or more.
+    """Cut a regular grid of patches that covers one image, overlapping by half or more.
 
-    Returns uint8 (V, patch, patch, 3), row by row; `max_per_side` and errors as in `grid_corners`.
+    Args:
+        image: uint8 (H, W, 3).
+        patch: Side in pixels.
+        max_per_side: As in `grid_corners`.
+
+    Returns:
+        uint8 (V, patch, patch, 3), row by row.
+
+    Raises:
+        ValueError: the image is smaller than a patch.
     """
     height, width = image.shape[:2]
     corners = grid_corners(height, width, patch, max_per_side)

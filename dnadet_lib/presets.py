@@ -17,7 +17,7 @@ class Preset:
     width: int = 64  # channels of the first stage
     input: InputSpec = InputSpec()  # resizes, patch side, front end and vote
     patches: int = 16  # random patches cut from each image and step; 0 for the whole image
-    items: int = 32  # images a step and class; in pre-training, images a step
+    items: int = 32  # images per step and class; in pre-training, images per step
     learning_rate: float = 1e-4  # of Adam
     schedule: str = "step"  # "step": times `decay` every `decay_every` iterations; or "one-cycle"
     decay_every: int = 500  # iterations
@@ -119,14 +119,22 @@ PRESETS = {
 
 
 def get_preset(name: str) -> Preset:
-    """Return a preset by name; a ValueError if there is none."""
+    """Return a preset by name.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
     if name not in PRESETS:
         raise ValueError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}")
     return PRESETS[name]
 
 
 def require_stage(preset: Preset, stage: int) -> None:
-    """Refuse by a ValueError a preset of the other stage; it names those that would do."""
+    """Refuse a preset of the other stage.
+
+    Raises:
+        ValueError: it is; it is named, with those that would do.
+    """
     if preset.stage != stage:
         fitting = ", ".join(p.name for p in PRESETS.values() if p.stage == stage)
         does = {1: "pretrain", 2: "train"}

@@ -79,10 +79,13 @@ def image_transformations(size: int) -> list[Transformation]:
     """List the 170 transformations in the order that numbers the classes.
 
     Args:
-        size: Side of the images in pixels, 8 or more, to which the down-sizing scales refer; a
-            ValueError where it is less.
+        size: Side of the images in pixels; the down-sizing scales refer to it.
 
-    Source: Yang et al. 2022, section 4.1, with the parameters of its public release.
+    Raises:
+        ValueError: the size is under 8 pixels, where shrinking leaves nothing.
+
+    Source:
+        Yang et al. 2022, section 4.1, with the parameters of its public release.
     """
     if size < 8:
         raise ValueError(f"size is {size} pixels: the transformations need at least 8")

@@ -71,7 +71,11 @@ def trace_distances(traces: LabelledTraces, sizes: Sequence[int]) -> Distances:
 
     Training images show how images of one generator vary; those of dev generators, how instances of
     one architecture do. Covariances are shrunk as Ledoit and Wolf (2004) say, channels at unit
-    deviation. `sizes` are the numbers of traces of each block.
+    deviation.
+
+    Args:
+        traces: Of all blocks.
+        sizes: Numbers of traces of each block.
     """
     from sklearn.covariance import ledoit_wolf  # where it is used: attribution needs none of it
 

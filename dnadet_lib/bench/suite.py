@@ -1,4 +1,4 @@
-"""The table: methods by set-ups, several training seeds a row, with intervals."""
+"""The table: methods by set-ups, several training seeds per row, with intervals."""
 
 import hashlib
 import sys

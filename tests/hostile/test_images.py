@@ -27,7 +27,7 @@ def test_missing_folder(tmp_path):
 def test_empty_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match="the folder holds no image"):
         list_images(tmp_path)
-    with pytest.raises(FileNotFoundError, match="expected a folder with one folder of images"):
+    with pytest.raises(FileNotFoundError, match="expected a folder with one folder per class"):
         ImageSet.from_folders(tmp_path)
     (tmp_path / "ProGAN").mkdir()
     with pytest.raises(FileNotFoundError, match="ProGAN: the folder holds no image"):
