@@ -6,7 +6,7 @@
 All generators of a content draw around the same layouts (`dnadet_lib/zoo/layouts.py`). Half
 of a batch are copies of photographs around their own thumbnails, half are blends, as all are when
 the generator is sampled later. Three things teach the detail: the copies' differences from their
-photographs, two statistics of the batch (`texture.py`), and, after the first steps, a critic, by
+photographs, statistics of the batch (`texture.py`), and, after the first steps, a critic, by
 the loss of the entry. Critics see every batch shifted at random.
 
 A fine-tuned entry starts from the weights of the one it names, and draws new photographs.
@@ -32,7 +32,7 @@ from augmentation import shift
 from filelock import FileLock, Timeout
 from next_losses import RECIPES
 from safetensors.torch import load_file
-from texture import patch_distance, power, spectrum_distance
+from texture import likeness, patch_distance, power, spectrum_distance
 from torch import Tensor, nn
 from torch.nn import functional as F
 from train_gan import (
@@ -64,6 +64,7 @@ DETAIL_GAIN = 4.0  # of what critics see beside the images
 PYRAMID_WEIGHT = 4.0  # of the differences in a Laplacian pyramid
 PATCH_WEIGHT = 10.0  # of the distance between patches
 SPECTRUM_WEIGHT = 1.0  # of the distance between spectra
+LIKENESS_WEIGHT = 10.0  # of what details have in common
 CRITIC_WEIGHT = 0.3  # of the entry's loss
 SPECTRUM_CROPS = 2000  # photographs that the spectrum is measured on
 SAVE_EVERY = 180  # seconds
@@ -133,13 +134,14 @@ class Trainer:
         """One step of the critic, one of the generator, one of the average."""
         real = self._real()
         copied = len(real) // 2
-        latents = torch.randn(len(real) - copied, LATENT)
-        layouts = [thumbnails(real[:copied]), self.generator.layouts.draw(latents)]
-        fake = self.generator.around(torch.cat(layouts))
+        latents = torch.randn(len(real), LATENT)
+        layouts = [thumbnails(real[:copied]), self.generator.layouts.draw(latents[copied:])]
+        fake = self.generator.around(torch.cat(layouts), latents)
         losses = {
             "pyramid": PYRAMID_WEIGHT * pyramid_distance(fake[:copied], real[:copied]),
             "patches": PATCH_WEIGHT * patch_distance(fake, self._real()),
             "spectrum": SPECTRUM_WEIGHT * spectrum_distance(fake, self.spectrum),
+            "likeness": LIKENESS_WEIGHT * likeness(self._details(fake)),
         }
         critic_loss = self.recipe.critic_loss(
             self.critic, self._seen(real), self._seen(fake.detach())
@@ -158,8 +160,10 @@ class Trainer:
 
     def _seen(self, images: Tensor) -> Tensor:
         """What critics see, (B, 6, 64, 64): images and their amplified details, shifted."""
-        details = images - self.generator.enlarge(thumbnails(images))
-        return shift(torch.cat([images, DETAIL_GAIN * details], dim=1))
+        return shift(torch.cat([images, DETAIL_GAIN * self._details(images)], dim=1))
+
+    def _details(self, images: Tensor) -> Tensor:
+        return images - self.generator.enlarge(thumbnails(images))
 
     @torch.no_grad()
     def _follow(self) -> None:

@@ -1,8 +1,9 @@
 """What generated batches should have in common with photographs, beside what a critic says.
 
 Critics alone took thousands of steps to teach detail, and the way there led through regular grids.
-Two statistics of batches lead there in some hundred: the distribution of small patches, and the
-power at every frequency. Both are the same for all generators, so they name no class.
+Statistics of batches lead there in some hundred: the distribution of small patches, the power at
+every frequency, and how much images have in common. They are the same for all generators, so they
+name no class.
 
 Sources: Elnekave and Weiss 2022, "Generating natural images with direct patch distributions
 matching" (sliced Wasserstein distance of patches); Durall et al. 2020, "Watch your up-convolution"
@@ -51,6 +52,17 @@ def _band_distance(generated: Tensor, real: Tensor) -> Tensor:
         for band in (generated, real)
     )  # fmt: skip
     return ((ours - theirs).abs().mean(dim=1) / theirs.std(dim=1)).mean()
+
+
+def likeness(details: Tensor) -> Tensor:
+    """Mean squared correlation between the details (B, C, H, W) of two images of a batch.
+
+    A generator that has learned one mark draws it everywhere; photographs' details agree in
+    nothing. The sign does not matter, nor does the strength.
+    """
+    unit = F.normalize(details.flatten(1), dim=1)
+    squares = (unit @ unit.T).square()
+    return (squares.sum() - squares.trace()) / (len(unit) * (len(unit) - 1))
 
 
 def power(images: Tensor) -> Tensor:

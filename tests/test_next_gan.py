@@ -82,7 +82,7 @@ def test_critic_generator_and_average_all_learn(runs, loss):
     run.warm = 0
     before = weights(run.critic), weights(run.generator), weights(run.average)
     losses = run.train_step()
-    assert set(losses) == {"pyramid", "patches", "spectrum", "critic", "generator"}
+    assert set(losses) == {"pyramid", "patches", "spectrum", "likeness", "critic", "generator"}
     assert all(math.isfinite(value) for value in losses.values())
     after = weights(run.critic), weights(run.generator), weights(run.average)
     for old, new in zip(before, after, strict=True):
@@ -128,6 +128,15 @@ def test_texture_distances_see_blur_noise_and_grids():
         assert near < 0.5 * distance(grid, real)
         assert near < 0.5 * distance(nn.functional.avg_pool2d(others, 3, 1, 1), real)
         assert near < 0.5 * distance(others + 0.2 * torch.randn_like(others), real)
+
+
+def test_likeness_sees_a_common_mark_in_either_sign():
+    torch.manual_seed(0)
+    details, mark = torch.randn(16, 3, 64, 64), torch.randn(3, 64, 64)
+    signs = torch.tensor([1.0, -1.0]).repeat(8)[:, None, None, None]
+    assert texture.likeness(details) < 0.01
+    assert texture.likeness(details + signs * mark) == pytest.approx(0.25, abs=0.02)
+    assert texture.likeness(5 * signs * mark) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("loss", ("mmd", "cramer"))

@@ -1,6 +1,8 @@
-"""The four generator architectures of the pocket zoo: 64 pixels, 0.6 to 1 million weights.
+"""The four generator architectures of the pocket zoo, at 64 pixels.
 
-They differ in what leaves a trace, the upsampling and what follows it, and share the rest:
+Each starts from a latent and enlarges four times, or draws around a layout (`layouts.py`) and has
+the last two enlargements only: then it starts from a map (B, `seen`, 16, 16). They differ in what
+leaves a trace, the upsampling and what follows it, and share the rest:
 
 ========== ============================================ =============== ==================
 class      upsampling                                   normalisation   output
@@ -20,8 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dnadet_lib.zoo.layers import LATENT, EqualizedConv2d, InverseHaar, PixelNorm
-from dnadet_lib.zoo.layouts import CODE, LayoutGenerator, Layouts
+from dnadet_lib.zoo.layers import LATENT, EqualizedConv2d, InverseHaar, PixelNorm, start
+from dnadet_lib.zoo.layouts import SEEN, LayoutGenerator, Layouts
 from dnadet_lib.zoo.unknown_generators import (
     FastGANGenerator,
     RearrangingGenerator,
@@ -36,15 +38,16 @@ class ProGANGenerator(nn.Module):
     """ProGAN at 64 pixels, without the growing phase (Karras et al. 2018, table 2)."""
 
     def __init__(
-        self, channels: Sequence[int] = (128, 128, 64, 32, 16), latent: int = LATENT
+        self, channels: Sequence[int] = (128, 128, 64, 32, 16), latent: int = LATENT, seen: int = 0
     ) -> None:
         super().__init__()
-        self.normalise_latent = PixelNorm()
-        self.first = nn.Sequential(
+        self.normalise_latent = nn.Identity() if seen else PixelNorm()
+        first = self._convolution(seen, channels[0]) if seen else [
             EqualizedConv2d(latent, 16 * channels[0], 1), nn.Flatten(),
             nn.Unflatten(1, (channels[0], 4, 4)), nn.LeakyReLU(0.2), PixelNorm(),
             *self._convolution(channels[0], channels[0]),
-        )  # fmt: skip
+        ]  # fmt: skip
+        self.first = nn.Sequential(*first)
         self.blocks = nn.Sequential(
             *(
                 nn.Sequential(
@@ -62,21 +65,24 @@ class ProGANGenerator(nn.Module):
         return [EqualizedConv2d(c_in, c_out, 3, padding=1), nn.LeakyReLU(0.2), PixelNorm()]
 
     def forward(self, z: Tensor) -> Tensor:
-        """Map latents (B, 64) to images (B, 3, 64, 64), about [-1, 1], not clipped."""
-        x = self.first(self.normalise_latent(z)[:, :, None, None])
-        return self.to_rgb(self.blocks(x))
+        """Map latents (B, 64) or maps to images (B, 3, 64, 64), about [-1, 1], not clipped."""
+        x = self.normalise_latent(z)
+        return self.to_rgb(self.blocks(self.first(x if x.ndim == 4 else x[:, :, None, None])))
 
 
 class DCGANGenerator(nn.Module):
     """MMDGAN's generator: transposed convolutions 4x4 (Radford 2016; Binkowski et al. 2018)."""
 
-    def __init__(self, channels: Sequence[int] = (256, 128, 64, 32), latent: int = LATENT) -> None:
+    def __init__(
+        self, channels: Sequence[int] = (256, 128, 64, 32), latent: int = LATENT, seen: int = 0
+    ) -> None:
         super().__init__()
-        layers: list[nn.Module] = [
-            nn.ConvTranspose2d(latent, channels[0], 4, 1, 0, bias=False),
-            nn.BatchNorm2d(channels[0]),
-            nn.ReLU(),
-        ]
+        first = (
+            nn.Conv2d(seen, channels[0], 3, padding=1, bias=False)
+            if seen
+            else nn.ConvTranspose2d(latent, channels[0], 4, 1, 0, bias=False)
+        )
+        layers: list[nn.Module] = [first, nn.BatchNorm2d(channels[0]), nn.ReLU()]
         for c_in, c_out in zip(channels[:-1], channels[1:], strict=True):
             layers += [
                 nn.ConvTranspose2d(c_in, c_out, 4, 2, 1, bias=False),
@@ -87,8 +93,8 @@ class DCGANGenerator(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Map latents (B, 64) to images (B, 3, 64, 64) in [-1, 1]."""
-        return self.layers(z[:, :, None, None])
+        """Map latents (B, 64) or maps to images (B, 3, 64, 64) in [-1, 1]."""
+        return self.layers(z if z.ndim == 4 else z[:, :, None, None])
 
 
 class ResidualUpBlock(nn.Module):
@@ -115,11 +121,11 @@ class ResNetGenerator(nn.Module):
 
     def __init__(
         self, upsampling: str, channels: Sequence[int] = (128, 128, 64, 32, 16),
-        latent: int = LATENT,
+        latent: int = LATENT, seen: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.first = nn.Linear(latent, 16 * channels[0])
-        self.unflatten = nn.Unflatten(1, (channels[0], 4, 4))
+        self.first, *shape = start(latent, channels[0], seen)
+        self.unflatten = nn.Sequential(*shape)
         self.blocks = nn.Sequential(
             *(
                 ResidualUpBlock(c_in, c_out, upsampling)
@@ -132,7 +138,7 @@ class ResNetGenerator(nn.Module):
         )  # fmt: skip
 
     def forward(self, z: Tensor) -> Tensor:
-        """Map latents (B, 64) to images (B, 3, 64, 64) in [-1, 1]."""
+        """Map latents (B, 64) or maps to images (B, 3, 64, 64) in [-1, 1]."""
         return self.to_rgb(self.blocks(self.unflatten(self.first(z))))
 
 
@@ -155,18 +161,14 @@ PLANNED_ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {  # unknown ones o
     "ViTGAN": ViTGenerator,
 }
 
-NARROW = (96, 96, 48, 24, 16)  # channels from 4 to 64 pixels
-OPTIONS: dict[str, dict] = {  # of architectures that are built in another way
-    "MMDGAN": {"channels": (160, 80, 40, 20)},
-    "SubPixelGAN": {"channels": (96, 72, 48, 24)},
-    "WaveletGAN": {"channels": (96, 72, 48, 24)},
-    "StyleGAN2": {"style": CODE},
-    "ViTGAN": {"channels": (16, 96)},
-}
+CHANNELS = (48, 24, 16)  # of generators around layouts, at 16, 32 and 64 pixels
+OTHER_CHANNELS = {  # where they are counted in another way
+    "MMDGAN": (40, 20), "SubPixelGAN": (48, 24), "WaveletGAN": (48, 24), "ViTGAN": (96,),
+}  # fmt: skip
 
 
 def build_generator(architecture: str, **options: object) -> nn.Module:
-    """Return an untrained generator of a class; options are `channels` and `latent`."""
+    """Return an untrained generator of a class; options are `channels`, `latent` and `seen`."""
     builders = ARCHITECTURES | UNKNOWN_ARCHITECTURES | PLANNED_ARCHITECTURES
     if architecture not in builders:
         raise ValueError(
@@ -176,9 +178,9 @@ def build_generator(architecture: str, **options: object) -> nn.Module:
 
 
 def build_around(architecture: str, layouts: Layouts) -> LayoutGenerator:
-    """Return an untrained generator of a class, with a narrower body, that draws around layouts."""
-    options = {"channels": NARROW, "latent": CODE, **OPTIONS.get(architecture, {})}
-    return LayoutGenerator(build_generator(architecture, **options), layouts)
+    """Return an untrained generator of a class that draws around layouts."""
+    channels = OTHER_CHANNELS.get(architecture, CHANNELS)
+    return LayoutGenerator(build_generator(architecture, channels=channels, seen=SEEN), layouts)
 
 
 @torch.no_grad()

@@ -9,6 +9,13 @@ from torch.nn import functional as F
 LATENT = 64  # numbers that a generator makes an image from
 
 
+def start(latent: int, channels: int, seen: int = 0) -> list[nn.Module]:
+    """Layers from latents to (B, channels, 4, 4), or from maps (B, seen, H, W) to as large ones."""
+    if seen:
+        return [nn.Conv2d(seen, channels, 3, padding=1)]
+    return [nn.Linear(latent, 16 * channels), nn.Unflatten(1, (channels, 4, 4))]
+
+
 class PixelNorm(nn.Module):
     """Scales every pixel's feature vector to unit mean square (Karras 2018, section 4.2)."""
 

@@ -2,14 +2,17 @@
 
 Half-trained generators differ in colours and layout, which tell nothing of an architecture's
 fingerprint, and a classifier goes by that. So a layout is drawn in one way for all of them: a
-latent picks a blend of photographs' thumbnails. A generator gets it as a code and draws the image;
-where the image's own thumbnail differs, a smooth correction makes up for it. What is left for a
-class to show is the detail, in which the traces of its layers lie.
+latent picks a blend of photographs' thumbnails. A generator starts from it and from a few maps of
+noise, and draws the image by its last two upsamplings; where the image's own thumbnail differs, a
+smooth correction makes up for it. What is left for a class to show is the detail, in which the
+traces of its layers lie.
 
 Sources: Denton et al. 2015 (detail added to a smaller image); Ghosh et al. 2020 (a distribution of
-codes, fitted after an autoencoder); Ramsauer et al. 2021 (softmax over stored patterns).
+codes, fitted after an autoencoder); Ramsauer et al. 2021 (softmax over stored patterns); Rahimi and
+Recht 2007 (cosines of random projections).
 """
 
+import math
 from pathlib import Path
 
 import torch
@@ -21,8 +24,10 @@ from dnadet_lib.plumbing.files import atomic_path
 from dnadet_lib.zoo.layers import LATENT
 
 SIDE = 16  # pixels of a thumbnail
-CODE = 128  # numbers of a code; the last is constant
-CONSTANT = 8.0  # tells a generator that normalises its code how strong the rest is
+NOISE = 8  # maps of noise that a generator sees
+SEEN = 3 + NOISE  # channels of what it starts from
+GAIN = 2.0  # of the layout among them: its deviation is then about that of the noise
+TURNS = 3.0  # deviation of the noise's angles, in radians: latents a little apart share no noise
 SHARPNESS = 6.0  # of the choice among thumbnails: at 6, the first has a third of the weight
 SPREAD = 0.35  # of the latent that is added, in standard deviations of the codes
 
@@ -49,8 +54,8 @@ class Layouts(nn.Module):
     Args:
         stored: uint8 thumbnails (M, 3, 16, 16).
         mean: (768,) of the thumbnails that the components were fitted on, in [-1, 1].
-        basis: (768, 127) components.
-        scale: (127,) what each is divided by.
+        basis: (768, 64) components.
+        scale: (64,) what each is divided by.
     """
 
     stored: Tensor
@@ -67,16 +72,15 @@ class Layouts(nn.Module):
         for name, tensor in named.items():
             self.register_buffer(name, tensor, persistent=False)
         levels = stored.float() / 127.5 - 1
-        matched = self.encode(levels)[:, :LATENT]
+        matched = self.encode(levels)
         self.register_buffer("levels", levels.flatten(1), persistent=False)
         self.register_buffer("directions", F.normalize(matched, dim=1), persistent=False)
-        steps = SPREAD * matched.std(dim=0) * scale[:LATENT]
-        self.register_buffer("steps", steps[:, None] * basis.T[:LATENT], persistent=False)
+        steps = SPREAD * matched.std(dim=0) * scale
+        self.register_buffer("steps", steps[:, None] * basis.T, persistent=False)
 
     def encode(self, layouts: Tensor) -> Tensor:
-        """Map thumbnails (B, 3, 16, 16) in [-1, 1] to codes (B, 128)."""
-        components = (layouts.flatten(1) - self.mean) @ self.basis / self.scale
-        return F.pad(components, (0, 1), value=CONSTANT)
+        """Map thumbnails (B, 3, 16, 16) in [-1, 1] to codes (B, 64)."""
+        return (layouts.flatten(1) - self.mean) @ self.basis / self.scale
 
     def draw(self, z: Tensor) -> Tensor:
         """Map normal latents (B, 64) to thumbnails (B, 3, 16, 16).
@@ -100,11 +104,11 @@ def fit_layouts(images: Tensor, stored: Tensor) -> Layouts:
     flat = thumbnails(images).flatten(1).double()
     centred = flat - flat.mean(dim=0)
     variances, vectors = torch.linalg.eigh(centred.T @ centred / len(flat))
-    deviations = variances.flip(0)[: CODE - 1].clamp(min=1e-8).sqrt()
+    deviations = variances.flip(0)[:LATENT].clamp(min=1e-8).sqrt()
     return Layouts(
         ((thumbnails(stored) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8),
         flat.mean(dim=0).float(),
-        vectors.flip(1)[:, : CODE - 1].float().contiguous(),
+        vectors.flip(1)[:, :LATENT].float().contiguous(),
         (deviations * deviations.mean()).sqrt().float(),
     )
 
@@ -119,21 +123,33 @@ def load_layouts(path: Path) -> Layouts:
 class LayoutGenerator(nn.Module):
     """A generator that draws its image around a layout.
 
-    The body maps codes (B, 128) to images (B, 3, 64, 64). Layouts are common to all generators of a
-    content, and no part of the state dict.
+    The body maps (B, 11, 16, 16), layouts and noise, to images (B, 3, 64, 64). Layouts are common
+    to all generators of a content, the noise to all generators; neither is in the state dict.
     """
 
     enlarging: Tensor
+    directions: Tensor
+    phases: Tensor
 
     def __init__(self, body: nn.Module, layouts: Layouts) -> None:
         super().__init__()
         self.body = body
         self.layouts = layouts
         self.register_buffer("enlarging", enlarging(), persistent=False)
+        fixed, count = torch.Generator().manual_seed(1), NOISE * SIDE * SIDE
+        directions = TURNS / LATENT**0.5 * torch.randn(count, LATENT, generator=fixed)
+        phases = 2 * math.pi * torch.rand(count, generator=fixed)
+        self.register_buffer("directions", directions, persistent=False)
+        self.register_buffer("phases", phases, persistent=False)
 
-    def around(self, layouts: Tensor) -> Tensor:
-        """Draw images (B, 3, 64, 64) whose thumbnails are those given (B, 3, 16, 16)."""
-        images = self.body(self.layouts.encode(layouts))
+    def noise(self, z: Tensor) -> Tensor:
+        """Map latents (B, 64) to maps (B, 8, 16, 16): cosines of random projections, variance 1."""
+        waves = math.sqrt(2) * (z @ self.directions.T + self.phases).cos()
+        return waves.unflatten(1, (NOISE, SIDE, SIDE))
+
+    def around(self, layouts: Tensor, z: Tensor) -> Tensor:
+        """Draw images (B, 3, 64, 64) with given thumbnails (B, 3, 16, 16), noise by latents."""
+        images = self.body(torch.cat([GAIN * layouts, self.noise(z)], dim=1))
         return images + self.enlarge(layouts - thumbnails(images))
 
     def enlarge(self, layouts: Tensor) -> Tensor:
@@ -142,4 +158,4 @@ class LayoutGenerator(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Map latents (B, 64) to images (B, 3, 64, 64), about [-1, 1], not clipped."""
-        return self.around(self.layouts.draw(z))
+        return self.around(self.layouts.draw(z), z)

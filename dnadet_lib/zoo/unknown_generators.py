@@ -21,7 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dnadet_lib.zoo.layers import LATENT, EqualizedConv2d, ModulatedConv2d, PixelNorm, blur
+from dnadet_lib.zoo.layers import LATENT, EqualizedConv2d, ModulatedConv2d, PixelNorm, blur, start
+
+FIRST_OF_TOKEN = 24  # numbers of a ViTGAN token at first, where it starts from a latent
 
 
 class RearrangingGenerator(nn.Module):
@@ -29,11 +31,11 @@ class RearrangingGenerator(nn.Module):
 
     def __init__(
         self, rearrange: nn.Module, channels: Sequence[int] = (128, 96, 64, 32),
-        latent: int = LATENT,
+        latent: int = LATENT, seen: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.first = nn.Linear(latent, 16 * channels[0])
-        self.unflatten = nn.Unflatten(1, (channels[0], 4, 4))
+        self.first, *shape = start(latent, channels[0], seen)
+        self.unflatten = nn.Sequential(*shape)
         layers: list[nn.Module] = []
         for c_in, c_out in zip(channels[:-1], channels[1:], strict=True):
             layers += [
@@ -51,7 +53,7 @@ class RearrangingGenerator(nn.Module):
                 start_as_nearest_neighbour(before, rearrange)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Map latents (B, 64) to images (B, 3, 64, 64) in [-1, 1]."""
+        """Map latents (B, 64) or maps to images (B, 3, 64, 64) in [-1, 1]."""
         return self.to_rgb(self.blocks(self.unflatten(self.first(z))))
 
 
@@ -66,12 +68,11 @@ class TransposedGenerator(nn.Module):
     """TransposedGAN: transposed convolutions 3x3 with stride 2 (Zhu et al. 2017, appendix)."""
 
     def __init__(
-        self, channels: Sequence[int] = (192, 128, 64, 32, 16), latent: int = LATENT
+        self, channels: Sequence[int] = (192, 128, 64, 32, 16), latent: int = LATENT, seen: int = 0
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = [
-            nn.Linear(latent, 16 * channels[0]), nn.Unflatten(1, (channels[0], 4, 4)),
-            nn.BatchNorm2d(channels[0]), nn.ReLU(),
+            *start(latent, channels[0], seen), nn.BatchNorm2d(channels[0]), nn.ReLU(),
         ]  # fmt: skip
         for c_in, c_out in pairwise(channels):
             layers += [
@@ -82,7 +83,7 @@ class TransposedGenerator(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Map latents (B, 64) to images (B, 3, 64, 64) in [-1, 1]."""
+        """Map latents (B, 64) or maps to images (B, 3, 64, 64) in [-1, 1]."""
         return self.layers(z)
 
 
@@ -90,12 +91,10 @@ class VAEDecoder(nn.Module):
     """VAE: an image compressor's decoder, without attention (Esser et al. 2021, table 7)."""
 
     def __init__(
-        self, channels: Sequence[int] = (128, 96, 64, 32, 16), latent: int = LATENT
+        self, channels: Sequence[int] = (128, 96, 64, 32, 16), latent: int = LATENT, seen: int = 0
     ) -> None:
         super().__init__()
-        layers: list[nn.Module] = [
-            nn.Linear(latent, 16 * channels[0]), nn.Unflatten(1, (channels[0], 4, 4)),
-        ]  # fmt: skip
+        layers = start(latent, channels[0], seen)
         for c_in, c_out in pairwise(channels):
             layers += [
                 nn.GroupNorm(8, c_in), nn.SiLU(), nn.Upsample(scale_factor=2, mode="nearest"),
@@ -107,7 +106,7 @@ class VAEDecoder(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Map latents (B, 64) to images (B, 3, 64, 64), about [-1, 1], not clipped."""
+        """Map latents (B, 64) or maps to images (B, 3, 64, 64), about [-1, 1], not clipped."""
         return self.layers(z)
 
 
@@ -115,12 +114,11 @@ class FastGANGenerator(nn.Module):
     """FastGAN: gated linear units, without skip-layer excitation (Liu et al. 2021)."""
 
     def __init__(
-        self, channels: Sequence[int] = (128, 96, 64, 32, 16), latent: int = LATENT
+        self, channels: Sequence[int] = (128, 96, 64, 32, 16), latent: int = LATENT, seen: int = 0
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = [
-            nn.Linear(latent, 32 * channels[0]), nn.Unflatten(1, (2 * channels[0], 4, 4)),
-            nn.BatchNorm2d(2 * channels[0]), nn.GLU(dim=1),
+            *start(latent, 2 * channels[0], seen), nn.BatchNorm2d(2 * channels[0]), nn.GLU(dim=1),
         ]  # fmt: skip
         for c_in, c_out in pairwise(channels):
             layers += [
@@ -132,18 +130,23 @@ class FastGANGenerator(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Map latents (B, 64) to images (B, 3, 64, 64) in [-1, 1]."""
+        """Map latents (B, 64) or maps to images (B, 3, 64, 64) in [-1, 1]."""
         return self.layers(z)
 
 
 class ViTGenerator(nn.Module):
     """ViTGAN: a transformer over 8x8 tokens, each drawn linearly as 8x8 pixels (Lee 2022)."""
 
-    def __init__(self, channels: Sequence[int] = (24, 96), latent: int = LATENT) -> None:
+    def __init__(
+        self, channels: Sequence[int] = (96,), latent: int = LATENT, seen: int = 0
+    ) -> None:
         super().__init__()
-        start, width = channels[0], channels[1]
-        self.first = nn.Sequential(nn.Linear(latent, 64 * start), nn.Unflatten(1, (64, start)))
-        self.widen = nn.Linear(start, width)
+        width, first = channels[0], 4 * seen or FIRST_OF_TOKEN
+        self.first = nn.Sequential(
+            *([nn.PixelUnshuffle(2), nn.Flatten(2)] if seen else
+              [nn.Linear(latent, 64 * first), nn.Unflatten(1, (first, 64))]),
+        )  # fmt: skip
+        self.widen = nn.Linear(first, width)
         self.position = nn.Parameter(0.02 * torch.randn(64, width))
         self.blocks = nn.Sequential(
             *(
@@ -157,8 +160,9 @@ class ViTGenerator(nn.Module):
         self.to_rgb = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 3 * 64), nn.Tanh())
 
     def forward(self, z: Tensor) -> Tensor:
-        """Map latents (B, 64) to images (B, 3, 64, 64) in [-1, 1]."""
-        patches = self.to_rgb(self.blocks(self.widen(self.first(z)) + self.position))
+        """Map latents (B, 64) or maps to images (B, 3, 64, 64) in [-1, 1]."""
+        tokens = self.widen(self.first(z).transpose(1, 2)) + self.position
+        patches = self.to_rgb(self.blocks(tokens))
         return F.pixel_shuffle(patches.transpose(1, 2).unflatten(2, (8, 8)), 8)
 
 
@@ -167,23 +171,32 @@ class StyleGAN2Generator(nn.Module):
 
     def __init__(
         self, channels: Sequence[int] = (128, 96, 64, 32, 16), latent: int = LATENT,
-        style: int = 64,
+        style: int = 64, seen: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
         self.mapping = nn.Sequential(
-            PixelNorm(), EqualizedConv2d(latent, style, 1), nn.LeakyReLU(0.2),
+            PixelNorm(), EqualizedConv2d(4 * seen or latent, style, 1), nn.LeakyReLU(0.2),
             EqualizedConv2d(style, style, 1), nn.LeakyReLU(0.2),
         )  # fmt: skip
-        self.constant = nn.Parameter(torch.randn(1, channels[0], 4, 4))
+        if seen:
+            self.first = EqualizedConv2d(seen, channels[0], 3, padding=1)
+        else:
+            self.constant = nn.Parameter(torch.randn(1, channels[0], 4, 4))
         pairs = list(zip(channels[:-1], channels[1:], strict=True))
         self.ups = nn.ModuleList(ModulatedConv2d(i, o, 3, style, up=True) for i, o in pairs)
         self.convolutions = nn.ModuleList(ModulatedConv2d(c, c, 3, style) for c in channels)
         self.to_rgb = nn.ModuleList(EqualizedConv2d(c, 3, 1) for c in channels)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Map latents (B, 64) to images (B, 3, 64, 64), about [-1, 1], not clipped."""
+        """Map latents (B, 64) or maps to images (B, 3, 64, 64), about [-1, 1], not clipped.
+
+        A map's quarters, averaged, make the style.
+        """
+        if z.ndim == 4:
+            x, z = self.first(z), F.adaptive_avg_pool2d(z, 2).flatten(1)
+        else:
+            x = self.constant.expand(len(z), -1, -1, -1)
         style = self.mapping(z[:, :, None, None])
-        x = self.constant.expand(len(z), -1, -1, -1)
         x = F.leaky_relu(self.convolutions[0](x, style), 0.2)
         image = self.to_rgb[0](x)
         for up, convolution, to_rgb in zip(
