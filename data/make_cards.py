@@ -42,6 +42,7 @@ from dnadet_lib.model import DNADet
 from dnadet_lib.plots.axes import scatter_map
 from dnadet_lib.plots.style import class_legend, plt, use_style
 from dnadet_lib.plumbing.files import atomic_path
+from dnadet_lib.plumbing.stopping import ending_cleanly
 from dnadet_lib.presets import get_preset
 from dnadet_lib.stages.stage_1 import (
     predict_transformations,
@@ -368,15 +369,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", choices=[*STAGE_2, []], help="default: all")
     names = parser.parse_args().names
-    render()
-    if names:
+    with ending_cleanly():
+        render()
+        if not names:
+            readme_figure()
+            data_card()
+            stage_1_card("pocket_pretrain", "pretrain", "with")
+            stage_1_card("pocket_pretrain_raw", "pretrain_raw", "without")
         stage_2_cards(names)
-        return
-    readme_figure()
-    data_card()
-    stage_1_card("pocket_pretrain", "pretrain", "with")
-    stage_1_card("pocket_pretrain_raw", "pretrain_raw", "without")
-    stage_2_cards()
 
 
 if __name__ == "__main__":

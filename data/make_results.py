@@ -71,6 +71,7 @@ from dnadet_lib.plots.results import (
 from dnadet_lib.plots.style import save, use_style
 from dnadet_lib.plumbing.files import atomic_path, claimed_folder
 from dnadet_lib.plumbing.paths import build_folder
+from dnadet_lib.plumbing.stopping import ending_cleanly
 from dnadet_lib.transforms import jpeg
 from dnadet_lib.unknown import LabelledTraces, held_out_distances, relative_distance
 from dnadet_lib.zoo.manifest import CLASSES, read_manifest
@@ -464,17 +465,19 @@ STEPS = {
     "position": position, "unknown": unknown, "calibration": calibration,
     "robustness": robustness, "verdicts": verdicts, "page": page,
 }  # fmt: skip
+WITHOUT_IMAGES = {"figure", "page"}  # steps that read results only
 
 
 def main() -> None:
     """Run the named steps, or all."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("steps", nargs="*", choices=[*STEPS, []], help="default: all in order")
-    options = parser.parse_args()
+    steps = parser.parse_args().steps or [step for step in STEPS if step != "table"]
     use_style()
-    with claimed_folder(RESULTS):
-        render()
-        for name in options.steps or (step for step in STEPS if step != "table"):
+    with ending_cleanly(), claimed_folder(RESULTS):
+        if not set(steps) <= WITHOUT_IMAGES:
+            render()
+        for name in steps:
             STEPS[name]()
 
 
