@@ -26,7 +26,7 @@ def mmd_critic(kernel: Kernel, critic: nn.Module, real: Tensor, fake: Tensor) ->
     return hinge(x[:, 0], y[:, 0]) - squared_mmd(kernel, x, y)
 
 
-EVERY = {"batch_size": 32, "averaging": 0.995}
+EVERY = {"batch_size": 16, "averaging": 0.99}
 ADAM = {"critic_rate": 2e-4, "betas": (0.5, 0.99)}
 OTHERWISE = {
     "wgan-gp": {},  # keeps its rates

@@ -163,7 +163,7 @@ PLANNED_ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {  # unknown ones o
 
 CHANNELS = (48, 24, 16)  # of generators around layouts, at 16, 32 and 64 pixels
 OTHER_CHANNELS = {  # where they are counted in another way
-    "MMDGAN": (40, 20), "SubPixelGAN": (48, 24), "WaveletGAN": (48, 24), "ViTGAN": (96,),
+    "MMDGAN": (80, 40), "SubPixelGAN": (48, 24), "WaveletGAN": (48, 24), "ViTGAN": (96,),
 }  # fmt: skip
 
 
