@@ -398,6 +398,13 @@ def test_three_wrong_answers_get_their_own_hints(number):
         assert [hint in text for text in told] == [k == place for k in range(3)], told
 
 
+@pytest.mark.parametrize("number", exercises.CHECKS)
+def test_every_hint_is_given_for_its_mistake(number):
+    exercise = exercises.CHECKS[number]()
+    for hint, mistake in exercise.mistakes.items():
+        assert exercise.problem(mistake).endswith(hint)
+
+
 # Right answers -----------------------------------------------------------------------------------
 
 

@@ -183,9 +183,6 @@ def _locked_share() -> Exercise:
             "Chance leaves (1 - s) / N, not 1 / N: solve for s.": (
                 lambda locked, power, count: locked.sum() / power.sum() - 1 / count
             ),
-            "Divide by N - 1, not by N.": (
-                lambda locked, power, count: library(locked, power, count) * (count - 1) / count
-            ),
             "Add up each map first, then divide one sum by the other.": (
                 lambda locked, power, count: (count * np.mean(locked / power) - 1) / (count - 1)
             ),
