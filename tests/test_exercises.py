@@ -17,7 +17,7 @@ import pytest
 import torch
 from scipy import signal, stats
 from scipy.spatial.distance import mahalanobis
-from sklearn.metrics import recall_score
+from sklearn.metrics import accuracy_score, recall_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from dnadet_lib.course import exercises
@@ -41,26 +41,24 @@ def solution(number: str):
 # Wrong answers -----------------------------------------------------------------------------------
 
 
-def from_traces(traces, means, middle, within, overall):
-    """Both parts of the unknown score, for the wrong answers to 00.3."""
-    away = traces - middle
-    return np.array([d @ within @ d for d in traces - means]), away @ overall @ away
+def class_wanted_twice(guesses, truth):
+    fakes = [g == t for g, t in zip(guesses, truth, strict=True) if t != "Real"]
+    return np.mean(np.array(guesses) == np.array(truth)), sum(fakes) / len(fakes)
 
 
-def nearest_class_on_paper(traces, means, middle, within, overall):
-    nearest = norm(means - traces, axis=1).argmin()
-    squares, other = from_traces(traces, means, middle, within, overall)
-    return (squares[nearest] - other) / len(traces)
+def photograph_or_fake(guesses, truth):
+    right = [(g == "Real") == (t == "Real") for g, t in zip(guesses, truth, strict=True)]
+    return right.count(True) / len(right)
 
 
-def undivided_score(*given):
-    squares, other = from_traces(*given)
-    return squares.min() - other
+def divided_by_all(guesses, truth):
+    named = sum(g == t and t != "Real" for g, t in zip(guesses, truth, strict=True))
+    return photograph_or_fake(guesses, truth), named / len(guesses)
 
 
-def mean_class_score(*given):
-    squares, other = from_traces(*given)
-    return (squares.mean() - other) / 4
+def missed_fakes_left_out(guesses, truth):
+    pairs = [pair for pair in zip(guesses, truth, strict=True) if "Real" not in pair]
+    return photograph_or_fake(guesses, truth), sum(g == t for g, t in pairs) / len(pairs)
 
 
 def sizes_averaged(residuals):
@@ -227,17 +225,26 @@ def only_selected(selected, everything):
     }
 
 
-def read(text, skip=False, first=1, named=True, split=lambda line: line.split("\t")):
-    pairs = []
-    lines = [line for line in text.split("\n") if line] if skip else text.split("\n")
-    for number, line in enumerate(lines, first):
-        if line:
-            try:
-                path, label = split(line)
-                pairs.append((path, int(label)))
-            except ValueError:
-                raise ValueError(f"line {number}" if named else f"bad line {line!r}") from None
-    return pairs
+def from_traces(traces, means, middle, within, overall):
+    """Both parts of the unknown score, for the wrong answers to 07.2."""
+    away = traces - middle
+    return np.array([d @ within @ d for d in traces - means]), away @ overall @ away
+
+
+def nearest_class_on_paper(traces, means, middle, within, overall):
+    nearest = norm(means - traces, axis=1).argmin()
+    squares, other = from_traces(traces, means, middle, within, overall)
+    return (squares[nearest] - other) / len(traces)
+
+
+def undivided_score(*given):
+    squares, other = from_traces(*given)
+    return squares.min() - other
+
+
+def mean_class_score(*given):
+    squares, other = from_traces(*given)
+    return (squares.mean() - other) / 4
 
 
 WRONG = {  # exercise -> wrong answer -> words of its hint
@@ -252,9 +259,9 @@ WRONG = {  # exercise -> wrong answer -> words of its hint
         lambda p, classes: [classes[p.argmax()]]: "Return two names",
     },
     "00.3": {
-        nearest_class_on_paper: "nearest without P",
-        undivided_score: "Divide by T",
-        mean_class_score: "mean over the classes",
+        class_wanted_twice: "every fake called a fake",
+        divided_by_all: "You divide by all images",
+        missed_fakes_left_out: "counts in the second, too",
     },
     "01.1": {
         sizes_averaged: "sizes without their phases",
@@ -370,9 +377,9 @@ WRONG = {  # exercise -> wrong answer -> words of its hint
         lambda rate, sensitivity, alarm: rate * sensitivity: "Divide by all alarms",
     },
     "07.2": {
-        lambda text: read(text, first=0): "Count lines from 1",
-        lambda text: read(text, skip=True): "but they count",
-        lambda text: read(text, split=str.split): "Paths may hold spaces",
+        nearest_class_on_paper: "nearest without P",
+        undivided_score: "Divide by T",
+        mean_class_score: "mean over the classes",
     },
     "07.3": {
         lambda images: 3 / images: "rule of three",
@@ -389,6 +396,13 @@ def test_three_wrong_answers_get_their_own_hints(number):
     assert len(hints) == 3
     for place, hint in enumerate(hints):
         assert [hint in text for text in told] == [k == place for k in range(3)], told
+
+
+@pytest.mark.parametrize("number", exercises.CHECKS)
+def test_every_hint_is_given_for_its_mistake(number):
+    exercise = exercises.CHECKS[number]()
+    for hint, mistake in exercise.mistakes.items():
+        assert exercise.problem(mistake).endswith(hint)
 
 
 # Right answers -----------------------------------------------------------------------------------
@@ -430,13 +444,10 @@ def vote_by_scikit_learn(points, labels, query, k):
     return KNeighborsClassifier(k).fit(points, labels).predict([query])
 
 
-def read_by_regions(text):
-    for number, line in enumerate(text.splitlines(), 1):
-        if line:
-            path, _, label = line.partition("\t")
-            if not label.isdecimal():
-                raise ValueError(f"In line {number}, {line!r}, no class number follows a tab.")
-            yield [path, np.int64(label)]
+def two_scores_by_scikit_learn(guesses, truth):
+    real = np.array(truth) == "Real"
+    first = accuracy_score(real, np.array(guesses) == "Real")
+    return np.array([first, accuracy_score(np.array(truth)[~real], np.array(guesses)[~real])])
 
 
 def set_up_mean_by_sums(correct, generators):
@@ -450,10 +461,7 @@ def set_up_mean_by_sums(correct, generators):
 OTHER_STYLES = {
     "00.1": lambda counts: np.divide(counts, np.sum(counts)).max(),
     "00.2": lambda p, classes: np.array(classes)[torch.tensor(p).topk(2).indices],
-    "00.3": lambda traces, means, middle, within, overall: (
-        min(mahalanobis(traces, mean, within) ** 2 for mean in means)
-        - mahalanobis(traces, middle, overall) ** 2
-    ) / 4,
+    "00.3": two_scores_by_scikit_learn,
     "01.1": two_spectra_in_torch,
     "01.2": coverage_as_a_list,
     "01.3": lambda locked, power, n: (np.mean(locked) / np.mean(power) - 1 / n) / (1 - 1 / n),
@@ -491,7 +499,10 @@ OTHER_STYLES = {
         for name in np.unique(everything)
     }),
     "07.1": lambda rate, sensitivity, alarm: 1 / (1 + (1 - rate) / rate * alarm / sensitivity),
-    "07.2": read_by_regions,
+    "07.2": lambda traces, means, middle, within, overall: (
+        min(mahalanobis(traces, mean, within) ** 2 for mean in means)
+        - mahalanobis(traces, middle, overall) ** 2
+    ) / 4,
     "07.3": lambda images: -np.expm1(np.log(0.05) / images),
 }  # fmt: skip
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from dnadet_lib.course.comparing import Exercise
+from dnadet_lib.course.comparing import Answer, Exercise
 
 
 def _chance_accuracy() -> Exercise:
@@ -59,47 +60,44 @@ def _top_two() -> Exercise:
     )
 
 
-def _unknown_score() -> Exercise:
-    def score(
-        traces: np.ndarray, means: np.ndarray, middle: np.ndarray, within: np.ndarray,
-        overall: np.ndarray, *, pick: Callable[..., Any] = min, power: float = 1,
-    ) -> Any:  # fmt: skip
-        away = traces - middle
-        nearest = pick([d @ within @ d for d in traces - means])
-        return (nearest**power - (away @ overall @ away) ** power) / len(traces)
+def _two_scores() -> Exercise:
+    def right(told: Any, named: Any, fake: Any, called_fake: Any) -> list[float]:
+        return [told.mean(), named[fake].mean()]
 
-    def nearest_on_paper(traces: np.ndarray, means: np.ndarray, *rest: Any) -> float:
-        nearest = np.argmin(((traces - means) ** 2).sum(axis=1))
-        return score(traces, means[nearest][None], *rest)
+    def scores(guesses: Sequence[str], truth: Sequence[str], shares: Answer = right) -> list[float]:
+        said, true = np.array(guesses), np.array(truth)
+        fake, called_fake = true != "Real", said != "Real"
+        return shares(fake == called_fake, said == true, fake, called_fake)
 
-    rng = np.random.default_rng(7)
-    spread = np.array([[0.1], [1.0], [1.0], [4.0]])  # so the axes count differently
-    inverses = [np.linalg.inv(np.cov(spread * rng.normal(size=(4, 30)))) for _ in range(2)]
-    traces, means = np.zeros(4), np.array([[0.5, 0, 0, 0], [0, 1, 0, 3], [1.0, 1, 1, 1]])
-    vectors = traces + rng.normal(size=4) / 10, means, rng.normal(size=4)
-    plain = np.eye(4)
+    mistakes: dict[str, Answer] = {
+        "The first counts every fake called a fake, even if the wrong one is named.": (
+            lambda told, named, fake, called: [named.mean(), named[fake].mean()]
+        ),
+        "The second is of the fakes alone. You divide by all images.": (
+            lambda told, named, fake, called: [told.mean(), (named & fake).mean()]
+        ),
+        "The second is of the fakes alone. You count photographs as well.": (
+            lambda told, named, fake, called: [told.mean(), named.mean()]
+        ),
+        "A fake that was taken for a photograph counts in the second, too, as named wrongly.": (
+            lambda told, named, fake, called: [told.mean(), named[fake & called].mean()]
+        ),
+        "A fake is what is not Real in truth. You go by the guess.": (
+            lambda told, named, fake, called: [told.mean(), named[called].mean()]
+        ),
+        "These are numbers of images. Divide each by how many it is of.": (
+            lambda told, named, fake, called: [told.sum(), named[fake].sum()]
+        ),
+        "Photograph or fake comes first, the class of the fakes second.": (
+            lambda *given: right(*given)[::-1]
+        ),
+    }
+    truth = ["Real"] * 3 + ["ProGAN", "ProGAN", "SNGAN", "SNGAN", "MMDGAN", "MMDGAN", "MMDGAN"]
+    guesses = ["Real", "Real", "SNGAN", "ProGAN", "SNGAN", "SNGAN", "Real", "Real", "SNGAN", "Real"]
     return Exercise(
-        right=score,
-        examples={"For 3 classes and 4 traces": (*vectors, *inverses)},
-        mistakes={
-            "The nearest class is the one whose squared distance, with P between, is least. "
-            "You take the nearest without P.": nearest_on_paper,
-            "Divide by T, the number of traces.": lambda t, *rest: len(t) * score(t, *rest),
-            "This is the first square alone. Take the second one off.": (
-                lambda t, means, middle, *rest: score(t, means, t, *rest)
-            ),
-            "Put the inverse covariances between: d @ P @ d.": (
-                lambda t, means, middle, *rest: score(t, means, middle, plain, plain)
-            ),
-            "This is the mean over the classes. Take the nearest.": (
-                lambda *given: score(*given, pick=np.mean)
-            ),
-            "This is the farthest class. Take the nearest.": lambda *given: score(*given, pick=max),
-            "These are distances. Take their squares.": lambda *given: score(*given, power=0.5),
-            "Take `within` for the classes and `overall` for the middle of all.": (
-                lambda t, means, middle, within, overall: score(t, means, middle, overall, within)
-            ),
-        },
+        right=scores,
+        examples={"For ten images": (guesses, truth), "For ten others": (truth, guesses)},
+        mistakes={hint: partial(scores, shares=made) for hint, made in mistakes.items()},
     )
 
 
@@ -185,9 +183,6 @@ def _locked_share() -> Exercise:
             "Chance leaves (1 - s) / N, not 1 / N: solve for s.": (
                 lambda locked, power, count: locked.sum() / power.sum() - 1 / count
             ),
-            "Divide by N - 1, not by N.": (
-                lambda locked, power, count: library(locked, power, count) * (count - 1) / count
-            ),
             "Add up each map first, then divide one sum by the other.": (
                 lambda locked, power, count: (count * np.mean(locked / power) - 1) / (count - 1)
             ),
@@ -201,7 +196,7 @@ def _locked_share() -> Exercise:
 CHECKS: dict[str, Callable[[], Exercise]] = {
     "00.1": _chance_accuracy,
     "00.2": _top_two,
-    "00.3": _unknown_score,
+    "00.3": _two_scores,
     "01.1": _two_spectra,
     "01.2": _coverage,
     "01.3": _locked_share,

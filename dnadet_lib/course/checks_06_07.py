@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from dnadet_lib.course.comparing import Answer, Exercise, plain
+from dnadet_lib.course.comparing import Exercise
 
 
 def _joint_vote() -> Exercise:
@@ -143,74 +142,45 @@ def _posterior() -> Exercise:
     )  # fmt: skip
 
 
-def _read_lines(
-    text: str, first: int = 1, empty: bool = True, number: Callable[[str], Any] = int,
-    split: Callable[[str], Sequence[str]] = lambda line: line.split("\t"), named: bool = True,
-) -> list[tuple[str, Any]]:  # fmt: skip
-    """Read an annotation file in the right way, or in a wrong one.
+def _block_score() -> Exercise:
+    def score(
+        traces: np.ndarray, means: np.ndarray, middle: np.ndarray, within: np.ndarray,
+        overall: np.ndarray, *, pick: Callable[..., Any] = min, power: float = 1,
+    ) -> Any:  # fmt: skip
+        away = traces - middle
+        nearest = pick([d @ within @ d for d in traces - means])
+        return (nearest**power - (away @ overall @ away) ** power) / len(traces)
 
-    Args:
-        text: Of the file.
-        first: Number of the first line.
-        empty: Whether empty lines count.
-        number: Reads a class number.
-        split: Cuts a line.
-        named: Whether an error names the line.
-    """
-    pairs = []
-    lines = [line for line in text.split("\n") if empty or line.strip()]
-    for place, line in enumerate(lines, first):
-        if line.strip():
-            try:
-                path, label = split(line)
-                pairs.append((path, number(label)))
-            except ValueError as error:
-                raise ValueError(f"line {place}" if named else "a line") from error
-    return pairs
+    def nearest_on_paper(traces: np.ndarray, means: np.ndarray, *rest: Any) -> float:
+        nearest = np.argmin(((traces - means) ** 2).sum(axis=1))
+        return score(traces, means[nearest][None], *rest)
 
-
-def _what_it_says(answer: Answer, text: str) -> str | None:
-    """Write in words what a reader of annotation files does with a text."""
-    try:
-        pairs = answer(text)
-        if pairs is None or pairs is Ellipsis:
-            return None
-        return str([tuple(map(plain, pair)) for pair in pairs])
-    except ValueError as error:
-        lines = re.findall(r"\b[0-9]+\b", str(error).replace("b.png", ""))
-        return f"a ValueError that names line {lines[0]}" if lines else "a ValueError without line"
-    except (AttributeError, LookupError, TypeError) as error:
-        return f"{type(error).__name__}: {error}"
-
-
-def _parse_annotation() -> Exercise:
-    def skipping(text: str) -> list[tuple[str, int]]:
-        lines = [line for line in text.split("\n") if line.count("\t") == 1]
-        return _read_lines("\n".join(line for line in lines if line[-1].isdigit()))
-
+    rng = np.random.default_rng(7)
+    spread = np.array([[0.1], [1.0], [1.0], [4.0]])  # so the axes count differently
+    inverses = [np.linalg.inv(np.cov(spread * rng.normal(size=(4, 30)))) for _ in range(2)]
+    traces, means = np.zeros(4), np.array([[0.5, 0, 0, 0], [0, 1, 0, 3], [1.0, 1, 1, 1]])
+    vectors = traces + rng.normal(size=4) / 10, means, rng.normal(size=4)
+    plain = np.eye(4)
     return Exercise(
-        right=_read_lines,
-        call=_what_it_says,
-        examples={
-            "Two lines and an empty one": ("real/a b.png\t0\n\nGANs/ProGAN/a.png\t12\n",),
-            "No tab in line 3": ("a.png\t0\n\nb.png 1\n",),
-            "No tab in line 2": ("a.png\t0\nb.png 1\na.png\t0\n",),
-            "No whole number in line 2": ("a.png\t0\nb.png\tone\n",),
-        },
+        right=score,
+        examples={"For 3 classes and 4 traces": (*vectors, *inverses)},
         mistakes={
-            "A line that is no path, tab and number must not be skipped: raise a ValueError.": (
-                skipping
+            "The nearest class is the one whose squared distance, with P between, is least. "
+            "You take the nearest without P.": nearest_on_paper,
+            "Divide by T, the number of traces.": lambda t, *rest: len(t) * score(t, *rest),
+            "This is the first square alone. Take the second one off.": (
+                lambda t, means, middle, *rest: score(t, means, t, *rest)
             ),
-            "Count lines from 1.": lambda text: _read_lines(text, first=0),
-            "Empty lines are skipped, but they count.": lambda text: _read_lines(text, empty=False),
-            "Name the number of the line in the message.": (
-                lambda text: _read_lines(text, named=False)
+            "Put the inverse covariances between: d @ P @ d.": (
+                lambda t, means, middle, *rest: score(t, means, middle, plain, plain)
             ),
-            "Paths may hold spaces: cut at the tab alone.": (
-                lambda text: _read_lines(text, split=str.split)
+            "This is the mean over the classes. Take the nearest.": (
+                lambda *given: score(*given, pick=np.mean)
             ),
-            "The class is a text: make it a whole number.": (
-                lambda text: _read_lines(text, number=str)
+            "This is the farthest class. Take the nearest.": lambda *given: score(*given, pick=max),
+            "These are distances. Take their squares.": lambda *given: score(*given, power=0.5),
+            "Take `within` for the classes and `overall` for the middle of all.": (
+                lambda t, means, middle, within, overall: score(t, means, middle, overall, within)
             ),
         },
     )
@@ -243,6 +213,6 @@ CHECKS: dict[str, Callable[[], Exercise]] = {
     "06.2": _cam_by_hand,
     "06.3": _enrichment,
     "07.1": _posterior,
-    "07.2": _parse_annotation,
+    "07.2": _block_score,
     "07.3": _largest_rate,
 }

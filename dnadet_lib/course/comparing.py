@@ -17,11 +17,6 @@ NOTHING = "The function returns nothing so far."
 PERCENT = "This is in percent: return a share."
 
 
-def called(answer: Answer, *arguments: Any) -> Any:
-    """Call a student's function."""
-    return answer(*arguments)
-
-
 @dataclass(frozen=True)
 class Exercise:
     """What an exercise is checked with.
@@ -32,7 +27,6 @@ class Exercise:
         mistakes: A hint -> a function that makes the typical mistake.
         also: Does something else that is right as well.
         near: How far off a number may be.
-        call: Calls a function with an example's arguments and gives what is compared.
     """
 
     right: Answer
@@ -40,13 +34,12 @@ class Exercise:
     mistakes: Mapping[str, Answer]
     also: Answer | None = None
     near: float = 1e-5
-    call: Answer = called
 
     def problem(self, answer: Answer) -> str:
         """Return what is wrong with a function, with the hint that fits, or nothing."""
         found = []
         for arguments in self.examples.values():
-            value = self.call(answer, *deepcopy(arguments))
+            value = answer(*deepcopy(arguments))
             if value is None or value is Ellipsis:
                 return NOTHING
             found.append(plain(value))
@@ -67,7 +60,7 @@ class Exercise:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a typical mistake may divide by zero
                 try:
-                    wanted = plain(self.call(other, *deepcopy(arguments)))
+                    wanted = plain(other(*deepcopy(arguments)))
                 except (ArithmeticError, LookupError, TypeError, ValueError) as error:
                     return f"{what}: {error}"
             if problem := compare(value, wanted, what, self.near):

@@ -15,8 +15,11 @@ def top_two(probabilities, classes):
     return [classes[k] for k in np.argsort(probabilities)[::-1][:2]]
 
 
-def unknown_score(traces, means, middle, within, overall):
-    """Squared distance to the nearest class less that to the middle of all, divided by T."""
-    nearest = min(d @ within @ d for d in traces - means)
-    away = traces - middle
-    return (nearest - away @ overall @ away) / len(traces)
+def two_scores(guesses, truth):
+    """Share told rightly as photograph or fake, and share of the fakes whose class is right."""
+    told, named = [], []
+    for guess, true in zip(guesses, truth, strict=True):
+        told.append((guess == "Real") == (true == "Real"))
+        if true != "Real":
+            named.append(guess == true)
+    return sum(told) / len(told), sum(named) / len(named)
