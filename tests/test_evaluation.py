@@ -12,7 +12,12 @@ from sklearn.metrics import f1_score
 
 from dnadet_lib.data import ImageSet
 from dnadet_lib.evaluation.intervals import Interval, bootstrap_accuracy, mean_interval
-from dnadet_lib.evaluation.predictions import Predictions, predict, write_predictions
+from dnadet_lib.evaluation.predictions import (
+    Predictions,
+    predict,
+    predictions_table,
+    write_predictions,
+)
 from dnadet_lib.evaluation.results import (
     confusion,
     generator_accuracies,
@@ -191,7 +196,7 @@ def test_predict_goes_over_the_batches_in_order(world, tiny_model, monkeypatch):
 def test_predictions_are_written_one_row_an_image(tmp_path):
     predictions = predictions_of([1, 2], [1, 0], ["P", "S"])
     images = ImageSet([Path("a.png"), Path("b.png")], np.array([1, 2]), CLASSES, ["P", "S"])
-    write_predictions(predictions, images, tmp_path / "p.parquet")
+    write_predictions(predictions_table(predictions, images), tmp_path / "p.parquet")
     table = pd.read_parquet(tmp_path / "p.parquet")
     assert table["path"].tolist() == ["a.png", "b.png"]
     assert table["truth"].tolist() == ["ProGAN", "SNGAN"]

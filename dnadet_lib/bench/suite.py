@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -115,12 +115,14 @@ def baseline(name: str, estimator: ClassifierMixin) -> Method:
 def run_suite(
     methods: Iterable[Method], root: Path, folder: Path, *, seeds: Sequence[int] = (0, 1, 2),
     setups: Sequence[str] = SETUPS, only_there: bool = False, workers: int = 1,
+    failures: list[str] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Train and predict what is not there yet, and return one row per image.
 
     `METHOD/seed_S/` in the folder gets the training run and `SETUP.parquet`, or has them already.
     With `only_there`, nothing is trained, and what is not there in full is left out. `root` has the
-    rendered images, `workers` is the number of processes.
+    rendered images, `workers` is the number of processes. A row that fails is left out, and
+    `failures`, where there is one, gets a line of it; without, its error is raised.
 
     Returns:
         Columns method, seed, setup, and those of `score_table` and `fill_row`.
@@ -145,7 +147,10 @@ def run_suite(
         jobs = [(*rows[work], train, dev, tests, root, work) for work in lacking]
         threads = max(1, cpu_count() // workers)
         with parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads):
-            Parallel()(delayed(fill_row)(*job) for job in jobs)
+            fill = fill_row if failures is None else try_row
+            told = Parallel()(delayed(fill)(*job) for job in jobs)
+        if failures is not None:
+            failures += [text for text in told if text]
     tables = whole_tables(zip(wanted, folders, strict=True), tests)
     if tables:
         return pd.concat(tables, ignore_index=True)
@@ -198,6 +203,15 @@ def fill_row(
                 table.to_parquet(temporary, index=False)
         minutes = (time.perf_counter() - start) / 60
         print(f"{row}: done in {minutes:.1f} min", file=sys.stderr, flush=True)
+
+
+def try_row(method: Method, seed: int, *job: Any) -> str:
+    """Fill a row as `fill_row` does; return what went wrong, in a line, or ""."""
+    try:
+        fill_row(method, seed, *job)
+    except Exception as error:  # a method is anybody's code
+        return f"{method.name}, seed {seed}: {error or type(error).__name__}"
+    return ""
 
 
 def pixel_hashes(images: ImageSet) -> list[str]:

@@ -80,8 +80,8 @@ def lists_of(options: argparse.Namespace) -> "tuple[ImageSet, dict[str, ImageSet
         root = image_root(options.profile)
         tests = {s: load_setup(s, root=root) for s in options.setups or present_setups()}
         return load_setup("closed", "train", root), tests
-    train = labelled_images(options, "train")
-    return train, {name_of(options.test): labelled_images(options, "test", train.classes)}
+    train = labelled_images(options, options.train)
+    return train, {name_of(options.test): labelled_images(options, options.test, train.classes)}
 
 
 def table_name(name: str) -> str:

@@ -58,12 +58,11 @@ def complain(problem: object) -> None:
 
 
 def labelled_images(
-    options: argparse.Namespace, split: str, default: Sequence[str] | None = None
+    options: argparse.Namespace, source: Path, default: Sequence[str] | None = None
 ) -> "ImageSet":
-    """Read the labelled images of a split, and print what is to be remarked on them."""
+    """Read labelled images from a list or folder, and print what is to be remarked on them."""
     from dnadet_lib.stages.labelled import read_labelled
 
-    source = getattr(options, split)
     images, remarks = read_labelled(
         source, options.classes, default=default, sources=options.sources
     )
@@ -81,15 +80,15 @@ def require_own_images(options: argparse.Namespace, split: str, needed: Sequence
 
 
 def images_to_count(
-    options: argparse.Namespace, split: str, default: Sequence[str] | None = None
+    options: argparse.Namespace, source: Path, default: Sequence[str] | None = None
 ) -> "ImageSet":
-    """Read the labelled images of a split, each once; refuse missing files before work begins."""
+    """Read labelled images, each once; refuse missing files before work begins."""
     from dnadet_lib.stages.labelled import require_files, without_repeats
 
-    images = labelled_images(options, split, default)
-    if getattr(options, split).is_file():  # of a folder, what is listed is there
-        require_files(images, getattr(options, split))
-    images, remarks = without_repeats(images, getattr(options, split))
+    images = labelled_images(options, source, default)
+    if source.is_file():  # of a folder, what is listed is there
+        require_files(images, source)
+    images, remarks = without_repeats(images, source)
     note_each(remarks)
     return images
 
@@ -100,9 +99,11 @@ def note_each(remarks: Iterable[str]) -> None:
         note(remark)
 
 
-def name_of(source: Path) -> str:
-    """Name a set-up after its list or folder."""
-    return storable(Path(os.path.abspath(source)).stem)
+def name_of(source: Path, among: Iterable[Path] = ()) -> str:
+    """Name a set-up after its list or folder, with the folder above where another has its name."""
+    own = Path(os.path.abspath(source))
+    alike = [path for path in map(os.path.abspath, among) if Path(path).stem == own.stem]
+    return storable(f"{own.parent.name}/{own.stem}" if len(set(alike)) > 1 else own.stem)
 
 
 def gather(sources: Sequence[str]) -> tuple[list[Path], list[dict[str, str]]]:

@@ -42,8 +42,8 @@ def run(options: argparse.Namespace) -> int:
         train, dev = training_data(image_root(options.profile), jittered=preset.jittered)
     else:
         require_outside(options.out, options.train, options.dev)
-        train = images_to_count(options, "train")
-        dev = images_to_count(options, "dev", train.classes)
+        train = images_to_count(options, options.train)
+        dev = images_to_count(options, options.dev, train.classes)
         note_each(training_remarks(train, dev))
     written = [options.out / name for name in ("model.safetensors", "history.csv", "state.pt")]
     lists = [path for path in (options.train, options.dev) if path is not None]

@@ -92,6 +92,19 @@ def bootstrap_accuracy(correct: np.ndarray, groups: np.ndarray, seed: int = 0) -
     return Interval(float(np.mean(correct)), float(low), float(high), "images")
 
 
+def percentiles(draws: Sequence[float]) -> tuple[float, float]:
+    """95% percentile interval of a bootstrap's draws."""
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def resampled_positions(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw as many groups as there are, with replacement: the positions of their members."""
+    order = np.argsort(groups, kind="stable")
+    members = np.split(order, np.unique(groups[order], return_index=True)[1][1:])
+    return np.concatenate([members[k] for k in rng.integers(0, len(members), len(members))])
+
+
 def drawn_together(sources: np.ndarray) -> np.ndarray:
     """Number what a bootstrap draws as one: the crops of a photograph, else each image alone."""
     names = [

@@ -5,20 +5,27 @@ instances* of known architectures pass: against the training generators it would
 instance, not a new architecture.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from dnadet_lib.data import ImageSet, some_of_each
+from dnadet_lib.data import ImageSet, origins, some_of_each
+from dnadet_lib.evaluation.intervals import (
+    Interval,
+    drawn_together,
+    percentiles,
+    resampled_positions,
+)
+from dnadet_lib.evaluation.predictions import Predictions
+from dnadet_lib.evaluation.results import Row, setup_accuracy
 from dnadet_lib.inference import image_features
 from dnadet_lib.model import DNADet
-from dnadet_lib.unknown import (
-    LabelledTraces,
-)
+from dnadet_lib.unknown import LabelledTraces
 
 TRUE_POSITIVES = 0.95
 REFERENCES_A_CLASS = 400
+DRAWS = 200  # of the bootstrap
 
 
 def reference_traces(model: DNADet, train: ImageSet, seed: int = 0) -> LabelledTraces:
@@ -58,3 +65,47 @@ def open_set_figures(
         float(np.mean(unknown <= threshold)),
         float(np.mean(below) / len(known)),
     )
+
+
+def open_set_rows(
+    method: str, setup: str, known: Predictions, unknown: Predictions, seed: int = 0
+) -> list[Row]:
+    """Make the rows AUROC, FPR95 and OSCR, of each unknown source and as mean over sources.
+
+    Intervals of a source are over images, known and unknown, drawn as `drawn_together` says; of the
+    mean as `setup_accuracy` says. Labels of the unknown images are not looked at.
+
+    Raises:
+        ValueError: the checkpoint has no unknown score.
+    """
+    if np.isnan(known.unknown_scores).any():
+        raise ValueError(f"{method}: the checkpoint holds no distances, so it has no unknown score")
+    rng, names = np.random.default_rng(seed), origins(unknown.sources)
+    groups = drawn_together(known.sources)
+    found: dict[str, dict[str, Interval]] = {}
+    rows = []
+    for name in sorted(set(names.tolist())):
+        scores = unknown.unknown_scores[names == name]
+        own = drawn_together(unknown.sources[names == name])
+
+        def figures(some: np.ndarray, others: np.ndarray, scores: np.ndarray = scores) -> dict:
+            values = known.unknown_scores[some], known.correct[some], scores[others]
+            return asdict(open_set_figures(*values))
+
+        every = figures(np.arange(len(groups)), np.arange(len(own)))
+        draws = [
+            figures(resampled_positions(groups, rng), resampled_positions(own, rng))
+            for _ in range(DRAWS)
+        ]
+        for key, value in every.items():
+            interval = Interval(value, *percentiles([draw[key] for draw in draws]), "images")
+            found.setdefault(key.upper(), {})[name] = interval
+    for metric, each in found.items():
+        mean = setup_accuracy(each.values())
+        rows.append(Row(method, setup, metric, mean.value, mean.low, mean.high,
+                        len(names), len(each)))  # fmt: skip
+        for name, one in each.items():
+            size = int(np.sum(names == name))
+            rows.append(Row(method, setup, f"{metric} {name}", one.value, one.low, one.high,
+                            size, 1))  # fmt: skip
+    return rows

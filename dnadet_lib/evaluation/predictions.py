@@ -1,5 +1,6 @@
 """What a model says of a set-up's images."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from dnadet_lib.data import ImageSet
 from dnadet_lib.inference import image_features, readable_features
 from dnadet_lib.model import DNADet
 from dnadet_lib.plumbing.files import atomic_path
-from dnadet_lib.plumbing.text import storable
+from dnadet_lib.plumbing.text import storable, table_for_csv
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def predict(model: DNADet, images: ImageSet) -> Predictions:
         ValueError: an image is smaller than a patch, or its class is none of the model's.
     """
     images = images.with_classes(model.classes)
-    return _predictions(model, images, image_features(model, images.paths))
+    return predictions_of(model, images, image_features(model, images.paths))
 
 
 def predict_readable(
@@ -68,10 +69,11 @@ def predict_readable(
     if not found:
         return images.take(kept), None
     features = join_features([features for _, features in found])
-    return images.take(kept), _predictions(model, numbered.take(kept), features)
+    return images.take(kept), predictions_of(model, numbered.take(kept), features)
 
 
-def _predictions(model: DNADet, images: ImageSet, features: Features) -> Predictions:
+def predictions_of(model: DNADet, images: ImageSet, features: Features) -> Predictions:
+    """Say what a model makes of images, numbered as its classes are, whose features are there."""
     return Predictions(
         images.labels, probabilities_of(model, features.embeddings).cpu().numpy(),
         features.embeddings.cpu().numpy(), unknown_score(model, features.traces).cpu().numpy(),
@@ -79,8 +81,15 @@ def _predictions(model: DNADet, images: ImageSet, features: Features) -> Predict
     )  # fmt: skip
 
 
-def write_predictions(predictions: Predictions, images: ImageSet, path: Path) -> None:
-    r"""Write one row per image as Parquet; a byte of a name that is no UTF-8 becomes `\xe9`."""
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """Put predictions of one model together."""
+    names = ("truth", "probabilities", "embeddings", "unknown_scores", "sources")
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return Predictions(**arrays, classes=parts[0].classes)
+
+
+def predictions_table(predictions: Predictions, images: ImageSet) -> pd.DataFrame:
+    r"""Make one row per image; a byte of a name that is no UTF-8 becomes `\xe9`."""
     classes = [storable(name) for name in predictions.classes]
     table = pd.DataFrame({
         "path": [storable(p) for p in images.paths],
@@ -93,5 +102,13 @@ def write_predictions(predictions: Predictions, images: ImageSet, path: Path) ->
         table["told"] = predictions.told
     for number, name in enumerate(classes):
         table[f"p_{name}"] = predictions.probabilities[:, number]
+    return table
+
+
+def write_predictions(table: pd.DataFrame, path: Path) -> None:
+    """Write a table of predictions as CSV where the file's name ends so, else as Parquet."""
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        table.to_parquet(stream)
+        if path.suffix.lower() == ".csv":
+            table_for_csv(table).to_csv(stream, index=False)
+        else:
+            table.to_parquet(stream)

@@ -162,6 +162,24 @@ def results_table(rows: Sequence[Row], metric: str = "accuracy") -> str:
     return markdown_table(pd.DataFrame(lines, columns=["method", *map(storable, setups)])) + "\n"
 
 
+def figures_table(rows: Sequence[Row], at_most: int = 40) -> str:
+    """Markdown table of all figures of one set-up: a line each, with its 95% interval."""
+    lines = [
+        [row.metric, f"{row.value:.3f}",
+         "" if np.isnan(row.low) else f"[{row.low:.3f}, {row.high:.3f}]", row.images]
+        for row in rows[:at_most]
+    ]  # fmt: skip
+    more = len(rows) - at_most
+    table = pd.DataFrame(lines, columns=["figure", "value", "95% interval", "images"])
+    return markdown_table(table) + (f"\n\nand {more} figures more (--json)" if more > 0 else "")
+
+
+def confusion_table(matrix: pd.DataFrame) -> str:
+    """Markdown table of `confusion`: a line per true class, shares of what it is called."""
+    table = matrix.map("{:.3f}".format).reset_index(names="true class, called")
+    return markdown_table(table)
+
+
 def markdown_table(table: pd.DataFrame) -> str:
     """Write a table as Markdown, without its index; names in it are shown as they are."""
     rows = [table.columns, *table.to_numpy(object)]

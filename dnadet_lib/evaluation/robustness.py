@@ -1,12 +1,20 @@
 """Robustness: images degraded at five strengths."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import pandas as pd
 
+from dnadet_lib.data import ImageSet
+from dnadet_lib.evaluation.predictions import Predictions, predictions_of
+from dnadet_lib.images.reading import read_image
+from dnadet_lib.inference import image_features
+from dnadet_lib.model import DNADet
+from dnadet_lib.plumbing.notes import listening
+from dnadet_lib.plumbing.text import shown
 from dnadet_lib.transforms import gaussian_noise, jpeg
 from dnadet_lib.zoo.manifest import CLASSES
 
@@ -98,6 +106,53 @@ def degrade(
         degradation.apply(image, strength, np.random.default_rng([seed, number]))
         for number, image in enumerate(images)
     ])
+
+
+class Change(NamedTuple):
+    """A degradation of some strength."""
+
+    kind: Degradation
+    strength: float
+
+    def __str__(self) -> str:
+        return f"{self.kind.name} {self.strength:g}"
+
+
+def parse_change(text: str) -> Change:
+    """Read a degradation and its strength, such as `jpeg:90`; the start of a name will do.
+
+    Raises:
+        ValueError: there is no such degradation, or the strength lies outside those of the table.
+    """
+    name, _, strength = text.partition(":")
+    kinds = [kind for kind in DEGRADATIONS if kind.name.casefold().startswith(name.casefold())]
+    if len(kinds) != 1 or not name:
+        known = ", ".join(f"{k.name.split()[0].casefold()} ({k.unit})" for k in DEGRADATIONS)
+        raise ValueError(f"degradation {shown(text)}: write NAME:STRENGTH, with one of {known}")
+    low, high = min(kinds[0].strengths), max(kinds[0].strengths)
+    try:
+        value = float(strength)
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        raise ValueError(
+            f"degradation {shown(text)}: its strength, {kinds[0].unit}, must be {low:g} to {high:g}"
+        )
+    return Change(kinds[0], value)
+
+
+def predict_changed(model: DNADet, images: ImageSet, change: Change, seed: int = 0) -> Predictions:
+    """Run a model over degraded copies of readable images; randomness is by seed and position."""
+    numbered = images.with_classes(model.classes)
+
+    def copies() -> Iterator[np.ndarray]:
+        for number, path in enumerate(images.paths):
+            with listening():  # what is to be noted was noted of the images as they are
+                image = read_image(path)
+            rng = np.random.default_rng([seed, number])
+            yield np.ascontiguousarray(change.kind.apply(image, change.strength, rng))
+
+    return predictions_of(model, numbered, image_features(model, copies()))
 
 
 def answer_shares(

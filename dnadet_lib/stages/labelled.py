@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dnadet_lib.data import ImageSet
+from dnadet_lib.data import ImageSet, list_images
 from dnadet_lib.images.lists import (
     ImageList,
     find_image,
+    folder_sources,
     is_list,
     read_annotation,
     read_lines,
@@ -54,6 +55,22 @@ def read_labelled(
     if sources is not None:
         images = replace(images, sources=_chosen_sources(images, found, sources))
     return images, remarks
+
+
+def read_unlabelled(source: Path, classes: Sequence[str]) -> ImageSet:
+    """List images of a folder, glob or list whose labels do not count: all get the first class.
+
+    Sources are the third column of a list, else folders. Errors are those of `read_list` and
+    `list_images`, and a FileNotFoundError of listed images that are not there.
+    """
+    listed_here = is_list(source) and source.is_file()
+    found = read_list(source) if listed_here else ImageList(source, paths=list_images(source))
+    root = source if source.is_dir() else None
+    sources = found.columns.get("source") or folder_sources(found.paths, root)
+    images = ImageSet(found.paths, np.zeros(len(found.paths), int), tuple(classes), sources)
+    if listed_here:
+        require_files(images, source)
+    return images
 
 
 def _class_names(
