@@ -74,24 +74,19 @@ def mmd_generator(kernel: Kernel, critic: nn.Module, real: Tensor, fake: Tensor)
     return squared_mmd(kernel, critic(real).float(), critic(fake).float())
 
 
-def bounded_energy(x: Tensor, y: Tensor) -> Tensor:
-    """Minus the distances, at least -4: what is that far apart need not go further.
-
-    After the bounds of Wang 2019.
-    """
-    return energy(x, y).clamp(min=-4)
-
-
-def repulsive_critic(
-    apart: Kernel, together: Kernel, critic: nn.Module, real: Tensor, fake: Tensor
-) -> Tensor:
-    """The critic drives real images apart and generated ones together (Wang 2019, equation 4)."""
-    return within(apart, critic(real).float()) - within(together, critic(fake).float())
-
-
 def hinge(scores_real: Tensor, scores_fake: Tensor) -> Tensor:
     """Hinge loss of a critic's scores (Miyato 2018)."""
     return F.relu(1 - scores_real).mean() + F.relu(1 + scores_fake).mean()
+
+
+def mmd_critic(kernel: Kernel, critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """The critic raises the MMD of its features (Binkowski 2018), the first with a hinge as well.
+
+    From a warm start real and generated images are so near that their MMD is flat: alone, it found
+    no difference in some hundred steps.
+    """
+    x, y = critic(real).float(), critic(fake).float()
+    return hinge(x[:, 0], y[:, 0]) - squared_mmd(kernel, x, y)
 
 
 def hinge_critic(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
@@ -151,43 +146,41 @@ def infomax_generator(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a loss is trained: its critic, the two objectives, and what Adam is given."""
+    """How a loss is trained: its critic, the two objectives, and what Adam is given.
+
+    Critics see an image and, as three more channels, its detail: what is left without its layout,
+    amplified. Layouts are alike in photographs and generated images; seeing the whole alone, no
+    critic had found a difference after a hundred steps.
+    """
 
     critic: Callable[..., nn.Module]
     critic_loss: ObjectiveFunction
     generator_loss: ObjectiveFunction
-    critic_rate: float = 4e-4
+    critic_rate: float = 2e-4
     generator_rate: float = 4e-4
     scaled_rate: float = 3e-3  # of generator weights that are scaled at run time
-    betas: tuple[float, float] = (0.0, 0.9)
+    betas: tuple[float, float] = (0.5, 0.99)
     batch_size: int = 16
-    averaging: float = 0.999  # decay of the generator's moving average, at most
+    averaging: float = 0.99  # decay of the generator's moving average, at most
 
 
-FEATURES = partial(SpectralCritic, outputs=16)
+CHANNELS = 6  # that critics see
+SPECTRAL = partial(SpectralCritic, channels=CHANNELS)
+FEATURES = partial(SPECTRAL, outputs=16)
 RECIPES = {
     "wgan-gp": Recipe(
-        WassersteinCritic,
-        wgan_gp_critic,
-        score_generator,
+        partial(WassersteinCritic, channels=CHANNELS), wgan_gp_critic, score_generator,
         critic_rate=3e-3,
         scaled_rate=1e-3,  # at the critic's rate the generator outruns it and draws blobs
         betas=(0.0, 0.99),
     ),
     "mmd": Recipe(
-        FEATURES,
-        partial(repulsive_critic, rational_quadratic, rational_quadratic),
+        FEATURES, partial(mmd_critic, rational_quadratic),
         partial(mmd_generator, rational_quadratic),
-        averaging=0.99,
     ),
-    "cramer": Recipe(
-        FEATURES,
-        partial(repulsive_critic, bounded_energy, energy),
-        partial(mmd_generator, energy),
-        averaging=0.99,
-    ),
-    "hinge": Recipe(SpectralCritic, hinge_critic, score_generator),
-    "infomax": Recipe(SpectralCritic, infomax_critic, infomax_generator),
-    "ssgan": Recipe(partial(SpectralCritic, outputs=5), ssgan_critic, ssgan_generator),
-    "non-saturating": Recipe(SpectralCritic, logistic_critic, non_saturating_generator),
-}
+    "cramer": Recipe(FEATURES, partial(mmd_critic, energy), partial(mmd_generator, energy)),
+    "hinge": Recipe(SPECTRAL, hinge_critic, score_generator),
+    "infomax": Recipe(SPECTRAL, infomax_critic, infomax_generator),
+    "ssgan": Recipe(partial(SPECTRAL, outputs=5), ssgan_critic, ssgan_generator),
+    "non-saturating": Recipe(SPECTRAL, logistic_critic, non_saturating_generator),
+}  # fmt: skip

@@ -51,7 +51,7 @@ from dnadet_lib.stages.stage_1 import (
 )
 from dnadet_lib.zoo.generators import sample_images
 from dnadet_lib.zoo.manifest import CLASSES, Generator, read_manifest
-from dnadet_lib.zoo.photographs import CONTENTS, GROUPS, PHOTO_CONTENTS, cut_crops, load_photographs
+from dnadet_lib.zoo.photographs import CONTENTS, GROUPS, cut_crops, load_photographs
 from dnadet_lib.zoo.rendering import draw_latents, render
 from dnadet_lib.zoo.setups import available_setups, load_setup, present_setups, setup_of
 
@@ -77,7 +77,7 @@ def write(path: Path, text: str) -> None:
 def photograph_table() -> str:
     """Count photographs by content and group."""
     rows = [
-        {"content": c, **{g: len(load_photographs(c, g)) for g in GROUPS}} for c in PHOTO_CONTENTS
+        {"content": c, **{g: len(load_photographs(c, g)) for g in GROUPS}} for c in CONTENTS
     ]
     return markdown_table(pd.DataFrame(rows))
 

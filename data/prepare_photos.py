@@ -38,7 +38,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from dnadet_lib.plumbing.files import atomic_path, inside, plain_name
-from dnadet_lib.zoo.photographs import PHOTO_CONTENTS
+from dnadet_lib.zoo.photographs import CONTENTS
 
 DEBIAN_RELEASE = '12 "bookworm"'
 PACKAGES = {
@@ -420,7 +420,7 @@ def main() -> int:
     parser.add_argument("--debs", type=Path, help="folder with the .deb files (else: download)")
     parser.add_argument("--check", action="store_true", help="compare only; exit 1 on a difference")
     parser.add_argument(
-        "--content", nargs="+", choices=PHOTO_CONTENTS, default=PHOTO_CONTENTS,
+        "--content", nargs="+", choices=CONTENTS, default=CONTENTS,
         help="which photographs to write or to check (else: all)",
     )  # fmt: skip
     args = parser.parse_args()

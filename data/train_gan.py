@@ -1,15 +1,19 @@
-"""Train generators of the pocket zoo.
+"""Train generators of the pocket zoo, on a CPU.
 
-    python data/train_gan.py --name SNGAN_meadow_s0     # one entry of data/zoo/plan.csv
-    python data/train_gan.py                            # every entry that has no manifest row yet
+    make zoo NAME=SNGAN_horizons_s3                     # one entry of data/zoo/plan.csv
+    python data/train_gan.py                            # all that have no manifest row yet
 
-A fine-tuned entry starts from the shipped weights of the one it names; its critic, which is new,
-learns alone for as many steps first. Its batches are twice as large, and the rates fall throughout.
+All generators of a content draw around the same layouts (`dnadet_lib/zoo/layouts.py`). Half
+of a batch are copies of photographs around their own thumbnails, half are blends, as all are when
+the generator is sampled later. Three things teach the detail: the copies' differences from their
+photographs, statistics of the batch (`texture.py`), and, after the first steps, a critic, by
+the loss of the entry. Critics see every batch shifted at random.
 
-A run resumes from `build/zoo/NAME/state.pt`, draws a sample sheet and prints quality figures as
-it goes, and at the end writes `data/zoo/NAME.safetensors` (fp16, averaged weights) and a row of
-`data/zoo/manifest.csv`. `data/make_cards.py` draws the contact sheets. On a GPU an entry gets ten
-times the planned steps.
+A fine-tuned entry starts from the weights of the one it names, and draws new photographs.
+
+A run resumes from `RUNS/NAME/state.pt`, draws a sample sheet and prints quality figures as it goes,
+and at the end writes `data/zoo/NAME.safetensors` (fp16, averaged weights) and a row of
+`manifest.csv`. Several trainers may run at once: none takes an entry that another one holds.
 """
 
 from __future__ import annotations
@@ -21,32 +25,48 @@ import hashlib
 import json
 import subprocess
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from augmentation import shift
+from filelock import FileLock, Timeout
 from gan_losses import RECIPES, Recipe
 from PIL import Image
 from quality import mean_pairwise_distance, sliced_wasserstein
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from texture import likeness, patch_distance, power, spectrum_distance
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from dnadet_lib.checkpoints.weights import checked_tensor
+from dnadet_lib.checkpoints.weights import checked_tensor, load_weights
 from dnadet_lib.plumbing.files import atomic_path, locked
 from dnadet_lib.plumbing.paths import build_folder
 from dnadet_lib.zoo.generators import build_generator, renew_batch_norm, sample_images
 from dnadet_lib.zoo.layers import LATENT, EqualizedConv2d, ModulatedConv2d
-from dnadet_lib.zoo.manifest import read_manifest
+from dnadet_lib.zoo.layouts import LayoutGenerator, Layouts, fit_layouts, load_layouts, thumbnails
 from dnadet_lib.zoo.photographs import cut_crops, load_photographs
 
 ZOO = Path(__file__).resolve().parent / "zoo"
 TRAINING_CROPS = 8000
+STORED = 2500  # thumbnails of each kind of photographs, which all its generators blend
+WARM = 0.05  # the first part of the steps, in which the generator does not hear of the critic
+WARM_RATE = 1.5e-3  # of Adam meanwhile, at least
 DECAY = 0.4  # the last part of the steps, in which the learning rates fall to zero
-LONGER_ON_GPU = 10
-REPORT_EVERY = 800
+DETAIL_GAIN = 4.0  # of what critics see beside the images
+PYRAMID_WEIGHT = 4.0  # of the differences in a Laplacian pyramid
+PATCH_WEIGHT = 10.0  # of the distance between patches
+SPECTRUM_WEIGHT = 0.3  # of the distance between spectra: at 1, it hides what upsampling leaves
+LIKENESS_WEIGHT = 10.0  # of what details have in common
+CRITIC_WEIGHT = 0.3  # of the entry's loss
+SPECTRUM_CROPS = 2000  # photographs that the spectrum is measured on
+SAVE_EVERY = 180  # seconds
+REPORT_EVERY = 200
 QUICK_LOOK = 300  # photographs that the figures on the way are measured against
+
 COLUMNS = (
     "name architecture loss content seed finetuned_from role steps file sha256 "
     "swd_64 swd_32 swd_16 diversity command commit"
@@ -81,17 +101,43 @@ def read_plan(zoo: Path) -> dict[str, Entry]:
     }
 
 
-class Trainer:
-    """Alternates critic and generator steps, keeping an averaged copy of the generator."""
+def crops_of(content: str, group: str, seed: int, runs: Path) -> np.ndarray:
+    """Cut training crops, or read those cut before: uint8 (TRAINING_CROPS, 64, 64, 3)."""
+    path = runs / "crops" / f"{content}_{group}_{TRAINING_CROPS}_{seed}.npy"
+    if not path.is_file():
+        crops, _ = cut_crops(load_photographs(content, group), TRAINING_CROPS, seed=seed)
+        with atomic_path(path) as temporary:
+            np.save(temporary, crops)
+    return np.load(path)
 
-    def __init__(self, entry: Entry, device: torch.device) -> None:
-        self.entry, self.device = entry, device
-        self.recipe, self.decay = RECIPES[entry.loss], DECAY
-        if entry.finetuned_from:
-            self.recipe = replace(self.recipe, batch_size=2 * self.recipe.batch_size)
-            self.decay = 1.0
+
+def as_images(crops: np.ndarray) -> Tensor:
+    """uint8 (N, H, W, 3) to (N, 3, H, W) in [-1, 1]."""
+    images = torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def pyramid_distance(images: Tensor, targets: Tensor) -> Tensor:
+    """Mean absolute differences in the bands of a Laplacian pyramid, down to 8 pixels, summed."""
+    difference, total = images - targets, images.new_zeros(())
+    while difference.shape[-1] > 8:
+        smaller = F.avg_pool2d(difference, 2)
+        total = total + (difference - F.interpolate(smaller, scale_factor=2)).abs().mean()
+        difference = smaller
+    return total + difference.abs().mean()
+
+
+class Trainer:
+    """Teaches a generator to decode, then trains it against a critic; keeps an averaged copy."""
+
+    def __init__(self, entry: Entry, runs: Path) -> None:
+        self.entry, self.recipe = entry, RECIPES[entry.loss]
+        self.warm = 0 if entry.finetuned_from else int(WARM * entry.steps)
         torch.manual_seed(entry.seed * 1000 + sum(map(ord, entry.architecture + entry.content)))
-        self.generator = self._place(starting_generator(entry))
+        self.crops = crops_of(entry.content, entry.group, entry.seed, runs)
+        self.spectrum = power(as_images(self.crops[:SPECTRUM_CROPS]))
+        layouts = shipped_layouts(entry, runs)
+        self.generator = self._place(starting_generator(entry, layouts))
         normalised = any(isinstance(m, nn.BatchNorm2d) for m in self.generator.modules())
         self.critic = self._place(self.recipe.critic(minibatch_std=not normalised))
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
@@ -100,61 +146,66 @@ class Trainer:
             "critic": self._adam([(self.recipe.critic_rate, list(self.critic.parameters()))]),
         }
         self.step = 0
-        self.alone = entry.steps if entry.finetuned_from else 0  # steps of the critic before
-        photographs = load_photographs(entry.content, entry.group)
-        crops, _ = cut_crops(photographs, TRAINING_CROPS, seed=entry.seed)
-        self.crops = torch.from_numpy(crops).permute(0, 3, 1, 2)
 
-    def _place(self, module: nn.Module) -> nn.Module:
-        return module.to(self.device, memory_format=torch.channels_last)
+    @staticmethod
+    def _place(module: nn.Module) -> nn.Module:
+        return module.to(memory_format=torch.channels_last)
 
     def _adam(self, rates: list[tuple[float, list[nn.Parameter]]]) -> torch.optim.Adam:
-        groups = [{"params": p, "full_rate": rate} for rate, p in rates]
+        groups = [{"params": p, "rate": r, "warm_rate": max(r, WARM_RATE)} for r, p in rates]
         return torch.optim.Adam(groups, betas=self.recipe.betas)
 
     def _real(self) -> Tensor:
         index = torch.randint(len(self.crops), (self.recipe.batch_size,))
-        batch = self.crops[index].to(self.device).float() / 127.5 - 1
-        return batch.contiguous(memory_format=torch.channels_last)
+        return as_images(self.crops[index.numpy()])
 
-    def _latents(self, count: int) -> Tensor:
-        return torch.randn(count, LATENT, device=self.device)
-
-    def train_step(self) -> tuple[float, float]:
+    def train_step(self) -> dict[str, float]:
         """One step of the critic, one of the generator, one of the average."""
-        for _ in range(1 + self.alone):
-            critic_loss, real, fake = self._critic_step()
-            self.alone = max(0, self.alone - 1)
-        self.critic.requires_grad_(False)
-        with self._autocast():
-            generator_loss = self.recipe.generator_loss(self.critic, real, fake)
-        self._descend("generator", generator_loss)
-        self.critic.requires_grad_(True)
-        decay = min(self.recipe.averaging, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            pairs = zip(self.average.parameters(), self.generator.parameters(), strict=True)
-            for averaged, current in pairs:
-                averaged.lerp_(current, 1 - decay)
-        self.step += 1
-        return critic_loss.item(), generator_loss.item()
-
-    def _critic_step(self) -> tuple[Tensor, Tensor, Tensor]:
         real = self._real()
-        with self._autocast():
-            fake = self.generator(self._latents(self.recipe.batch_size))
-            loss = self.recipe.critic_loss(self.critic, real, fake.detach().float())
-        self._descend("critic", loss)
-        return loss, real, fake
+        copied = len(real) // 2
+        latents = torch.randn(len(real), LATENT)
+        layouts = [thumbnails(real[:copied]), self.generator.layouts.draw(latents[copied:])]
+        fake = self.generator.around(torch.cat(layouts), latents)
+        losses = {
+            "pyramid": PYRAMID_WEIGHT * pyramid_distance(fake[:copied], real[:copied]),
+            "patches": PATCH_WEIGHT * patch_distance(fake, self._real()),
+            "spectrum": SPECTRUM_WEIGHT * spectrum_distance(fake, self.spectrum),
+            "likeness": LIKENESS_WEIGHT * likeness(self._details(fake)),
+        }
+        critic_loss = self.recipe.critic_loss(
+            self.critic, self._seen(real), self._seen(fake.detach())
+        )
+        self._descend("critic", critic_loss)
+        if self.step >= self.warm:
+            self.critic.requires_grad_(False)
+            losses["generator"] = CRITIC_WEIGHT * self.recipe.generator_loss(
+                self.critic, self._seen(real), self._seen(fake)
+            )
+            self.critic.requires_grad_(True)
+        self._descend("generator", sum(losses.values()))
+        self._follow()
+        self.step += 1
+        return {k: v.item() for k, v in {**losses, "critic": critic_loss}.items()}
 
-    def _autocast(self) -> torch.autocast:
-        """bf16 on a GPU; on CPUs these small convolutions are quicker in fp32."""
-        kind = self.device.type
-        return torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda")
+    def _seen(self, images: Tensor) -> Tensor:
+        """What critics see, (B, 6, 64, 64): images and their amplified details, shifted."""
+        return shift(torch.cat([images, DETAIL_GAIN * self._details(images)], dim=1))
+
+    def _details(self, images: Tensor) -> Tensor:
+        return images - self.generator.enlarge(thumbnails(images))
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        decay = min(self.recipe.averaging, (1 + self.step) / (10 + self.step))
+        pairs = zip(self.average.parameters(), self.generator.parameters(), strict=True)
+        for averaged, current in pairs:
+            averaged.lerp_(current, 1 - decay)
 
     def _descend(self, name: str, loss: Tensor) -> None:
-        left = (self.entry.steps - self.step) / (self.decay * self.entry.steps)
+        rate = "warm_rate" if self.step < self.warm else "rate"
+        left = (self.entry.steps - self.step) / (DECAY * self.entry.steps)
         for group in self.optimisers[name].param_groups:
-            group["lr"] = group["full_rate"] * min(1.0, left)
+            group["lr"] = group[rate] * min(1.0, left)
         self.optimisers[name].zero_grad(set_to_none=True)
         loss.backward()
         self.optimisers[name].step()
@@ -162,7 +213,7 @@ class Trainer:
     @torch.no_grad()
     def averaged_generator(self) -> nn.Module:
         """Return the averaged generator with batch-norm statistics made for its own weights."""
-        generator = copy.deepcopy(self.average).cpu().float()
+        generator = copy.deepcopy(self.average)
         return renew_batch_norm(generator, torch.Generator().manual_seed(0), batches=10)
 
     def state(self) -> dict:
@@ -178,8 +229,7 @@ class Trainer:
     def restore(self, state: dict) -> None:
         """Go on from `state()`."""
         self.step = state["step"]
-        self.alone = 0
-        torch.set_rng_state(state["rng"].cpu())
+        torch.set_rng_state(state["rng"])
         modules = {"generator": self.generator, "critic": self.critic, "average": self.average}
         for name, module in modules.items():
             module.load_state_dict(state["modules"][name])
@@ -187,17 +237,38 @@ class Trainer:
             optimiser.load_state_dict(state["optimisers"][name])
 
 
-def starting_generator(entry: Entry) -> nn.Module:
-    """Build a new generator, or load the one that is to be fine-tuned."""
-    if not entry.finetuned_from:
-        return build_generator(entry.architecture)
-    trained = {g.name: g for g in read_manifest()}
-    if entry.finetuned_from not in trained:
-        raise ValueError(
-            f"{entry.name}, finetuned_from: {entry.finetuned_from!r} has no manifest row yet: "
-            "train it first"
-        )
-    return trained[entry.finetuned_from].load().train()
+def shipped_layouts(entry: Entry, runs: Path) -> Layouts:
+    """Read the layouts of an entry, after writing them if it is the first to need them."""
+    path = ZOO / f"layouts_{entry.content}_{entry.group}.safetensors"
+    with locked(runs):
+        if not path.is_file():
+            fitted_on = as_images(crops_of(entry.content, "train", 0, runs))
+            stored = as_images(crops_of(entry.content, entry.group, 0, runs)[:STORED])
+            fit_layouts(fitted_on, stored).save(path)
+    return load_layouts(path)
+
+
+def starting_generator(entry: Entry, layouts: Layouts) -> LayoutGenerator:
+    """Build a new generator around the layouts, or load the one that is to be fine-tuned."""
+    generator = build_generator(entry.architecture, layouts)
+    if entry.finetuned_from:
+        path = ZOO / f"{entry.finetuned_from}.safetensors"
+        if not path.is_file():
+            raise ValueError(
+                f"{entry.name}, finetuned_from: {entry.finetuned_from!r} has no weights yet: "
+                "train it first"
+            )
+        load_weights(generator, {k: v.float() for k, v in load_file(path).items()}, path)
+    return generator
+
+
+def report(trainer: Trainer, held_out: np.ndarray, folder: Path) -> dict[str, float]:
+    """Draw 72 samples into the run's folder, and measure a few hundred."""
+    generator = trainer.averaged_generator()
+    latents = torch.randn(72, LATENT, generator=torch.Generator().manual_seed(5))
+    sheet = folder / f"step_{trainer.step:06d}.png"
+    write_sheet(sample_images(generator, latents).numpy(), sheet, columns=12)
+    return measure(generator, held_out[:QUICK_LOOK])
 
 
 def generator_rates(generator: nn.Module, recipe: Recipe) -> list[tuple[float, list[nn.Parameter]]]:
@@ -311,55 +382,65 @@ def read_state(file: Path, device: torch.device) -> dict:
     return state
 
 
-def train(entry: Entry, device: torch.device) -> None:
+def train(entry: Entry, runs: Path) -> None:
     """Train one generator to its planned number of steps and publish it."""
-    folder = build_folder() / "zoo" / entry.name
-    trainer = Trainer(entry, device)
+    folder = runs / entry.name
+    trainer = Trainer(entry, runs)
     held_out, _ = cut_crops(load_photographs(entry.content, "dev"), 1500)
     checkpoint = folder / "state.pt"
     if checkpoint.is_file():
-        trainer.restore(read_state(checkpoint, device))
+        trainer.restore(read_state(checkpoint, torch.device("cpu")))
         print(f"{entry.name}: resumed at step {trainer.step}", flush=True)
-    started = time.monotonic()
+    saved = time.monotonic()
     while trainer.step < entry.steps:
         losses = trainer.train_step()
-        if trainer.step % REPORT_EVERY == 0 or trainer.step == entry.steps:
-            generator = trainer.averaged_generator()
-            latents = torch.randn(72, LATENT, generator=torch.Generator().manual_seed(5))
-            sheet = folder / f"step_{trainer.step:06d}.png"
-            write_sheet(sample_images(generator, latents).numpy(), sheet, columns=12)
-            figures = (
-                measure(generator, held_out[:QUICK_LOOK]) if trainer.step < entry.steps else {}
-            )
-            minutes = (time.monotonic() - started) / 60
-            told = json.dumps(figures, allow_nan=False)
-            print(
-                f"{entry.name} step {trainer.step} critic {losses[0]:.3f} "
-                f"generator {losses[1]:.3f} {told} {minutes:.1f} min",
-                flush=True,
-            )
+        if trainer.step % REPORT_EVERY == 0 and trainer.step < entry.steps:
+            figures = {**losses, **report(trainer, held_out, folder)}
+            shown = " ".join(f"{k} {v:.3f}" for k, v in figures.items())
+            minutes = time.process_time() / 60
+            print(f"{entry.name} step {trainer.step} {shown} {minutes:.1f} min", flush=True)
+        if time.monotonic() - saved > SAVE_EVERY or trainer.step == entry.steps:
             with atomic_path(checkpoint) as temporary:
                 torch.save(trainer.state(), temporary)
+            saved = time.monotonic()
     row = publish(trainer, held_out, ZOO, f"make zoo NAME={entry.name}")
     print(json.dumps(row, allow_nan=False), flush=True)
 
 
-def main() -> None:
-    """Train the named entries, or all that are missing."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def train_missing(
+    purpose: str, zoo: Path, runs: Path, plan: Mapping[str, Any], train: Callable[[Any, Path], None]
+) -> None:
+    """Train the entries of a plan that are named, or all without a manifest row that are free.
+
+    Args:
+        purpose: For `--help`.
+        zoo: Folder of `plan.csv` and `manifest.csv`.
+        runs: Where states and logs go by default.
+        plan: Entries by name.
+        train: Trains one entry in the folder of all runs, and publishes it.
+    """
+    parser = argparse.ArgumentParser(description=purpose)
     parser.add_argument("--name", action="append", help="entry of plan.csv; may be repeated")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    parser.add_argument("--runs", type=Path, default=runs, help="states and logs")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     arguments = parser.parse_args()
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    plan = read_plan(ZOO)
+    torch.set_num_threads(arguments.threads)
     unknown = [n for n in arguments.name or [] if n not in plan]
     if unknown:
-        parser.error(f"{unknown[0]!r} is not in {ZOO.name}/plan.csv; entries: {', '.join(plan)}")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    for name in arguments.name or [n for n in plan if n not in manifest_rows(ZOO)]:
-        factor = LONGER_ON_GPU if device.type == "cuda" else 1
-        train(replace(plan[name], steps=factor * plan[name].steps), device)
+        parser.error(f"{unknown[0]!r} is not in {zoo.name}/plan.csv; entries: {', '.join(plan)}")
+    for name in arguments.name or plan:
+        (arguments.runs / name).mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(arguments.runs / name / ".lock", timeout=0):
+                if arguments.name or name not in manifest_rows(zoo):
+                    train(plan[name], arguments.runs)
+        except Timeout:
+            print(f"{name}: another trainer has it", flush=True)
+
+
+def main() -> None:
+    """Train generators of the zoo."""
+    train_missing(__doc__.split("\n")[0], ZOO, build_folder() / "zoo", read_plan(ZOO), train)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dnadet_lib.zoo.generators import ARCHITECTURES, build_generator
+from dnadet_lib.zoo.layouts import Layouts, fit_layouts
+from dnadet_lib.zoo.photographs import CONTENTS
 
 LOSSES = {"ProGAN": "hinge", "MMDGAN": "mmd", "SNGAN": "hinge", "InfoMaxGAN": "infomax"}
 MANIFEST = (
@@ -44,7 +46,7 @@ def write_photographs(folder: Path) -> None:
     """Write photos.csv with two photographs a content and group."""
     rng = np.random.default_rng(7)
     rows = []
-    for content in ("meadow", "stamps"):
+    for content in CONTENTS:
         (folder / content).mkdir(parents=True)
         for group in ("train", "dev", "test", "finetune"):
             for number in range(2):
@@ -93,12 +95,23 @@ def zoo_row(
     return row | {"file": f"{row['name']}.safetensors"}
 
 
+def some_layouts() -> Layouts:
+    """Layouts of synthetic photographs."""
+    rng = np.random.default_rng(0)
+    crops = np.stack([photograph(rng, 64, 64) for _ in range(100)])
+    images = torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return fit_layouts(images, images[:50])
+
+
 def write_zoo(folder: Path, rows: list[dict[str, str]]) -> None:
-    """Write random generators as fp16 safetensors, and their manifest."""
+    """Write random generators as fp16 safetensors, their layouts and their manifest."""
     folder.mkdir(parents=True)
+    layouts = some_layouts()
+    for content, group in {(row["content"], "train") for row in rows} | {("meadow", "finetune")}:
+        layouts.save(folder / f"layouts_{content}_{group}.safetensors")
     for number, row in enumerate(rows):
         torch.manual_seed(number)
-        weights = build_generator(row["architecture"]).state_dict()
+        weights = build_generator(row["architecture"], layouts).state_dict()
         path = folder / row["file"]
         save_file({k: v.half() for k, v in weights.items() if v.is_floating_point()}, path)
         row["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -13,7 +13,6 @@ from dnadet_lib.zoo.photographs import (
     CONTENTS,
     CUTS,
     GROUPS,
-    PHOTO_CONTENTS,
     Photograph,
     cut_crops,
     load_photographs,
@@ -120,7 +119,7 @@ def test_every_shipped_photograph_has_a_licence_and_a_group():
         assert all(row[k] for k in ("author", "licence", "package", "package_version", "source"))
         line = "| " + " | ".join(row[k] for k in ("file", "author", "licence", "package")) + " |"
         assert line in text
-    assert {row["content"] for row in rows} == set(PHOTO_CONTENTS)
+    assert {row["content"] for row in rows} == set(CONTENTS)
 
 
 def test_no_series_is_divided():
@@ -173,7 +172,7 @@ def likeness(views: list[np.ndarray]) -> np.ndarray:
 
 
 def test_no_photograph_of_one_group_resembles_one_of_another():
-    photos = [p for c in PHOTO_CONTENTS for g in GROUPS for p in load_photographs(c, g)]
+    photos = [p for c in CONTENTS for g in GROUPS for p in load_photographs(c, g)]
     views = []
     for photo in photos:
         with Image.open(photo.path) as image:

@@ -116,7 +116,7 @@ def test_rendered_tree(world):
     }
     expected = {
         f"real/{content}/{group}": number
-        for content in ("meadow", "stamps")
+        for content in CONTENTS
         for group, number in (("train", 24), ("dev", 12), ("test", 12), ("finetune", 12))
     }
     for name in ARCHITECTURES:

@@ -39,9 +39,8 @@ from dnadet_lib.zoo.photographs import Photograph, load_photographs
 
 ABROAD = Path(__file__).resolve().parent
 sys.path.append(str(ABROAD.parent))
-from next_gan import train_missing  # noqa: E402
 from quality import mean_pairwise_distance, sliced_wasserstein  # noqa: E402
-from train_gan import add_manifest_row, read_state  # noqa: E402
+from train_gan import add_manifest_row, read_state, train_missing  # noqa: E402
 
 CROPS = 4000
 IMAGES = {64: 300, 128: 150}  # by size

@@ -1,8 +1,8 @@
 """The four generator architectures of the pocket zoo, at 64 pixels.
 
-Each starts from a latent and enlarges four times, or draws around a layout (`layouts.py`) and has
-the last two enlargements only: then it starts from a map (B, `seen`, 16, 16). They differ in what
-leaves a trace, the upsampling and what follows it, and share the rest:
+Each draws around a layout (`layouts.py`): it starts from a map (B, 11, 16, 16) and enlarges it
+twice, as the last layers of its class do. They differ in what leaves a trace, the upsampling and
+what follows it, and share the rest:
 
 ========== ============================================ =============== ==================
 class      upsampling                                   normalisation   output
@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dnadet_lib.zoo.layers import LATENT, EqualizedConv2d, InverseHaar, PixelNorm, start
-from dnadet_lib.zoo.layouts import SEEN, LayoutGenerator, Layouts
+from dnadet_lib.zoo.layers import CHANNELS, LATENT, SEEN, EqualizedConv2d, InverseHaar, PixelNorm
+from dnadet_lib.zoo.layouts import LayoutGenerator, Layouts
 from dnadet_lib.zoo.unknown_generators import (
     FastGANGenerator,
     RearrangingGenerator,
@@ -37,17 +37,9 @@ from dnadet_lib.zoo.unknown_generators import (
 class ProGANGenerator(nn.Module):
     """ProGAN at 64 pixels, without the growing phase (Karras et al. 2018, table 2)."""
 
-    def __init__(
-        self, channels: Sequence[int] = (128, 128, 64, 32, 16), latent: int = LATENT, seen: int = 0
-    ) -> None:
+    def __init__(self, channels: Sequence[int] = CHANNELS) -> None:
         super().__init__()
-        self.normalise_latent = nn.Identity() if seen else PixelNorm()
-        first = self._convolution(seen, channels[0]) if seen else [
-            EqualizedConv2d(latent, 16 * channels[0], 1), nn.Flatten(),
-            nn.Unflatten(1, (channels[0], 4, 4)), nn.LeakyReLU(0.2), PixelNorm(),
-            *self._convolution(channels[0], channels[0]),
-        ]  # fmt: skip
-        self.first = nn.Sequential(*first)
+        self.first = nn.Sequential(*self._convolution(SEEN, channels[0]))
         self.blocks = nn.Sequential(
             *(
                 nn.Sequential(
@@ -64,24 +56,17 @@ class ProGANGenerator(nn.Module):
     def _convolution(c_in: int, c_out: int) -> list[nn.Module]:
         return [EqualizedConv2d(c_in, c_out, 3, padding=1), nn.LeakyReLU(0.2), PixelNorm()]
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Map latents (B, 64) or maps to images (B, 3, 64, 64), about [-1, 1], not clipped."""
-        x = self.normalise_latent(z)
-        return self.to_rgb(self.blocks(self.first(x if x.ndim == 4 else x[:, :, None, None])))
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, 11, 16, 16) to images (B, 3, 64, 64), about [-1, 1], not clipped."""
+        return self.to_rgb(self.blocks(self.first(x)))
 
 
 class DCGANGenerator(nn.Module):
     """MMDGAN's generator: transposed convolutions 4x4 (Radford 2016; Binkowski et al. 2018)."""
 
-    def __init__(
-        self, channels: Sequence[int] = (256, 128, 64, 32), latent: int = LATENT, seen: int = 0
-    ) -> None:
+    def __init__(self, channels: Sequence[int] = (80, 40)) -> None:
         super().__init__()
-        first = (
-            nn.Conv2d(seen, channels[0], 3, padding=1, bias=False)
-            if seen
-            else nn.ConvTranspose2d(latent, channels[0], 4, 1, 0, bias=False)
-        )
+        first = nn.Conv2d(SEEN, channels[0], 3, padding=1, bias=False)
         layers: list[nn.Module] = [first, nn.BatchNorm2d(channels[0]), nn.ReLU()]
         for c_in, c_out in zip(channels[:-1], channels[1:], strict=True):
             layers += [
@@ -92,9 +77,9 @@ class DCGANGenerator(nn.Module):
         layers += [nn.ConvTranspose2d(channels[-1], 3, 4, 2, 1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Map latents (B, 64) or maps to images (B, 3, 64, 64) in [-1, 1]."""
-        return self.layers(z if z.ndim == 4 else z[:, :, None, None])
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, 11, 16, 16) to images (B, 3, 64, 64) in [-1, 1]."""
+        return self.layers(x)
 
 
 class ResidualUpBlock(nn.Module):
@@ -119,13 +104,9 @@ class ResidualUpBlock(nn.Module):
 class ResNetGenerator(nn.Module):
     """SNGAN (nearest), InfoMaxGAN (bilinear), BicubicGAN (Miyato et al. 2018; Lee et al. 2021)."""
 
-    def __init__(
-        self, upsampling: str, channels: Sequence[int] = (128, 128, 64, 32, 16),
-        latent: int = LATENT, seen: int = 0,
-    ) -> None:  # fmt: skip
+    def __init__(self, upsampling: str, channels: Sequence[int] = CHANNELS) -> None:
         super().__init__()
-        self.first, *shape = start(latent, channels[0], seen)
-        self.unflatten = nn.Sequential(*shape)
+        self.first = nn.Conv2d(SEEN, channels[0], 3, padding=1)
         self.blocks = nn.Sequential(
             *(
                 ResidualUpBlock(c_in, c_out, upsampling)
@@ -137,9 +118,9 @@ class ResNetGenerator(nn.Module):
             nn.Tanh(),
         )  # fmt: skip
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Map latents (B, 64) or maps to images (B, 3, 64, 64) in [-1, 1]."""
-        return self.to_rgb(self.blocks(self.unflatten(self.first(z))))
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, 11, 16, 16) to images (B, 3, 64, 64) in [-1, 1]."""
+        return self.to_rgb(self.blocks(self.first(x)))
 
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
@@ -150,37 +131,24 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
 }
 UNKNOWN_ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "SubPixelGAN": partial(RearrangingGenerator, nn.PixelShuffle(2)),
-    "WaveletGAN": partial(RearrangingGenerator, InverseHaar()),
-    "StyleGAN2": StyleGAN2Generator,
-    "BicubicGAN": partial(ResNetGenerator, "bicubic"),
-}
-PLANNED_ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {  # unknown ones of the next zoo
     "TransposedGAN": TransposedGenerator,
     "VAE": VAEDecoder,
     "FastGAN": FastGANGenerator,
+    "WaveletGAN": partial(RearrangingGenerator, InverseHaar()),
+    "StyleGAN2": StyleGAN2Generator,
+    "BicubicGAN": partial(ResNetGenerator, "bicubic"),
     "ViTGAN": ViTGenerator,
 }
 
-CHANNELS = (48, 24, 16)  # of generators around layouts, at 16, 32 and 64 pixels
-OTHER_CHANNELS = {  # where they are counted in another way
-    "MMDGAN": (80, 40), "SubPixelGAN": (48, 24), "WaveletGAN": (48, 24), "ViTGAN": (96,),
-}  # fmt: skip
 
-
-def build_generator(architecture: str, **options: object) -> nn.Module:
-    """Return an untrained generator of a class; options are `channels`, `latent` and `seen`."""
-    builders = ARCHITECTURES | UNKNOWN_ARCHITECTURES | PLANNED_ARCHITECTURES
+def build_generator(architecture: str, layouts: Layouts) -> LayoutGenerator:
+    """Return an untrained generator of a class that draws around layouts."""
+    builders = ARCHITECTURES | UNKNOWN_ARCHITECTURES
     if architecture not in builders:
         raise ValueError(
             f"unknown generator architecture {architecture!r}: choose one of {', '.join(builders)}"
         )
-    return builders[architecture](**options)
-
-
-def build_around(architecture: str, layouts: Layouts) -> LayoutGenerator:
-    """Return an untrained generator of a class that draws around layouts."""
-    channels = OTHER_CHANNELS.get(architecture, CHANNELS)
-    return LayoutGenerator(build_generator(architecture, channels=channels, seen=SEEN), layouts)
+    return LayoutGenerator(builders[architecture](), layouts)
 
 
 @torch.no_grad()

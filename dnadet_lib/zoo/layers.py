@@ -7,13 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 LATENT = 64  # numbers that a generator makes an image from
-
-
-def start(latent: int, channels: int, seen: int = 0) -> list[nn.Module]:
-    """Layers from latents to (B, channels, 4, 4), or from maps (B, seen, H, W) to as large ones."""
-    if seen:
-        return [nn.Conv2d(seen, channels, 3, padding=1)]
-    return [nn.Linear(latent, 16 * channels), nn.Unflatten(1, (channels, 4, 4))]
+NOISE = 8  # maps of noise that a generator sees
+SEEN = 3 + NOISE  # channels of what it starts from: a layout, and noise
+CHANNELS = (48, 24, 16)  # at 16, 32 and 64 pixels
 
 
 class PixelNorm(nn.Module):

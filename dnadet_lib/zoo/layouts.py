@@ -21,12 +21,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dnadet_lib.plumbing.files import atomic_path
-from dnadet_lib.zoo.layers import LATENT
+from dnadet_lib.zoo.layers import LATENT, NOISE
 
 SIDE = 16  # pixels of a thumbnail
-NOISE = 8  # maps of noise that a generator sees
-SEEN = 3 + NOISE  # channels of what it starts from
-GAIN = 2.0  # of the layout among them: its deviation is then about that of the noise
+GAIN = 2.0  # of the layout beside the noise: its deviation is then about that of the noise
 TURNS = 3.0  # deviation of the noise's angles, in radians: latents a little apart share no noise
 SHARPNESS = 6.0  # of the choice among thumbnails: at 6, the first has a third of the weight
 SPREAD = 0.35  # of the latent that is added, in standard deviations of the codes

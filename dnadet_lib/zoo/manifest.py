@@ -10,12 +10,7 @@ from torch import nn
 from dnadet_lib.checkpoints.weights import load_weights, read_weights
 from dnadet_lib.plumbing.files import inside, plain_name
 from dnadet_lib.plumbing.paths import data_folder
-from dnadet_lib.zoo.generators import (
-    ARCHITECTURES,
-    UNKNOWN_ARCHITECTURES,
-    build_around,
-    build_generator,
-)
+from dnadet_lib.zoo.generators import ARCHITECTURES, UNKNOWN_ARCHITECTURES, build_generator
 from dnadet_lib.zoo.layouts import load_layouts
 from dnadet_lib.zoo.photographs import CONTENTS
 
@@ -63,11 +58,7 @@ class Generator:
                 f"the manifest says {self.sha256[:12]}..."
             )
         weights = read_weights(self.file).tensors
-        generator = (
-            build_around(self.architecture, load_layouts(self.layouts_file))
-            if any(name.startswith("body.") for name in weights)
-            else build_generator(self.architecture)
-        )
+        generator = build_generator(self.architecture, load_layouts(self.layouts_file))
         load_weights(generator, weights, self.file)
         return generator.eval()
 

@@ -13,8 +13,7 @@ from dnadet_lib.plumbing.files import inside, plain_name
 from dnadet_lib.plumbing.paths import data_folder
 
 CROP_SIZE = 64
-CONTENTS = ("meadow", "stamps")  # those that the zoo's generators draw, and that render writes
-PHOTO_CONTENTS = (*CONTENTS, "horizons", "nebulae")  # all that have photographs
+CONTENTS = ("horizons", "meadow", "nebulae", "stamps")
 GROUPS = ("train", "dev", "test", "finetune")
 DULL_BELOW = 12.0  # standard deviation of the grey levels under which a crop shows nothing
 
@@ -48,7 +47,7 @@ def load_photographs(content: str, group: str, folder: Path | None = None) -> li
     if not rows:
         raise ValueError(
             f"{table}: no photograph with content {content!r} and group {group!r}; "
-            f"contents are {PHOTO_CONTENTS}, groups {GROUPS}"
+            f"contents are {CONTENTS}, groups {GROUPS}"
         )
     photographs = [
         Photograph(Path(r["file"] or "").stem, content, group, folder / (r["file"] or ""))

@@ -21,21 +21,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dnadet_lib.zoo.layers import LATENT, EqualizedConv2d, ModulatedConv2d, PixelNorm, blur, start
-
-FIRST_OF_TOKEN = 24  # numbers of a ViTGAN token at first, where it starts from a latent
+from dnadet_lib.zoo.layers import CHANNELS, SEEN, EqualizedConv2d, ModulatedConv2d, PixelNorm, blur
 
 
 class RearrangingGenerator(nn.Module):
     """SubPixelGAN (Shi et al. 2016) and WaveletGAN (Gal et al. 2021): channels become pixels."""
 
-    def __init__(
-        self, rearrange: nn.Module, channels: Sequence[int] = (128, 96, 64, 32),
-        latent: int = LATENT, seen: int = 0,
-    ) -> None:  # fmt: skip
+    def __init__(self, rearrange: nn.Module, channels: Sequence[int] = (48, 24)) -> None:
         super().__init__()
-        self.first, *shape = start(latent, channels[0], seen)
-        self.unflatten = nn.Sequential(*shape)
+        self.first = nn.Conv2d(SEEN, channels[0], 3, padding=1)
         layers: list[nn.Module] = []
         for c_in, c_out in zip(channels[:-1], channels[1:], strict=True):
             layers += [
@@ -52,9 +46,9 @@ class RearrangingGenerator(nn.Module):
             if after is rearrange:
                 start_as_nearest_neighbour(before, rearrange)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Map latents (B, 64) or maps to images (B, 3, 64, 64) in [-1, 1]."""
-        return self.to_rgb(self.blocks(self.unflatten(self.first(z))))
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, 11, 16, 16) to images (B, 3, 64, 64) in [-1, 1]."""
+        return self.to_rgb(self.blocks(self.first(x)))
 
 
 def start_as_nearest_neighbour(convolution: nn.Conv2d, rearrange: nn.Module) -> None:
@@ -67,12 +61,10 @@ def start_as_nearest_neighbour(convolution: nn.Conv2d, rearrange: nn.Module) -> 
 class TransposedGenerator(nn.Module):
     """TransposedGAN: transposed convolutions 3x3 with stride 2 (Zhu et al. 2017, appendix)."""
 
-    def __init__(
-        self, channels: Sequence[int] = (192, 128, 64, 32, 16), latent: int = LATENT, seen: int = 0
-    ) -> None:
+    def __init__(self, channels: Sequence[int] = CHANNELS) -> None:
         super().__init__()
         layers: list[nn.Module] = [
-            *start(latent, channels[0], seen), nn.BatchNorm2d(channels[0]), nn.ReLU(),
+            nn.Conv2d(SEEN, channels[0], 3, padding=1), nn.BatchNorm2d(channels[0]), nn.ReLU(),
         ]  # fmt: skip
         for c_in, c_out in pairwise(channels):
             layers += [
@@ -82,19 +74,17 @@ class TransposedGenerator(nn.Module):
         layers += [nn.Conv2d(channels[-1], 3, 7, padding=3), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Map latents (B, 64) or maps to images (B, 3, 64, 64) in [-1, 1]."""
-        return self.layers(z)
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, 11, 16, 16) to images (B, 3, 64, 64) in [-1, 1]."""
+        return self.layers(x)
 
 
 class VAEDecoder(nn.Module):
     """VAE: an image compressor's decoder, without attention (Esser et al. 2021, table 7)."""
 
-    def __init__(
-        self, channels: Sequence[int] = (128, 96, 64, 32, 16), latent: int = LATENT, seen: int = 0
-    ) -> None:
+    def __init__(self, channels: Sequence[int] = CHANNELS) -> None:
         super().__init__()
-        layers = start(latent, channels[0], seen)
+        layers: list[nn.Module] = [nn.Conv2d(SEEN, channels[0], 3, padding=1)]
         for c_in, c_out in pairwise(channels):
             layers += [
                 nn.GroupNorm(8, c_in), nn.SiLU(), nn.Upsample(scale_factor=2, mode="nearest"),
@@ -105,20 +95,19 @@ class VAEDecoder(nn.Module):
         layers += [nn.Conv2d(channels[-1], 3, 3, padding=1)]
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Map latents (B, 64) or maps to images (B, 3, 64, 64), about [-1, 1], not clipped."""
-        return self.layers(z)
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, 11, 16, 16) to images (B, 3, 64, 64), about [-1, 1], not clipped."""
+        return self.layers(x)
 
 
 class FastGANGenerator(nn.Module):
     """FastGAN: gated linear units, without skip-layer excitation (Liu et al. 2021)."""
 
-    def __init__(
-        self, channels: Sequence[int] = (128, 96, 64, 32, 16), latent: int = LATENT, seen: int = 0
-    ) -> None:
+    def __init__(self, channels: Sequence[int] = CHANNELS) -> None:
         super().__init__()
         layers: list[nn.Module] = [
-            *start(latent, 2 * channels[0], seen), nn.BatchNorm2d(2 * channels[0]), nn.GLU(dim=1),
+            nn.Conv2d(SEEN, 2 * channels[0], 3, padding=1), nn.BatchNorm2d(2 * channels[0]),
+            nn.GLU(dim=1),
         ]  # fmt: skip
         for c_in, c_out in pairwise(channels):
             layers += [
@@ -129,24 +118,18 @@ class FastGANGenerator(nn.Module):
         layers += [nn.Conv2d(channels[-1], 3, 3, padding=1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Map latents (B, 64) or maps to images (B, 3, 64, 64) in [-1, 1]."""
-        return self.layers(z)
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, 11, 16, 16) to images (B, 3, 64, 64) in [-1, 1]."""
+        return self.layers(x)
 
 
 class ViTGenerator(nn.Module):
     """ViTGAN: a transformer over 8x8 tokens, each drawn linearly as 8x8 pixels (Lee 2022)."""
 
-    def __init__(
-        self, channels: Sequence[int] = (96,), latent: int = LATENT, seen: int = 0
-    ) -> None:
+    def __init__(self, width: int = 96) -> None:
         super().__init__()
-        width, first = channels[0], 4 * seen or FIRST_OF_TOKEN
-        self.first = nn.Sequential(
-            *([nn.PixelUnshuffle(2), nn.Flatten(2)] if seen else
-              [nn.Linear(latent, 64 * first), nn.Unflatten(1, (first, 64))]),
-        )  # fmt: skip
-        self.widen = nn.Linear(first, width)
+        self.first = nn.Sequential(nn.PixelUnshuffle(2), nn.Flatten(2))
+        self.widen = nn.Linear(4 * SEEN, width)
         self.position = nn.Parameter(0.02 * torch.randn(64, width))
         self.blocks = nn.Sequential(
             *(
@@ -159,9 +142,9 @@ class ViTGenerator(nn.Module):
         )  # fmt: skip
         self.to_rgb = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 3 * 64), nn.Tanh())
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Map latents (B, 64) or maps to images (B, 3, 64, 64) in [-1, 1]."""
-        tokens = self.widen(self.first(z).transpose(1, 2)) + self.position
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, 11, 16, 16) to images (B, 3, 64, 64) in [-1, 1]."""
+        tokens = self.widen(self.first(x).transpose(1, 2)) + self.position
         patches = self.to_rgb(self.blocks(tokens))
         return F.pixel_shuffle(patches.transpose(1, 2).unflatten(2, (8, 8)), 8)
 
@@ -169,34 +152,25 @@ class ViTGenerator(nn.Module):
 class StyleGAN2Generator(nn.Module):
     """StyleGAN2 at 64 pixels, skip outputs, no noise inputs (Karras et al. 2020, section 4)."""
 
-    def __init__(
-        self, channels: Sequence[int] = (128, 96, 64, 32, 16), latent: int = LATENT,
-        style: int = 64, seen: int = 0,
-    ) -> None:  # fmt: skip
+    def __init__(self, channels: Sequence[int] = CHANNELS, style: int = 64) -> None:
         super().__init__()
         self.mapping = nn.Sequential(
-            PixelNorm(), EqualizedConv2d(4 * seen or latent, style, 1), nn.LeakyReLU(0.2),
+            PixelNorm(), EqualizedConv2d(4 * SEEN, style, 1), nn.LeakyReLU(0.2),
             EqualizedConv2d(style, style, 1), nn.LeakyReLU(0.2),
         )  # fmt: skip
-        if seen:
-            self.first = EqualizedConv2d(seen, channels[0], 3, padding=1)
-        else:
-            self.constant = nn.Parameter(torch.randn(1, channels[0], 4, 4))
+        self.first = EqualizedConv2d(SEEN, channels[0], 3, padding=1)
         pairs = list(zip(channels[:-1], channels[1:], strict=True))
         self.ups = nn.ModuleList(ModulatedConv2d(i, o, 3, style, up=True) for i, o in pairs)
         self.convolutions = nn.ModuleList(ModulatedConv2d(c, c, 3, style) for c in channels)
         self.to_rgb = nn.ModuleList(EqualizedConv2d(c, 3, 1) for c in channels)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Map latents (B, 64) or maps to images (B, 3, 64, 64), about [-1, 1], not clipped.
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, 11, 16, 16) to images (B, 3, 64, 64), about [-1, 1], not clipped.
 
         A map's quarters, averaged, make the style.
         """
-        if z.ndim == 4:
-            x, z = self.first(z), F.adaptive_avg_pool2d(z, 2).flatten(1)
-        else:
-            x = self.constant.expand(len(z), -1, -1, -1)
-        style = self.mapping(z[:, :, None, None])
+        quarters = F.adaptive_avg_pool2d(x, 2).flatten(1)
+        style, x = self.mapping(quarters[:, :, None, None]), self.first(x)
         x = F.leaky_relu(self.convolutions[0](x, style), 0.2)
         image = self.to_rgb[0](x)
         for up, convolution, to_rgb in zip(

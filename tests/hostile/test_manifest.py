@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from support import write_manifest, write_zoo, zoo_rows
+from support import some_layouts, write_manifest, write_zoo, zoo_rows
 
 from dnadet_lib import zoo
 from dnadet_lib.zoo.generators import build_generator
@@ -29,7 +29,7 @@ def rows_with(changed: str, **changes: str) -> list[dict[str, str]]:
         ("architecture", "DCGAN", "is none of ProGAN, MMDGAN, SNGAN, InfoMaxGAN"),
         ("loss", "lsgan", "is none of wgan-gp, mmd, hinge, infomax"),
         ("loss", "", "is none of wgan-gp, mmd, hinge, infomax"),
-        ("content", "faces", "is none of meadow, stamps"),
+        ("content", "faces", "is none of horizons, meadow, nebulae, stamps"),
         ("role", "val", "is none of train, dev, test"),
         ("seed", "one", "is not a whole number"),
         ("seed", "-1", "is not a whole number"),
@@ -98,7 +98,7 @@ def test_missing_weights(one_generator):
 def test_weights_that_are_not_the_manifests(one_generator):
     _, generator = one_generator
     weights = load_file(generator.file)
-    weights["to_rgb.bias"] += 1
+    weights["body.to_rgb.bias"] += 1
     save_file(weights, generator.file)
     with pytest.raises(ValueError, match="'ProGAN_meadow_s0', sha256: .* the manifest says"):
         generator.load()
@@ -111,15 +111,15 @@ def test_weights_that_do_not_fit_the_architecture(one_generator, fault):
     folder, generator = one_generator
     weights = load_file(generator.file)
     if fault == "missing":
-        del weights["to_rgb.weight"]
+        del weights["body.to_rgb.weight"]
     elif fault == "unexpected":
-        weights["to_rgb.scale"] = torch.ones(1)
+        weights["body.to_rgb.scale"] = torch.ones(1)
     elif fault == "nan":
-        weights["to_rgb.bias"][1] = float("nan")
+        weights["body.to_rgb.bias"][1] = float("nan")
     elif fault == "whole numbers":
-        weights["to_rgb.bias"] = weights["to_rgb.bias"].to(torch.int32)
+        weights["body.to_rgb.bias"] = weights["body.to_rgb.bias"].to(torch.int32)
     else:
-        weights = build_generator("MMDGAN").state_dict()
+        weights = build_generator("MMDGAN", some_layouts()).state_dict()
     save_file(weights, generator.file)
     row = zoo_rows()[0]
     row["sha256"] = hashlib.sha256(generator.file.read_bytes()).hexdigest()
