@@ -77,7 +77,8 @@ def few_shot_rows(
     - `WAYS-way accuracy`: it and other architectures are enrolled, unknown ones first, then known
       ones by new generators; its images are named by the nearest of the new means.
     - `recall of the new class`: it alone is enrolled beside the model's classes.
-    - `accuracy of known classes`: on images of new generators of the model's classes, then.
+    - `accuracy of known classes`: on images of new generators of the model's classes, then; at 0
+      shots without any new class.
 
     A generator's interval is over episodes, that of a mean over generators where there are three or
     more.
@@ -88,7 +89,7 @@ def few_shot_rows(
             f"{', '.join(map(str, shots))} shots, {ways} ways, {episodes} episodes: there must be "
             f"1 to {least - 1} shots, 2 ways and 1 episode or more"
         )
-    rng, rows = np.random.default_rng(seed), []
+    rng, rows = np.random.default_rng(seed), [untouched(model, pool)]
     for count in shots:
         found: dict[str, dict[str, Interval]] = {}
         for name in pool.unknown:
@@ -117,14 +118,28 @@ def episode(
               *rng.permutation(sorted({pool.architectures[k] for k in pool.truths}))]  # fmt: skip
     rivals = [drawn(model, pool, other, count, rng)[0] for other in others[: ways - 1]]
     scores = torch.stack([queries @ c.weights[0] + c.biases[0] for c in (own, *rivals)], dim=1)
-    known = torch.cat([pool.shots[k].embeddings[0] for k in pool.truths])
-    truth = torch.cat([torch.full((pool.shots[k].embeddings.shape[1],), number)
-                       for k, number in pool.truths.items()])  # fmt: skip
+    known, truth = known_images(pool)
     return (
         float((scores.argmax(dim=1) == 0).float().mean()),
         float((named(model, own, queries) == len(model.classes)).float().mean()),
         float((named(model, own, known) == truth).float().mean()),
     )
+
+
+def known_images(pool: Pool) -> tuple[Tensor, Tensor]:
+    """Return embeddings (N, D) and class numbers (N,) of all images of known classes."""
+    counts = torch.tensor([pool.shots[name].embeddings.shape[1] for name in pool.truths])
+    numbers = torch.tensor(list(pool.truths.values())).repeat_interleave(counts)
+    return torch.cat([pool.shots[name].embeddings[0] for name in pool.truths]), numbers
+
+
+def untouched(model: DNADet, pool: Pool) -> Row:
+    """Measure the accuracy of known classes before a class is enrolled."""
+    known, truth = known_images(pool)
+    with torch.no_grad():
+        value = float((model.logits(known).argmax(dim=1) == truth).float().mean())
+    nan = float("nan")
+    return Row(model.origin, "0 shots", MEASURES[2], value, nan, nan, len(truth), len(pool.truths))
 
 
 def drawn(
@@ -158,5 +173,6 @@ def few_shot_table(rows: Sequence[Row]) -> str:
     cells: dict[str, dict[str, str]] = {}
     for row in rows:
         value = str(Interval(row.value, row.low, row.high, ""))
+        value = f"{row.value:.3f}" if np.isnan(row.low) else value
         cells.setdefault(row.metric, {"figure": row.metric})[row.setup] = value
     return markdown_table(pd.DataFrame(cells.values()))
