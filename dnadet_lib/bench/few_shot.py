@@ -175,4 +175,4 @@ def few_shot_table(rows: Sequence[Row]) -> str:
         value = str(Interval(row.value, row.low, row.high, ""))
         value = f"{row.value:.3f}" if np.isnan(row.low) else value
         cells.setdefault(row.metric, {"figure": row.metric})[row.setup] = value
-    return markdown_table(pd.DataFrame(cells.values()))
+    return markdown_table(pd.DataFrame(cells.values()).fillna(""))
