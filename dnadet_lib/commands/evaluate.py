@@ -160,10 +160,12 @@ def tell(options: argparse.Namespace, found: Findings, files: Mapping[str, Path]
 
 def written(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
     """Name the file of each set's predictions in the folder --out; none where there is none."""
-    from dnadet_lib.plumbing.files import plain_stem
+    from dnadet_lib.plumbing.files import plain_stem, require_writable_folder
 
     if options.predictions and options.predictions.suffix.lower() not in (".csv", ".parquet"):
         raise ValueError(f"--predictions {options.predictions}: end the name in .csv or .parquet")
+    if options.predictions:
+        require_writable_folder(options.predictions.absolute().parent)
     if not options.out:
         return {}
     return {name: options.out / f"predictions-{plain_stem(name)}.parquet" for name in names}

@@ -574,6 +574,7 @@ WRITERS = {  # every command that writes to --out, and what it writes there
     "embed": (["a.png"], "x.parquet"),
     "report": (["a.png"], "x.html"),
     "grade": (["."], "x.csv"),
+    "enrol": (["new", "a.png"], "x.safetensors"),
 }
 each_writer = pytest.mark.parametrize("command", WRITERS)
 
