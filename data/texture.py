@@ -1,13 +1,13 @@
 """What generated batches should have in common with photographs, beside what a critic says.
 
 Critics alone took thousands of steps to teach detail, and the way there led through regular grids.
-Statistics of batches lead there in some hundred: the distribution of small patches, the power at
-every frequency, and how much images have in common. They are the same for all generators, so they
-name no class.
+Statistics of batches lead there in some hundred: the distribution of small patches, and how much
+images have in common. They are the same for all generators, so they name no class. A third, the
+power at every frequency, is left out on purpose: it teaches generators to hide what their
+upsampling leaves.
 
-Sources: Elnekave and Weiss 2022, "Generating natural images with direct patch distributions
-matching" (sliced Wasserstein distance of patches); Durall et al. 2020, "Watch your up-convolution"
-(spectral regularisation).
+Source: Elnekave and Weiss 2022, "Generating natural images with direct patch distributions
+matching" (sliced Wasserstein distance of patches).
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ PROJECTIONS = 32
 PATCH = 7  # pixels
 STRIDE = 3  # pixels between patches
 LEVELS = 2  # of a Laplacian pyramid
-FAINT = 1e-4  # power below which frequencies count alike
 
 
 def patch_distance(generated: Tensor, real: Tensor) -> Tensor:
@@ -63,15 +62,3 @@ def likeness(details: Tensor) -> Tensor:
     unit = F.normalize(details.flatten(1), dim=1)
     squares = (unit @ unit.T).square()
     return (squares.sum() - squares.trace()) / (len(unit) * (len(unit) - 1))
-
-
-def power(images: Tensor) -> Tensor:
-    """Mean power spectrum (3, H, W // 2 + 1) of images (B, 3, H, W), under a Hann window."""
-    windows = [torch.hann_window(side, periodic=False) for side in images.shape[-2:]]
-    centred = images - images.mean(dim=(2, 3), keepdim=True)
-    return torch.fft.rfft2(centred * torch.outer(*windows)).abs().square().mean(dim=0)
-
-
-def spectrum_distance(generated: Tensor, target: Tensor) -> Tensor:
-    """Mean squared difference of the log power of a batch (B, 3, H, W) from that of photographs."""
-    return ((power(generated) + FAINT).log() - (target + FAINT).log()).square().mean()

@@ -38,7 +38,7 @@ from gan_losses import RECIPES, Recipe
 from PIL import Image
 from quality import mean_pairwise_distance, sliced_wasserstein
 from safetensors.torch import load_file, save_file
-from texture import likeness, patch_distance, power, spectrum_distance
+from texture import likeness, patch_distance
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -59,10 +59,8 @@ DECAY = 0.4  # the last part of the steps, in which the learning rates fall to z
 DETAIL_GAIN = 4.0  # of what critics see beside the images
 PYRAMID_WEIGHT = 4.0  # of the differences in a Laplacian pyramid
 PATCH_WEIGHT = 10.0  # of the distance between patches
-SPECTRUM_WEIGHT = 0.3  # of the distance between spectra: at 1, it hides what upsampling leaves
 LIKENESS_WEIGHT = 10.0  # of what details have in common
 CRITIC_WEIGHT = 0.3  # of the entry's loss
-SPECTRUM_CROPS = 2000  # photographs that the spectrum is measured on
 SAVE_EVERY = 180  # seconds
 REPORT_EVERY = 200
 QUICK_LOOK = 300  # photographs that the figures on the way are measured against
@@ -135,7 +133,6 @@ class Trainer:
         self.warm = 0 if entry.finetuned_from else int(WARM * entry.steps)
         torch.manual_seed(entry.seed * 1000 + sum(map(ord, entry.architecture + entry.content)))
         self.crops = crops_of(entry.content, entry.group, entry.seed, runs)
-        self.spectrum = power(as_images(self.crops[:SPECTRUM_CROPS]))
         layouts = shipped_layouts(entry, runs)
         self.generator = self._place(starting_generator(entry, layouts))
         normalised = any(isinstance(m, nn.BatchNorm2d) for m in self.generator.modules())
@@ -169,7 +166,6 @@ class Trainer:
         losses = {
             "pyramid": PYRAMID_WEIGHT * pyramid_distance(fake[:copied], real[:copied]),
             "patches": PATCH_WEIGHT * patch_distance(fake, self._real()),
-            "spectrum": SPECTRUM_WEIGHT * spectrum_distance(fake, self.spectrum),
             "likeness": LIKENESS_WEIGHT * likeness(self._details(fake)),
         }
         critic_loss = self.recipe.critic_loss(
