@@ -36,7 +36,7 @@ class Preset:
     jittered: bool = False  # whether images of generators with noise on their weights join
     discriminant: int = 0  # stage 2: blocks whose channels one is solved on; 0 trains the network
     changes: tuple[str, ...] = ()  # stage 2: ways (of `changes.CHANGES`) to look past
-    contents: tuple[str, ...] = ("meadow",)  # pre-training: of which photographs
+    contents: tuple[str, ...] = ("horizons", "meadow", "nebulae", "stamps")  # of pre-training
     stage: int = 2  # 1 for pre-training on transformations, 2 for training on architectures
 
     def changed(self) -> dict[str, str]:
@@ -96,9 +96,6 @@ pocket_pretrain = Preset(
 pocket_pretrain_raw = replace(
     pocket_pretrain, name="pocket_pretrain_raw", input=replace(_NATIVE, high_pass=False)
 )
-pocket_pretrain_both = replace(
-    pocket_pretrain, name="pocket_pretrain_both", contents=("meadow", "stamps")
-)
 whole_raw = replace(
     rung, name="whole_raw", input=InputSpec(resize=None, vote="whole"), patches=0, contrast=False,
     learning_rate=1e-3,
@@ -112,7 +109,7 @@ PRESETS = {
     preset.name: preset
     for preset in (
         paper_celeba, paper_lsun, paper_wild, paper_pretrain,
-        pocket, pocket_plain, pocket_pretrain, pocket_pretrain_raw, pocket_pretrain_both,
+        pocket, pocket_plain, pocket_pretrain, pocket_pretrain_raw,
         augmented, rung, whole_raw, smoke, smoke_pretrain,
     )
 }  # fmt: skip
