@@ -23,7 +23,7 @@ from sklearn.metrics import pairwise_distances_argmin
 from train_gan import TRAINING_CROPS, write_sheet
 
 from dnadet_lib.attribution import LEAST_ACCURACY, LEAST_CONFIDENCE
-from dnadet_lib.bench.methods import PLAIN, SHIPPED, networks
+from dnadet_lib.bench.methods import PLAIN, SHIPPED, STAGE_1
 from dnadet_lib.checkpoints.models import load_model
 from dnadet_lib.data import origins
 from dnadet_lib.evaluation.audit import Audit, audit, audit_markdown, image_facts
@@ -288,11 +288,11 @@ def stage_2_cards(names: Sequence[str] = ()) -> None:
 def stage_2_text(name: str, model: DNADet, rows: list, each: pd.DataFrame) -> str:
     """Fill the card of one attribution checkpoint."""
     what = {
-        PLAIN: "two networks of DNA-Det's stage 1 and a discriminant on their channels",
+        PLAIN: "the network of DNA-Det's stage 1 and a discriminant on its channels",
         SHIPPED: f"`{PLAIN}`, solved again with changed copies of the training images",
         "whole_raw": "a baseline: the same backbone on whole raw images, nothing else",
     }[name]
-    stage_1 = "; stage 1: " + " and ".join(f"`{name}`" for name in networks()[PLAIN][1])
+    stage_1 = f"; stage 1: `{STAGE_1}`"
     step = SHIPPED if name == SHIPPED else "train"
     return f"""# {name}: {what}
 

@@ -44,7 +44,7 @@ from evidence import (
 
 from dnadet_lib.attribution import probabilities_of
 from dnadet_lib.bench.ladder import read_rows
-from dnadet_lib.bench.methods import PLAIN, SHIPPED, all_methods, make_method
+from dnadet_lib.bench.methods import PLAIN, SHIPPED, TOP, all_methods, make_method
 from dnadet_lib.bench.position import INNER, compare_labels, generated, mean_maps, study_table
 from dnadet_lib.bench.suite import run_suite
 from dnadet_lib.bench.tables import (
@@ -99,7 +99,6 @@ COPIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # what test images un
 }
 BLOCK_IMAGES = 100  # a generator
 PANELS = {d.name: d.unit + "\n(a pre-training class)" * d.pretrained for d in DEGRADATIONS}
-WITH_PATCHES = "high-pass, all"  # the top of the ladder
 GUARD = "relative distance"  # the score that `attribute` refuses images by
 CHANGED = ("seed", "loss", "finetune")  # unseen instances, of the content that was learned
 
@@ -119,10 +118,10 @@ def suite(only_there: bool = False) -> None:
     suite_figure()
     save_table(confusions(predictions), "confusions")
     every, counts = generator_table(predictions), image_counts(predictions)
-    leads = mean_rows(differences(every, WITH_PATCHES), "lead", counts)
+    leads = mean_rows(differences(every, TOP), "lead", counts)
     with atomic_path(RESULTS / "leads.md") as temporary:
         temporary.write_text(results_table(leads, "lead"), encoding="utf-8")
-    table = every.loc[[PLAIN, WITH_PATCHES], ["seed"], :]
+    table = every.loc[[PLAIN, TOP], ["seed"], :]
     faulty = with_repeated_seed(table).rename("{}, first seed repeated".format, level="method")
     repeated = [mean_rows(part, "accuracy", counts) for part in (table, faulty)]
     with atomic_path(RESULTS / "fault_a.md") as temporary:

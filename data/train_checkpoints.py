@@ -2,9 +2,8 @@
 
     python data/train_checkpoints.py pretrain      # data/checkpoints/pocket_pretrain.safetensors
     python data/train_checkpoints.py pretrain_raw  # the same without the high-pass front end
-    python data/train_checkpoints.py train         # pocket_plain.safetensors and whole_raw...; of
-                                                   # its stage 1 what is not shipped, first
-    python data/train_checkpoints.py pocket        # pocket.safetensors, on pocket_plain's networks
+    python data/train_checkpoints.py train         # pocket_plain.safetensors and whole_raw...
+    python data/train_checkpoints.py pocket        # pocket.safetensors, on the same stage 1
     python data/train_checkpoints.py               # all of it; then data/make_cards.py
 
 Runs resume from `build/checkpoints/NAME/`. `data/tune.py` compares presets on dev generators.
@@ -19,13 +18,19 @@ from pathlib import Path
 
 import torch
 
-from dnadet_lib.bench.methods import PLAIN, networks
 from dnadet_lib.checkpoints.models import load_model
 from dnadet_lib.model import DNADet
 from dnadet_lib.plumbing.files import atomic_path, claimed_folder
 from dnadet_lib.plumbing.paths import build_folder
-from dnadet_lib.presets import Preset, pocket, pocket_pretrain, pocket_pretrain_raw, whole_raw
-from dnadet_lib.stages.stage_1 import pretrained_model, run_pretraining
+from dnadet_lib.presets import (
+    Preset,
+    pocket,
+    pocket_plain,
+    pocket_pretrain,
+    pocket_pretrain_raw,
+    whole_raw,
+)
+from dnadet_lib.stages.stage_1 import run_pretraining
 from dnadet_lib.stages.stage_2 import run_training, training_data
 from dnadet_lib.zoo.rendering import render
 
@@ -51,15 +56,14 @@ def ship(folder: Path, name: str) -> None:
 
 def train() -> None:
     """Train stage 2 without changed images and the baseline, and ship both."""
-    plain, stage_1 = networks()[PLAIN]
-    train_and_ship(plain, pretrained_model(stage_1, PRETRAIN_SEED))  # it trains what lacks
+    train_and_ship(pocket_plain, load_model(pocket_pretrain.name))
     train_and_ship(whole_raw, None)
 
 
 def train_and_ship(preset: Preset, pretrained: DNADet | None) -> None:
     """Train a preset of stage 2 on the zoo and ship it."""
     render()
-    train_set, dev = training_data(jittered=preset.jittered)
+    train_set, dev = training_data()
     folder = build_folder() / "checkpoints" / preset.name
     with claimed_folder(folder):
         run_training(
@@ -75,7 +79,7 @@ def main() -> None:
         "pretrain": partial(pretrain, pocket_pretrain),
         "pretrain_raw": partial(pretrain, pocket_pretrain_raw),
         "train": train,
-        "pocket": lambda: train_and_ship(pocket, load_model(PLAIN)),
+        "pocket": lambda: train_and_ship(pocket, load_model(pocket_pretrain.name)),
     }
     parser.add_argument("steps", nargs="*", choices=[*steps, []], help="default: all in order")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")

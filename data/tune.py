@@ -8,7 +8,7 @@ Delete the rows of a method whose code has changed: only images are compared. Th
 One training seed a setting; three where stage 1 is all that is trained, whose seed moves the result
 by points. What is trained lies where `dnadet suite` looks for it.
 `dnadet_lib/bench/methods.py` takes of every method the settings that did best; the pre-trained
-rungs share those of the top one, and the variants of the shipped model those of one of them.
+rungs share those of the top one, and `pocket` those of `pocket_plain`.
 """
 
 from __future__ import annotations
@@ -23,16 +23,23 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from dnadet_lib.bench.methods import ONE_STAGE_1, PRETRAINED, make_method, networks, tuned_as
+from dnadet_lib.bench.methods import (
+    PLAIN,
+    RAW_STAGE_1,
+    STAGE_1,
+    make_method,
+    networks,
+    tuned_as,
+)
 from dnadet_lib.bench.suite import Method, images_digest, network, rows_digest, score_table
 from dnadet_lib.bench.tables import generator_table
 from dnadet_lib.data import ImageSet
 from dnadet_lib.fingerprints.residual import DENOISERS
 from dnadet_lib.plumbing.files import atomic_path, locked
 from dnadet_lib.plumbing.paths import build_folder
-from dnadet_lib.presets import augmented, pocket_plain
+from dnadet_lib.presets import pocket_plain, rung
 from dnadet_lib.stages.stage_2 import training_data
-from dnadet_lib.zoo.rendering import image_root, render
+from dnadet_lib.zoo.rendering import render
 
 TUNING = Path(__file__).resolve().parent / "results" / "tuning.csv"
 RATES = (3e-4, 1e-3)
@@ -51,25 +58,16 @@ GRIDS = {
     "DCT-CNN": grid(high_pass=FRONT_END, learning_rate=RATES),
     "AttNet": grid(high_pass=(True,), learning_rate=RATES, width=(8,), epochs=(4,)),
     **{name: grid(learning_rate=RATES) for name in networks() if tuned_as(name) == name},
-    **{name: [{}] for name in networks() if tuned_as(name) == ONE_STAGE_1},
-    ONE_STAGE_1: grid(discriminant=(4, 5, 6)),
+    PLAIN: grid(discriminant=(4, 5, 6)),
 }
-SEEDS = {name: (0, 1, 2) for name in networks() if tuned_as(name) == ONE_STAGE_1}  # others: (0,)
-
-
-FAST = replace(augmented, learning_rate=1e-3)  # what its variants are compared with
-SMALLER = replace(FAST, patches=4, input=replace(FAST.input, patch=32))
-ENLARGED = replace(FAST, input=replace(FAST.input, resize=128, vote="whole"))  # a quarter seen
+SEEDS = {PLAIN: (0, 1, 2)}  # others: (0,)
 RAW = replace(pocket_plain, input=replace(pocket_plain.input, high_pass=False))
-CANDIDATES = {  # what else might have become the pocket_plain preset, and its stage 1
-    "augmented, patches of 32": (SMALLER, PRETRAINED[True]),
-    "augmented, enlarged 2x": (ENLARGED, PRETRAINED[True]),
-    "augmented, enlarged 2x, no jittered generators": (
-        replace(ENLARGED, jittered=False), PRETRAINED[True],
-    ),
-    "augmented, no jittered generators": (replace(FAST, jittered=False), PRETRAINED[True]),
-    "pocket_plain, raw": (RAW, PRETRAINED[False]),
-}  # fmt: skip
+UPRIGHT = replace(pocket_plain, input=replace(pocket_plain.input, vote="patches"))
+CANDIDATES = {  # what else might have become the pocket_plain preset
+    "pocket_plain, raw": (RAW, RAW_STAGE_1),
+    "pocket_plain, no turned votes": (UPRIGHT, STAGE_1),
+    "double softmax": (replace(rung, name="double softmax", double_softmax=True), STAGE_1),
+}
 
 
 def tuned_method(name: str, settings: dict) -> Method:
@@ -85,11 +83,9 @@ def measure_on_dev(
     """Train once and measure the accuracy on every dev generator."""
     started = time.monotonic()
     method = tuned_method(name, settings)
-    own = training_data(jittered=True)[0] if method.jittered else train
-    images = rows_digest(train, dev, image_root(), method.jittered)
-    work = build_folder() / "suite" / "pocket" / method.seed_folder(images, seed)
+    work = build_folder() / "suite" / "pocket" / method.seed_folder(rows_digest(train, dev), seed)
     with locked(work):
-        classify = method.fit(own, dev, seed, work)
+        classify = method.fit(train, dev, seed, work)
     scores = score_table(classify, dev.with_classes(train.classes))
     table = generator_table(scores.assign(method=name, setup="dev", seed=seed))
     each = table.loc[name, "dev"][seed].round(4)

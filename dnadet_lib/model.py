@@ -26,16 +26,13 @@ SIDES = (8, 8192)  # pixels: what an image may be resized to
 
 
 class ConvolutionBlock(nn.Module):
-    """Convolution, batch norm, LeakyReLU 0.2. Even blocks halve the image, odd ones keep it.
+    """Convolution, batch norm, LeakyReLU 0.2. Even blocks halve the image, odd ones keep it."""
 
-    With several groups, each maps its own share of the channels.
-    """
-
-    def __init__(self, c_in: int, c_out: int, halve: bool, groups: int = 1) -> None:
+    def __init__(self, c_in: int, c_out: int, halve: bool) -> None:
         super().__init__()
         kernel, stride = (4, 2) if halve else (3, 1)
         self.main = nn.Sequential(
-            nn.Conv2d(c_in, c_out, kernel, stride, padding=1, groups=groups),
+            nn.Conv2d(c_in, c_out, kernel, stride, padding=1),
             nn.BatchNorm2d(c_out),
             nn.LeakyReLU(0.2),
         )
@@ -125,8 +122,7 @@ class DNADet(nn.Module):
     whitened: in that space the variance within the classes is the same in every direction, and the
     classifier takes the nearest class mean (Fisher's discriminant). With `changes`, each class has
     a mean of its images as they are and one of copies changed in each way (Hastie and Tibshirani
-    1996). With several `backbones`, that many pre-trained networks stand side by side and their
-    channels are joined.
+    1996).
 
     Attributes:
         classes: Names of the classes, in the order of the logits.
@@ -153,12 +149,12 @@ class DNADet(nn.Module):
     def __init__(
         self, num_classes: int, width: int = 64, *, classes: Sequence[str] | None = None,
         input: InputSpec | None = None, blocks: int = BLOCKS, discriminant: bool = False,
-        backbones: int = 1, changes: Sequence[str] = (),
+        changes: Sequence[str] = (),
     ) -> None:  # fmt: skip
         super().__init__()
         if not 1 <= blocks <= BLOCKS:
             raise ValueError(f"{blocks} blocks: choose 1 to {BLOCKS}")
-        self.width, self.discriminant, self.backbones = width, discriminant, backbones
+        self.width, self.discriminant = width, discriminant
         self.changes = check_changes(list(changes))
         self.classes = check_class_names(list(classes or (str(k) for k in range(num_classes))))
         if len(self.classes) != num_classes:
@@ -175,11 +171,11 @@ class DNADet(nn.Module):
         self.origin = "pre-trained model"  # for messages; a loaded one names its checkpoint
         self.sha256, self.named = "", False
         self.trace_blocks = tuple(block for block in TRACE_BLOCKS if block < blocks)
-        self.channels = channels = [3, *(backbones * width * 2 ** (k // 2) for k in range(BLOCKS))]
+        self.channels = channels = [3, *(width * 2 ** (k // 2) for k in range(BLOCKS))]
         self.high_pass = HighPass() if self.input.high_pass else nn.Identity()
         pairs = enumerate(pairwise(channels[: blocks + 1]))
         self.main = nn.Sequential(
-            *(ConvolutionBlock(a, b, i % 2 == 0, backbones if i else 1) for i, (a, b) in pairs)
+            *(ConvolutionBlock(a, b, i % 2 == 0) for i, (a, b) in pairs)
         )
         self.embedding_size = pooled = channels[blocks] * (2 if discriminant else 1)
         self.whitening = nn.Linear(pooled, pooled) if discriminant else nn.Identity()

@@ -33,7 +33,6 @@ class Preset:
     transform_size: int = 128  # pre-training: side of the crop that is transformed, in pixels
     double_softmax: bool = False  # the release's fault: softmax before cross-entropy
     flips: bool = False  # whether images are mirrored and turned at random before patches are cut
-    jittered: bool = False  # whether images of generators with noise on their weights join
     discriminant: int = 0  # stage 2: blocks whose channels one is solved on; 0 trains the network
     changes: tuple[str, ...] = ()  # stage 2: ways (of `changes.CHANGES`) to look past
     contents: tuple[str, ...] = ("horizons", "meadow", "nebulae", "stamps")  # of pre-training
@@ -84,10 +83,6 @@ pocket = replace(
     name="pocket",
     changes=("fine JPEG", "coarse JPEG", "WebP", "smaller", "larger", "tone"),
 )
-augmented = replace(
-    rung, name="augmented", input=replace(_NATIVE, patch=64), patches=1, steps_per_epoch=94,
-    flips=True, jittered=True,
-)  # fmt: skip
 pocket_pretrain = Preset(
     "pocket_pretrain", width=32, input=_NATIVE, patches=2, items=128, learning_rate=1e-3,
     schedule="one-cycle", epochs=8, patience=8, select_by="macro_f1", steps_per_epoch=500,
@@ -110,7 +105,7 @@ PRESETS = {
     for preset in (
         paper_celeba, paper_lsun, paper_wild, paper_pretrain,
         pocket, pocket_plain, pocket_pretrain, pocket_pretrain_raw,
-        augmented, rung, whole_raw, smoke, smoke_pretrain,
+        rung, whole_raw, smoke, smoke_pretrain,
     )
 }  # fmt: skip
 

@@ -13,7 +13,6 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from support import photograph
 
 from dnadet_lib import stages
-from dnadet_lib.checkpoints.joining import join_backbones
 from dnadet_lib.checkpoints.models import load_model
 from dnadet_lib.data import ImageSet
 from dnadet_lib.discriminant import fit_discriminant
@@ -67,13 +66,11 @@ def test_it_learns_traces_and_leaves_the_blocks_alone(sets, tmp_path):
     assert (tmp_path / "run" / "history.csv").read_text().startswith("epoch,dev_accuracy")
 
 
-def test_it_is_solved_on_two_backbones(sets):
+def test_it_is_solved_again_from_a_solved_one(sets):
     train, dev = sets
-    alone = [stages.build_model(CLASSES, PRESET, seed).eval() for seed in (0, 1)]
-    model, _ = stages.run_training(PRESET, train, dev, pretrained=join_backbones(alone))
-    assert model.backbones == 2
-    assert predict(model, dev).correct.mean() > 0.9
-    again, _ = stages.run_training(PRESET, train, dev, pretrained=model)  # from a solved one
+    start = stages.build_model(CLASSES, PRESET, 0).eval()
+    model, _ = stages.run_training(PRESET, train, dev, pretrained=start)
+    again, _ = stages.run_training(PRESET, train, dev, pretrained=model)
     assert np.allclose(predict(again, dev).probabilities, predict(model, dev).probabilities)
 
 

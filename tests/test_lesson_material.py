@@ -69,7 +69,7 @@ def test_a_quarter_of_an_even_map_holds_a_quarter() -> None:
 @pytest.mark.parametrize("discriminant", [False, True])
 def test_an_untrained_network_has_the_plan_and_other_weights(discriminant: bool) -> None:
     spec = InputSpec(patch=32, vote="patches", high_pass=True, resize=None)
-    model = DNADet(5, 8, input=spec, blocks=5, discriminant=discriminant, backbones=2)
+    model = DNADet(5, 8, input=spec, blocks=5, discriminant=discriminant)
     before = torch.random.get_rng_state()
     other, again = gradcam.untrained_like(model, 3), gradcam.untrained_like(model, 3)
     assert torch.equal(torch.random.get_rng_state(), before)

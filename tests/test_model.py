@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from dnadet_lib import DNADet, load_model
 from dnadet_lib.attribution import infer, prepare, unknown_score
-from dnadet_lib.checkpoints.joining import join_backbones, transfer_backbone
 from dnadet_lib.checkpoints.models import save_model
+from dnadet_lib.checkpoints.starting import transfer_backbone
 from dnadet_lib.model import HighPass, InputSpec, ProjectionHead
 from dnadet_lib.patches import grid_patches, normalise
 from dnadet_lib.unknown import Distances, LabelledTraces, squared_distances, trace_distances
@@ -297,42 +297,6 @@ def test_transfer_between_models_that_differ_is_refused(other):
         transfer_backbone(DNADet(5, 8), other)
 
 
-def with_statistics(seed: int, **options) -> DNADet:
-    """A network whose batch norms have statistics of their own."""
-    torch.manual_seed(seed)
-    model = DNADet(3, 8, **options)
-    model(torch.randn(8, 3, 32, 32))
-    return model.eval()
-
-
-def test_backbones_side_by_side_give_the_channels_of_each(tmp_path):
-    spec = InputSpec(resize=None, high_pass=True)
-    first, second = (with_statistics(seed, blocks=4, input=spec) for seed in (0, 1))
-    joined = join_backbones([first, second])
-    images = torch.randn(2, 3, 32, 32)
-    with torch.no_grad():
-        alone = [model.main(model.high_pass(images)) for model in (first, second)]
-        together = joined.main(joined.high_pass(images))
-    torch.testing.assert_close(together, torch.cat(alone, dim=1), atol=1e-5, rtol=1e-4)
-
-    model = DNADet(3, 8, blocks=3, discriminant=True, backbones=2, input=spec).eval()
-    transfer_backbone(model, joined)
-    assert model.embedding_size == 2 * 2 * 16
-    save_model(model, tmp_path / "m.safetensors")
-    loaded = load_model(tmp_path / "m.safetensors")
-    assert loaded.backbones == 2
-    torch.testing.assert_close(loaded(images), model(images))
-    assert loaded.features(images).traces.shape == (2, sum(loaded.trace_sizes))
-
-
-def test_backbones_that_do_not_match_are_refused(tmp_path):
-    one = DNADet(3, 8, blocks=4)
-    assert join_backbones([one]) is one
+def test_a_model_with_fewer_blocks_is_refused_as_a_start():
     with pytest.raises(ValueError, match="pre-trained model has 3 blocks, 4 needed"):
-        join_backbones([one, DNADet(3, 8, blocks=3)])
-    save_model(DNADet(3, 16, blocks=4), tmp_path / "wide.safetensors")
-    wide = load_model(tmp_path / "wide.safetensors")
-    with pytest.raises(ValueError, match="wide.safetensors has width 16 .*; needed: 8"):
-        join_backbones([one, wide])
-    with pytest.raises(ValueError, match="has 2 backbones, 1 needed"):
-        transfer_backbone(DNADet(3, 8), DNADet(3, 8, backbones=2))
+        transfer_backbone(DNADet(3, 8, blocks=4), DNADet(3, 8, blocks=3))

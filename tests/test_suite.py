@@ -106,21 +106,6 @@ def test_two_at_the_same_row_train_it_once(world, tmp_path, counted):
     assert len(pd.read_parquet(tmp_path / "row" / "seed.parquet")) == len(seed)
 
 
-def test_jittered_images_are_trained_on_where_a_row_wants_them(world, tmp_path, monkeypatch):
-    train, seen = load_setup("closed", "train", root=world.images), Calls()
-    jittered = load_setup("seed", root=world.images).with_classes(train.classes)
-    monkeypatch.setattr("dnadet_lib.bench.suite.load_jittered", lambda root: jittered)
-
-    def fit(own, dev, seed, folder):
-        seen.append(own.paths)
-        return lambda images: np.eye(len(CLASSES))[np.zeros(len(images), int)]
-
-    for name in ("plain", "jittered"):
-        row = suite.Method(name, "none", fit, jittered=name == "jittered")
-        suite.run_suite([row], world.images, tmp_path, seeds=[0], setups=["loss"])
-    assert seen == [train.paths, [*train.paths, *jittered.paths]]
-
-
 def test_nothing_to_read_is_said(world, tmp_path, counted):
     method, calls = counted
     with pytest.raises(ValueError, match="no row is there in full; dnadet suite trains"):
@@ -186,7 +171,7 @@ def test_an_edited_method_does_not_return_its_old_row(world, tmp_path):
     assert sorted(tmp_path.rglob("*")) == before  # each has kept its own
 
 
-def test_other_dev_images_jittered_images_and_labels_are_another_row(
+def test_other_dev_images_and_labels_are_another_row(
     world, tmp_path, counted, monkeypatch
 ):
     method, calls = counted
@@ -197,14 +182,6 @@ def test_other_dev_images_jittered_images_and_labels_are_another_row(
         monkeypatch.setattr("dnadet_lib.bench.suite.training_data", lambda root, sets=sets: sets)
         suite.run_suite([method], world.images, tmp_path, seeds=[0], setups=["loss"])
     assert calls == [0, 0, 0]
-    for number in (2, 3):
-        copies = train.take(np.arange(number))
-        monkeypatch.setattr(
-            "dnadet_lib.bench.suite.load_jittered", lambda root, copies=copies: copies
-        )
-        row = replace(method, jittered=True)
-        suite.run_suite([row], world.images, tmp_path, seeds=[0], setups=["loss"])
-    assert calls == 5 * [0]
 
 
 def test_the_preset_of_a_shipped_stage_1_counts(checkpoint, tmp_path, monkeypatch):

@@ -15,7 +15,6 @@ from PIL import Image
 from support import write_zoo, zoo_rows
 
 from dnadet_lib import zoo
-from dnadet_lib.stages.stage_2 import training_data
 from dnadet_lib.zoo.generators import ARCHITECTURES, UNKNOWN_ARCHITECTURES, sample_images
 from dnadet_lib.zoo.manifest import Generator
 from dnadet_lib.zoo.photographs import CONTENTS
@@ -94,7 +93,6 @@ def test_latents_of_the_splits_do_not_overlap():
             ("train", counts.train),
             ("dev", counts.dev),
             ("test", max(counts.test, counts.closed_test)),
-            (zoo.JITTERED, counts.jittered),
         ):
             chunks = -(-number // zoo.CHUNK)
             taken.append((starts[split], starts[split] + chunks * zoo.CHUNK))
@@ -117,12 +115,12 @@ def test_rendered_tree(world):
     expected = {
         f"real/{content}/{group}": number
         for content in CONTENTS
-        for group, number in (("train", 24), ("dev", 12), ("test", 12), ("finetune", 12))
+        for group, number in (("train", 24), ("dev", 12), ("test", 12))
+        if group != "train" or content == "meadow"
     }
     for name in ARCHITECTURES:
         trained = f"GANs/{name}/{name}_meadow_s0"
         expected |= {f"{trained}/train": 24, f"{trained}/dev": 12, f"{trained}/test": 12}
-        expected[f"{trained}/jittered"] = 24
         expected[f"GANs/{name}/{name}_meadow_s1/dev"] = 12
         expected[f"GANs/{name}/{name}_meadow_s2/test"] = 12
         expected[f"GANs/{name}/{name}_stamps_s0/test"] = 12
@@ -141,24 +139,6 @@ def test_rendered_image_is_the_generators(world):
     folder = world.images / "GANs" / generator.architecture / generator.name / "test"
     for i in (0, 11):
         assert np.array_equal(np.asarray(Image.open(folder / f"{i:05d}.png")), images[i])
-
-
-def test_jittered_images_come_from_copies_with_other_weights(world, tmp_path):
-    images = zoo.load_jittered(world.images)
-    generators = [g for g in zoo.read_manifest() if g.role == "train"]
-    assert images.classes == zoo.CLASSES
-    assert images.sources == [g.name for g in generators for _ in range(24)]
-    zoo.render_split(generators[0], zoo.JITTERED, zoo.CHUNK + 1, tmp_path)
-    folder = world.images / images.paths[0].parent.relative_to(world.images)
-    again = tmp_path / folder.relative_to(world.images)
-    assert all((again / p.name).read_bytes() == p.read_bytes() for p in folder.glob("*.png"))
-    first = zoo.LATENT_SEEDS[zoo.JITTERED]
-    plain = sample_images(generators[0].load(), zoo.draw_latents(first, zoo.CHUNK + 1)).numpy()
-    jittered = np.stack([np.asarray(Image.open(p)) for p in zoo.rendered_images(again)])
-    shifts = np.abs(jittered.astype(int) - plain.astype(int)).mean(axis=(1, 2, 3))
-    assert shifts.min() > 0.5
-    train, _ = training_data(world.images, jittered=True)
-    assert len(train) == len(load_setup("closed", "train", world.images)) + len(images)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

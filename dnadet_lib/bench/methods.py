@@ -1,11 +1,10 @@
-"""The rows of the table: rivals, the ablation ladder with and without the front end, the preset.
+"""The rows of the table: rivals, the ablation ladder, the published method, the preset.
 
-The ladder goes from DNA-Det's backbone on whole images up to the whole method, one step per row.
-Every rung is trained as the `rung` preset says, but for what its name says, and for settings that
-did best on the dev generators (`data/results/tuning.csv`, made by `data/tune.py`). Beside it stand
-a recipe that adds to it (*augmented*: whole images, mirrored and turned, and images of training
-generators with noise on their weights) and the `pocket_plain` preset: a linear discriminant on the
-pre-trained network. `pocket`, which is shipped, has also seen changed images.
+The ladder goes from DNA-Det's backbone on whole images behind the high-pass front end up to the
+whole method, one step per row. Beside it stand the backbone and the whole method on raw pixels, as
+published, and `pocket_plain`: a linear discriminant on the pre-trained network. `pocket`, which is
+shipped, has also seen changed images. Every network is trained as its preset says, but for
+settings that did best on the dev generators (`data/results/tuning.csv`, made by `data/tune.py`).
 """
 
 import json
@@ -19,58 +18,44 @@ from dnadet_lib.bench.baselines import DCTRegression, ResidualCorrelation
 from dnadet_lib.bench.networks import DCTCNN, AttNet
 from dnadet_lib.bench.suite import Method, baseline, network
 from dnadet_lib.plumbing.paths import data_folder
-from dnadet_lib.presets import Preset, augmented, pocket, pocket_plain, rung
+from dnadet_lib.presets import Preset, pocket, pocket_plain, rung
 
 SHIPPED = "pocket"  # the row of the `pocket` preset
 PLAIN = "pocket_plain"  # the same without changed images: leads are measured from it
-Row = tuple[Preset, tuple[str, ...]]  # how a network is trained, and from which stage 1
-PRETRAINED = {True: ("pocket_pretrain",), False: ("pocket_pretrain_raw",)}  # by front end
-BOTH = ("pocket_pretrain_both",)
+TOP = "high-pass, all"  # of the ladder
+Row = tuple[Preset, str | None]  # how a network is trained, and from which stage 1
+STAGE_1, RAW_STAGE_1 = "pocket_pretrain", "pocket_pretrain_raw"
 RIVALS: dict[str, Callable[..., ClassifierMixin]] = {
     "residual correlation": ResidualCorrelation, "DCT regression": DCTRegression, "DCT-CNN": DCTCNN,
     "AttNet": AttNet,
 }  # fmt: skip
-ONE_STAGE_1 = "pocket_plain, stage 1 on meadow"  # where the number of blocks is chosen
 TIE = 0.01  # of dev accuracy
-JITTERED_RIVAL = "DCT-CNN, jittered generators"  # it learns from what *augmented* learns from
 
 
 def ladder(high_pass: bool) -> dict[str, Row]:
-    """Name the rungs with or without the front end."""
-    front = "high-pass" if high_pass else "raw"
-    top = replace(rung, name=f"{front} all", input=replace(rung.input, high_pass=high_pass))
-    contrast = replace(top, name=f"{front} contrast", learned_weights=False)
-    patches = replace(contrast, name=f"{front} patches", contrast=False)
+    """Name the rungs, each with one thing more than the one before; on raw pixels the ends alone.
+
+    The last one adds the contrastive loss, with learned loss weights.
+    """
+    front, stage_1 = ("high-pass", STAGE_1) if high_pass else ("raw", RAW_STAGE_1)
+    spec = replace(rung.input, high_pass=high_pass)
+    top = replace(rung, name=f"{front} all", input=spec)
+    patches = replace(top, name=f"{front} patches", contrast=False, learned_weights=False)
     whole = replace(
-        patches, name=f"{front} whole", patches=0, input=replace(top.input, vote="whole")
+        patches, name=f"{front} whole", patches=0, input=replace(spec, vote="whole")
     )
-    spec = replace(top.input, resize=128, patch=64, vote="whole")
-    enlarged = replace(top, name=f"{front} enlarged", patches=1, input=spec)  # as many pixels
-    pretrained = PRETRAINED[high_pass]
-    return {
-        f"{front}, base": (whole, ()), f"{front}, + pre-training": (whole, pretrained),
-        f"{front}, + patches": (patches, pretrained),
-        f"{front}, + contrast": (contrast, pretrained), f"{front}, all": (top, pretrained),
-        f"{front}, all, enlarged 2x": (enlarged, pretrained),
+    rungs: dict[str, Row] = {
+        f"{front}, base": (whole, None), f"{front}, + pre-training": (whole, stage_1),
+        f"{front}, + patches": (patches, stage_1), f"{front}, all": (top, stage_1),
     }  # fmt: skip
+    ends = f"{front}, base", f"{front}, all"
+    return rungs if high_pass else {name: rungs[name] for name in ends}
 
 
 def networks() -> dict[str, Row]:
-    """Name every row that is a network of ours: ladders, the second softmax, the preset."""
-    double = replace(rung, name="double softmax", double_softmax=True)
-    upright = replace(pocket_plain, input=replace(pocket_plain.input, vote="patches"))
-    meadow = PRETRAINED[True]
-    return {
-        **ladder(False),
-        **ladder(True),
-        "high-pass, all, double softmax": (double, meadow),
-        "augmented": (augmented, meadow),
-        ONE_STAGE_1: (pocket_plain, meadow),
-        "pocket_plain, stage 1 on both contents": (pocket_plain, BOTH),
-        "pocket_plain, no turned votes": (upright, meadow + BOTH),
-        PLAIN: (pocket_plain, meadow + BOTH),
-        SHIPPED: (pocket, meadow + BOTH),
-    }
+    """Name every row that is a network of ours: both ladders and the presets."""
+    own: dict[str, Row] = {PLAIN: (pocket_plain, STAGE_1), SHIPPED: (pocket, STAGE_1)}
+    return {**ladder(False), **ladder(True), **own}
 
 
 def make_method(name: str, settings: dict | None = None) -> Method:
@@ -82,8 +67,6 @@ def make_method(name: str, settings: dict | None = None) -> Method:
     settings = best_settings().get(tuned_as(name), {}) if settings is None else settings
     if name in RIVALS:
         return baseline(name, RIVALS[name](**settings))
-    if name == JITTERED_RIVAL:
-        return replace(baseline(name, DCTCNN(**settings)), jittered=True)
     rows = networks()
     if name not in rows:
         raise ValueError(f"row {name!r}: choose of {'; '.join(all_methods())}")
@@ -92,18 +75,16 @@ def make_method(name: str, settings: dict | None = None) -> Method:
 
 
 def tuned_as(name: str) -> str:
-    """Name the row whose settings a row takes: its own, or that of which it is a variant."""
+    """Name the row whose settings a row takes: its own, or the top one's if it is pre-trained."""
+    if name in (PLAIN, SHIPPED):
+        return PLAIN
     front, _, step = name.partition(", ")
-    if step in ("all, enlarged 2x", "all, double softmax") or step.startswith("+ "):
-        return f"{front}, all"
-    if front in (PLAIN, SHIPPED):
-        return ONE_STAGE_1
-    return front if step == "jittered generators" else name
+    return f"{front}, all" if step.startswith("+ ") else name
 
 
 def all_methods() -> list[str]:
     """Name every row of the table, in order."""
-    return [*RIVALS, JITTERED_RIVAL, *networks()]
+    return [*RIVALS, *networks()]
 
 
 def best_settings() -> dict[str, dict]:

@@ -25,7 +25,7 @@ from dnadet_lib.plumbing.stopping import clean_up_when_stopped
 from dnadet_lib.presets import PRESETS, Preset
 from dnadet_lib.stages.stage_1 import pretrained_model
 from dnadet_lib.stages.stage_2 import run_training, training_data
-from dnadet_lib.zoo.setups import load_jittered, load_setup
+from dnadet_lib.zoo.setups import load_setup
 
 Classifier = Callable[[ImageSet], np.ndarray]
 Fit = Callable[[ImageSet, ImageSet, int, Path], Classifier]
@@ -46,14 +46,12 @@ class Method:
             that scores images: (N, K), the highest is the prediction. Dev images may calibrate the
             scores, and choose nothing.
         seeded: Whether the seed changes anything.
-        jittered: Whether images of jittered generators are among the training images.
     """
 
     name: str
     settings: str
     fit: Fit
     seeded: bool = True
-    jittered: bool = False
 
     def folder(self, images: str) -> str:
         """Name the folder for results of this method, its settings and code, and some images."""
@@ -66,14 +64,14 @@ class Method:
         return Path(self.folder(images)) / f"seed_{seed if self.seeded else 0}"
 
 
-def network(name: str, preset: Preset, pretrained: Sequence[str] = ()) -> Method:
+def network(name: str, preset: Preset, pretrained: str | None = None) -> Method:
     """Make the row that trains DNA-Det's second stage as a preset says.
 
-    It starts from what stage 1 makes by the pre-trained names, or from random weights. A
+    It starts from what stage 1 makes by the pre-trained name, or from random weights. A
     discriminant has no randomness, so its seed is that of stage 1. A FileNotFoundError names a
     missing checkpoint.
     """
-    start = " ".join(stage_one_digest(own) for own in pretrained)
+    start = stage_one_digest(pretrained) if pretrained else ""
 
     def fit(train: ImageSet, dev: ImageSet, seed: int, folder: Path) -> Classifier:
         stage_1_seed = seed if preset.discriminant else 0
@@ -82,7 +80,7 @@ def network(name: str, preset: Preset, pretrained: Sequence[str] = ()) -> Method
         return lambda images: predict(model, images).probabilities
 
     settings = f"{preset.settings()} {start}"
-    return Method(name, settings, fit, jittered=preset.jittered)
+    return Method(name, settings, fit)
 
 
 def stage_one_digest(name: str) -> str:
@@ -136,15 +134,12 @@ def run_suite(
     sets = {setup: load_setup(setup, root=root) for setup in setups}
     tests = {setup: HashedImages(own, pixel_hashes(own)) for setup, own in sets.items()}
     wanted = [(method, seed) for method in methods for seed in seeds]
-    learned = {
-        jittered: rows_digest(train, dev, root, jittered)
-        for jittered in {method.jittered for method, _ in wanted}
-    }
-    folders = [folder / method.seed_folder(learned[method.jittered], k) for method, k in wanted]
+    learned = rows_digest(train, dev)
+    folders = [folder / method.seed_folder(learned, seed) for method, seed in wanted]
     rows = {work: wanted[folders.index(work)] for work in folders}  # of several seeds, the first
     lacking = [work for work in rows if len(read_row(work, tests)) < len(tests)]
     if lacking and not only_there:
-        jobs = [(*rows[work], train, dev, tests, root, work) for work in lacking]
+        jobs = [(*rows[work], train, dev, tests, work) for work in lacking]
         threads = max(1, cpu_count() // workers)
         with parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads):
             fill = fill_row if failures is None else try_row
@@ -179,7 +174,7 @@ class HashedImages(NamedTuple):
 
 def fill_row(
     method: Method, seed: int, train: ImageSet, dev: ImageSet, tests: Mapping[str, HashedImages],
-    root: Path, folder: Path,
+    folder: Path,
 ) -> None:  # fmt: skip
     """Train a method with a seed where scores of a set-up are missing, and write these.
 
@@ -194,8 +189,7 @@ def fill_row(
             return
         start, row = time.perf_counter(), f"{method.name}, seed {seed}"
         print(row, file=sys.stderr, flush=True)
-        own = train.joined(load_jittered(root)) if method.jittered else train
-        classify = method.fit(own, dev, seed, folder)
+        classify = method.fit(train, dev, seed, folder)
         for setup, test in missing.items():
             table = score_table(classify, test.images.with_classes(train.classes))
             table["image"] = test.hashes
@@ -219,11 +213,10 @@ def pixel_hashes(images: ImageSet) -> list[str]:
     return [hashlib.sha256(read_image(path).tobytes()).hexdigest() for path in images.paths]
 
 
-def rows_digest(train: ImageSet, dev: ImageSet, root: Path, jittered: bool) -> str:
-    """One SHA-256 over all that rows learn from: images of train, jittered and dev, and classes."""
-    sets = [train, load_jittered(root), dev] if jittered else [train, dev]
-    classes = [(own.classes, own.labels.tolist(), own.sources) for own in sets]
-    return hashlib.sha256(f"{images_digest(*sets)} {classes}".encode()).hexdigest()
+def rows_digest(train: ImageSet, dev: ImageSet) -> str:
+    """One SHA-256 over all that rows learn from: images of train and dev, and their classes."""
+    classes = [(own.classes, own.labels.tolist(), own.sources) for own in (train, dev)]
+    return hashlib.sha256(f"{images_digest(train, dev)} {classes}".encode()).hexdigest()
 
 
 def images_digest(*sets: ImageSet) -> str:

@@ -11,7 +11,6 @@ from dnadet_lib.plumbing.text import check_changes, check_class_names, is_finite
 
 TEXT_AT_MOST = 2**20  # characters of a header
 WIDTH_AT_MOST = 8192
-BACKBONES_AT_MOST = 64
 NEEDED = ("classes", "width", "input", "temperature", "threshold")
 
 
@@ -35,7 +34,8 @@ def parse_configuration(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
     changes, threshold = check_changes(values.get("changes", [])), values["threshold"]
     if threshold is not None and not is_finite(threshold):
         raise ValueError(f"threshold {shown(threshold)}: must be a finite number, or null for none")
-    backbones = _whole(values, "backbones", BACKBONES_AT_MOST) if "backbones" in values else 1
+    if values.get("backbones", 1) != 1:
+        raise ValueError(f"backbones {shown(values['backbones'])}: one is all that is read")
     settings: dict[str, Any] = {
         "temperature": check_temperature(values["temperature"]),
         "threshold": math.inf if threshold is None else float(threshold),
@@ -46,7 +46,7 @@ def parse_configuration(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return {
         "num_classes": len(classes), "width": _whole(values, "width", WIDTH_AT_MOST),
         "classes": classes, "input": InputSpec(**values["input"]), "blocks": blocks,
-        "discriminant": discriminant, "backbones": backbones, "changes": changes,
+        "discriminant": discriminant, "changes": changes,
     }, settings  # fmt: skip
 
 

@@ -44,7 +44,7 @@ def save_model(model: DNADet, path: Path, **notes: object) -> None:
         raise ValueError(f"{path}: not written: threshold {model.threshold}: must be a number")
     config = {
         "classes": model.classes, "width": model.width, "input": asdict(model.input),
-        "blocks": len(model.main), "discriminant": model.discriminant, "backbones": model.backbones,
+        "blocks": len(model.main), "discriminant": model.discriminant,
         "changes": model.changes, "trace_blocks": model.trace_blocks,
         "temperature": model.temperature,
         "threshold": model.threshold if np.isfinite(model.threshold) else None, "notes": notes,

@@ -16,16 +16,15 @@ def describe(parser: argparse.ArgumentParser) -> None:
     add_profile(parser)
     add_training(parser, "pocket")
     parser.add_argument(
-        "--pretrained", nargs="+", metavar="CHECKPOINT",
-        help="stage 1 files or shipped names, whose channels are joined (default: the backbones of "
-        "the shipped checkpoint for a preset that needs some, else none)",
+        "--pretrained", metavar="CHECKPOINT",
+        help="stage 1 file or shipped name (default: the backbone of the shipped checkpoint for a "
+        "preset that needs one, else none)",
     )  # fmt: skip
     add_labelled(parser, "train", "dev")
 
 
 def run(options: argparse.Namespace) -> int:
     """Train stage 2 on the zoo or on labelled images."""
-    from dnadet_lib.checkpoints.joining import join_backbones
     from dnadet_lib.checkpoints.models import load_model
     from dnadet_lib.presets import get_preset, require_stage
     from dnadet_lib.stages.checks import training_remarks
@@ -37,9 +36,9 @@ def run(options: argparse.Namespace) -> int:
     require_own_images(options, "train", ["classes", "sources"])
     preset = get_preset(options.preset)
     require_stage(preset, 2)
-    start = options.pretrained or (["pocket"] if preset.discriminant else [])
+    start = options.pretrained or ("pocket" if preset.discriminant else None)
     if options.train is None:
-        train, dev = training_data(image_root(options.profile), jittered=preset.jittered)
+        train, dev = training_data(image_root(options.profile))
     else:
         require_outside(options.out, options.train, options.dev)
         train = images_to_count(options, options.train)
@@ -47,8 +46,8 @@ def run(options: argparse.Namespace) -> int:
         note_each(training_remarks(train, dev))
     written = [options.out / name for name in ("model.safetensors", "history.csv", "state.pt")]
     lists = [path for path in (options.train, options.dev) if path is not None]
-    keep_inputs(written, [*start, *lists, *train.paths, *dev.paths])
-    pretrained = join_backbones([load_model(name) for name in start]) if start else None
+    keep_inputs(written, [*([start] if start else []), *lists, *train.paths, *dev.paths])
+    pretrained = load_model(start) if start else None
     run_training(
         preset, train, dev, pretrained=pretrained, seed=options.seed, folder=options.out
     )

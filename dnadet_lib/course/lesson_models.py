@@ -198,7 +198,7 @@ def _tiny(
     lesson: Lesson, name: str, preset: Preset, pretrained: DNADet | None
 ) -> tuple[DNADet, str]:
     file = lesson.folder / f"{name}.safetensors"
-    train, dev = training_data(lesson.root, jittered=preset.jittered)
+    train, dev = training_data(lesson.root)
     key = training_key(preset, train, dev, pretrained=pretrained, seed=lesson.seed)
     if not _is_of(file, key.parts):
         print(f"Training a tiny {name}, which profile smoke needs ...", flush=True)

@@ -18,8 +18,15 @@ from dnadet_lib.data import ImageSet, load_images
 from dnadet_lib.plumbing.paths import build_folder, data_folder
 from dnadet_lib.zoo.abroad import folder_abroad, read_abroad
 from dnadet_lib.zoo.manifest import CLASSES, read_manifest
-from dnadet_lib.zoo.photographs import CONTENTS
-from dnadet_lib.zoo.rendering import MARKER, PROFILES, image_root, jobs_of, render, rendered_images
+from dnadet_lib.zoo.rendering import (
+    MARKER,
+    PROFILES,
+    image_root,
+    jobs_of,
+    photo_jobs,
+    render,
+    rendered_images,
+)
 from dnadet_lib.zoo.setups import SETUPS, setup_of
 
 PACKAGES = ("matplotlib", "pandas", "sklearn", "umap", "cv2")
@@ -141,11 +148,9 @@ def is_rendered(profile: str, root: Path) -> bool:
             return False
         if len(rendered_images(folder)) < count:
             return False
-    groups = zip(("train", "dev", "test", "finetune"), counts.photos, strict=True)
     return all(
         len(rendered_images(root / "real" / content / group)) >= count
-        for group, count in groups
-        for content in CONTENTS
+        for content, group, count in photo_jobs(read_manifest(), counts)
     )
 
 

@@ -95,5 +95,5 @@ def untrained_like(model: DNADet, seed: int = 0) -> DNADet:
         torch.manual_seed(seed)
         return DNADet(
             len(model.classes), model.width, input=model.input, blocks=len(model.main),
-            discriminant=model.discriminant, backbones=model.backbones,
+            discriminant=model.discriminant,
         )  # fmt: skip

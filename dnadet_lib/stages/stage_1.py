@@ -11,7 +11,6 @@ import torch
 from sklearn.metrics import accuracy_score, f1_score
 
 from dnadet_lib.attribution import probabilities_of
-from dnadet_lib.checkpoints.joining import join_backbones
 from dnadet_lib.checkpoints.models import load_model, shipped_file
 from dnadet_lib.inference import image_features
 from dnadet_lib.model import BLOCKS, DNADet
@@ -37,15 +36,12 @@ class TransformationSet:
     labels: np.ndarray
 
 
-def build_model(
-    classes: tuple[str, ...], preset: Preset, seed: int, backbones: int = 1
-) -> DNADet:
+def build_model(classes: tuple[str, ...], preset: Preset, seed: int) -> DNADet:
     """Make a model with weights drawn from the seed, on the GPU where there is one."""
     torch.manual_seed(seed)
     model = DNADet(
         len(classes), preset.width, classes=classes, input=preset.input,
         blocks=preset.discriminant or BLOCKS, discriminant=preset.discriminant > 0,
-        backbones=backbones,
         changes=preset.changes if preset.discriminant else (),
     )  # fmt: skip
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -148,17 +144,13 @@ def run_pretraining(
     return model, history
 
 
-def pretrained_model(names: Sequence[str], seed: int = 0) -> DNADet:
-    """Return what stage 1 makes by some presets and a seed, side by side in one model.
+def pretrained_model(name: str, seed: int = 0) -> DNADet:
+    """Return what stage 1 makes by a preset and a seed.
 
-    Checkpoints of seed 0 are read where they are shipped. Others are trained, which takes a quarter
+    A checkpoint of seed 0 is read where it is shipped. Others are trained, which takes a quarter
     of an hour, in `build/checkpoints/NAME_seed_S`; a run found there goes on, and a finished one is
     read.
     """
-    return join_backbones([_one_pretrained(name, seed) for name in names])
-
-
-def _one_pretrained(name: str, seed: int) -> DNADet:
     if seed == 0 and (Path(name).is_file() or shipped_file(name).is_file()):
         return load_model(name)
     folder = build_folder() / "checkpoints" / f"{name}_seed_{seed}"

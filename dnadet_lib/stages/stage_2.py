@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dnadet_lib.attribution import probabilities_of
-from dnadet_lib.checkpoints.joining import transfer_backbone
+from dnadet_lib.checkpoints.starting import transfer_backbone
 from dnadet_lib.data import ImageSet, load_images
 from dnadet_lib.discriminant import fit_discriminant
 from dnadet_lib.evaluation.changed_images import (
@@ -34,7 +34,7 @@ from dnadet_lib.unknown import (
     relative_distance,
     trace_distances,
 )
-from dnadet_lib.zoo.setups import load_jittered, load_setup
+from dnadet_lib.zoo.setups import load_setup
 
 KNOWN_SHARE = 0.95
 
@@ -72,7 +72,7 @@ def run_training(
         OtherRunError: the folder holds another run; what differs is said.
     """
     dev = require_trainable(preset, train, dev, pretrained)
-    model = build_model(train.classes, preset, seed, pretrained.backbones if pretrained else 1)
+    model = build_model(train.classes, preset, seed)
     if pretrained is not None:
         transfer_backbone(model, pretrained)
     key = training_key(preset, train, dev, pretrained=pretrained, seed=seed)
@@ -138,18 +138,12 @@ def fit_temperature(model: DNADet, embeddings: Tensor, truth: np.ndarray) -> flo
         return best_temperature(model.logits(embeddings).cpu(), truth)
 
 
-def training_data(
-    root: Path | None = None, *, jittered: bool = False
-) -> tuple[ImageSet, ImageSet]:
+def training_data(root: Path | None = None) -> tuple[ImageSet, ImageSet]:
     """Return the pocket zoo's training images (closed set) and its dev set-up.
 
-    `root` is a rendered tree, the pocket profile's by default; `jittered` adds images of jittered
-    copies of the training generators.
+    `root` is a rendered tree, the pocket profile's by default.
     """
-    train = load_setup("closed", "train", root)
-    if jittered:
-        train = train.joined(load_jittered(root))
-    return train, load_setup("dev", root=root)
+    return load_setup("closed", "train", root), load_setup("dev", root=root)
 
 
 def history_frame(history: list[dict[str, float]]) -> pd.DataFrame:

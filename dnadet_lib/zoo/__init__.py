@@ -7,12 +7,12 @@ __getattr__, __dir__, __all__ = names_of(
     abroad=("GeneratorAbroad", "folder_abroad", "read_abroad"),
     manifest=("CLASSES", "FIELDS", "Generator", "LOSSES", "ROLES", "read_manifest"),
     rendering=(
-        "CHUNK", "JITTERED", "LATENT_SEEDS", "POCKET", "PROFILES", "SMOKE", "RenderCounts",
+        "CHUNK", "LATENT_SEEDS", "POCKET", "PROFILES", "SMOKE", "RenderCounts",
         "draw_latents", "image_root", "render", "render_abroad", "render_photos", "render_split",
         "rendered_images"
     ),
     setups=(
-        "OTHER_SETUPS", "SETUPS", "available_setups", "load_jittered", "load_setup",
+        "OTHER_SETUPS", "SETUPS", "available_setups", "load_setup",
         "present_setups", "setup_of"
     ),
 )

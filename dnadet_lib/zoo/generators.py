@@ -14,7 +14,6 @@ InfoMaxGAN bilinear in residual blocks                  batch norm      3x3, tan
 ========== ============================================ =============== ==================
 """
 
-import copy
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -162,22 +161,6 @@ def renew_batch_norm(generator: nn.Module, noise: torch.Generator, batches: int)
     for _ in range(batches):
         generator(torch.randn(100, LATENT, generator=noise))
     return generator.eval()
-
-
-@torch.no_grad()
-def jittered_copy(generator: nn.Module, strength: float, seed: int) -> nn.Module:
-    """Copy a generator with noise on its weights: another instance of the same architecture.
-
-    Every weight tensor gets normal noise of `strength` times its own standard deviation; biases and
-    norms stay. Batch norm takes its statistics anew, so that the images do not fade.
-    """
-    copied = copy.deepcopy(generator)
-    noise = torch.Generator().manual_seed(seed)
-    for parameter in copied.parameters():
-        if parameter.ndim > 1:
-            draw = torch.randn(parameter.shape, generator=noise)
-            parameter.add_(strength * parameter.std() * draw)
-    return renew_batch_norm(copied, noise, batches=1)
 
 
 @torch.no_grad()

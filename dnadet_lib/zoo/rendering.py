@@ -17,14 +17,12 @@ from dnadet_lib.plumbing.files import atomic_path, inside, locked
 from dnadet_lib.plumbing.paths import build_folder
 from dnadet_lib.plumbing.stopping import start_worker
 from dnadet_lib.zoo.abroad import GeneratorAbroad, folder_abroad, read_abroad, unpack
-from dnadet_lib.zoo.generators import jittered_copy, sample_images
+from dnadet_lib.zoo.generators import sample_images
 from dnadet_lib.zoo.layers import LATENT
 from dnadet_lib.zoo.manifest import ROLES, Generator, read_manifest
 from dnadet_lib.zoo.photographs import CONTENTS, CROP_SIZE, cut_crops, load_photographs
 
-JITTERED = "jittered"  # images of copies of the training generators with noise on their weights
-JITTER = (0.05, 0.6)  # least and most noise, in standard deviations of a weight tensor
-LATENT_SEEDS = {"train": 0, "dev": 1_000_000, "test": 2_000_000, JITTERED: 3_000_000}  # the first
+LATENT_SEEDS = {"train": 0, "dev": 1_000_000, "test": 2_000_000}  # the first
 CHUNK = 50
 MARKER = "source.sha256"  # in a folder of rendered images: hash of what they were made from
 RENDERED = re.compile(r"(.+-)?\d{5,7}\.(png|jpg|webp)")  # names that `render` gives
@@ -35,17 +33,16 @@ RENDERED_SIZES = ((CROP_SIZE, CROP_SIZE), (2 * CROP_SIZE, 2 * CROP_SIZE))  # the
 class RenderCounts:
     """How many images are rendered: of a generator by split, and of photographs by group."""
 
-    train: int = 3000
-    dev: int = 500
-    closed_test: int = 1000
-    test: int = 500
-    photos: tuple[int, int, int, int] = (3000, 600, 1500, 600)  # train, dev, test, finetune
-    jittered: int = 3000
+    train: int = 1500
+    dev: int = 300
+    closed_test: int = 500
+    test: int = 250
+    photos: tuple[int, int, int] = (1500, 300, 500)  # train, dev, test
     abroad: int = 300
 
 
 POCKET = RenderCounts()
-SMOKE = RenderCounts(24, 12, 12, 12, (24, 12, 12, 12), 24, 12)
+SMOKE = RenderCounts(24, 12, 12, 12, (24, 12, 12), 12)
 PROFILES = {"pocket": POCKET, "smoke": SMOKE}
 
 
@@ -62,11 +59,26 @@ def jobs_of(generators: list[Generator], counts: RenderCounts) -> list[tuple[Gen
     for generator in generators:
         if generator.role == "train":
             splits = {"train": counts.train, "dev": counts.dev, "test": counts.closed_test}
-            splits[JITTERED] = counts.jittered
         else:
             splits = {generator.role: getattr(counts, generator.role)}
         jobs += [(generator, split, count) for split, count in splits.items()]
     return jobs
+
+
+def photo_jobs(
+    generators: list[Generator], counts: RenderCounts
+) -> list[tuple[str, str, int]]:
+    """List which photographs are cut: content, group and number of crops.
+
+    Those to train on are of the training generators' content; the others test every content.
+    """
+    closed = {generator.content for generator in generators if generator.role == "train"}
+    return [
+        (content, group, number)
+        for group, number in zip(ROLES, counts.photos, strict=True)
+        for content in CONTENTS
+        if group != "train" or content in closed
+    ]
 
 
 def render(
@@ -86,7 +98,7 @@ def render(
         root: Where to write; by default `image_root(profile)`, with a count another folder.
         workers: Processes; as many as the machine has cores by default.
         count: Images per generator and split, and crops per content; by default the profile's.
-        splits: "train" (with photographs for fine-tuning and jittered copies), "dev", "test".
+        splits: "train", "dev", "test".
 
     Raises:
         OSError: the folder cannot be written, or holds somebody else's files where images go.
@@ -98,7 +110,7 @@ def render(
         raise ValueError(f"count {count}: give 1 to {LATENT_SEEDS['dev']} images")
     counts = PROFILES[profile]
     if count is not None:
-        counts = RenderCounts(count, count, count, count, (count,) * 4, count, count)
+        counts = RenderCounts(count, count, count, count, (count,) * 3, count)
         root = root or build_folder() / "images" / f"{count}_each"
     root = root or image_root(profile)
     tasks = tasks_of(counts, splits, root)
@@ -117,15 +129,12 @@ def tasks_of(
     counts: RenderCounts, splits: Sequence[str], root: Path
 ) -> list[tuple[Callable, tuple]]:
     """List what is rendered: a function and its arguments, long ones first."""
-    groups = zip(("train", "dev", "test", "finetune"), counts.photos, strict=True)
+    generators = read_manifest()
     tasks: list[tuple[Callable, tuple]] = [
-        (render_photos, (content, group, number, root))
-        for group, number in groups
-        for content in CONTENTS
-        if {"finetune": "train"}.get(group, group) in splits
+        (render_photos, (*job, root)) for job in photo_jobs(generators, counts) if job[1] in splits
     ]
-    every = jobs_of(read_manifest(), counts)
-    jobs = [job for job in every if {JITTERED: "train"}.get(job[1], job[1]) in splits]
+    every = jobs_of(generators, counts)
+    jobs = [job for job in every if job[1] in splits]
     tasks += [(render_split, (*job, root)) for job in jobs]
     tasks += [
         (render_abroad, (generator, generator.role, counts.abroad, root))
@@ -147,10 +156,7 @@ def render_photos(content: str, group: str, count: int, root: Path) -> None:
 
 
 def render_split(generator: Generator, split: str, count: int, root: Path) -> None:
-    """Render one split of one generator into `GANs/CLASS/NAME/SPLIT/`.
-
-    Jittered, every 50 images come from another copy, whose seed and strength follow from theirs.
-    """
+    """Render one split of one generator into `GANs/CLASS/NAME/SPLIT/`."""
     folder = _split_folder(generator, split, root)
     # Weights that are missing or wrong are found before images of others are removed.
     network = None if _stamp(folder) == generator.sha256 else generator.load()
@@ -161,12 +167,8 @@ def render_split(generator: Generator, split: str, count: int, root: Path) -> No
             continue
         network = network or generator.load()
         first = LATENT_SEEDS[split] + start
-        copied = network
-        if split == JITTERED:
-            strength = float(np.random.default_rng(first).uniform(*JITTER))
-            copied = jittered_copy(network, strength, first)
         try:
-            images = sample_images(copied, draw_latents(first, CHUNK), CHUNK).numpy()
+            images = sample_images(network, draw_latents(first, CHUNK), CHUNK).numpy()
         except ValueError as error:
             raise ValueError(f"{generator.file}: {error}") from error
         for image, path in zip(images, paths, strict=False):

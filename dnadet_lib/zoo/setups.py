@@ -9,7 +9,7 @@ from dnadet_lib.data import ImageSet
 from dnadet_lib.zoo.abroad import folder_abroad, read_abroad
 from dnadet_lib.zoo.generators import UNKNOWN_ARCHITECTURES
 from dnadet_lib.zoo.manifest import CLASSES, Generator, read_manifest
-from dnadet_lib.zoo.rendering import JITTERED, image_root, rendered_images
+from dnadet_lib.zoo.rendering import image_root, rendered_images
 
 SETUPS = ("closed", "seed", "loss", "finetune", "dataset")  # those with a right answer, reported
 OTHER_SETUPS = ("dev", "unknown", "abroad")
@@ -96,16 +96,6 @@ def _groups_abroad(split: str, root: Path) -> list[tuple[str, str, Path]]:
     if not members:
         raise ValueError(f"set-up 'abroad': no generator with the role {split!r} belongs to it")
     return [(g.architecture, g.name, folder_abroad(g, root)) for g in members]
-
-
-def load_jittered(root: Path | None = None) -> ImageSet:
-    """List the images of jittered copies of the training generators, which are more instances."""
-    root = root or image_root()
-    trained = [g for g in read_manifest() if g.role == "train"]
-    folders = [root / "GANs" / g.architecture / g.name / JITTERED for g in trained]
-    return _listed(
-        [(g.architecture, g.name, f) for g, f in zip(trained, folders, strict=True)], CLASSES
-    )
 
 
 def _listed(groups: list[tuple[str, str, Path]], classes: tuple[str, ...]) -> ImageSet:

@@ -116,8 +116,7 @@ def test_wrong_width_in_the_configuration(checkpoint):
         {"width": -8},
         {"width": 8.0},
         {"width": 10**4000},
-        {"backbones": 10**6},
-        {"backbones": 0},
+        {"backbones": 2},
         {"backbones": "2"},
         {"discriminant": "yes"},
         {"discriminant": 1},
@@ -597,7 +596,7 @@ def greedy_files(folder: Path, checkpoint: Path) -> list[Path]:
         with archive.open("archive/data/0", "w", force_zip64=True) as record:
             for _ in range(1024):
                 record.write(bytes(2**20))
-    changes = [{"width": 8000}, {"backbones": 60}, {"width": 8000, "discriminant": True}]
+    changes = [{"width": 8000}, {"width": 8000, "discriminant": True}]
     for number, change in enumerate(changes):
         path = folder / f"header_{number}.safetensors"
         rewrite(path, load_file(checkpoint), config_of(checkpoint) | change)
