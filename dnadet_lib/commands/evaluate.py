@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dnadet_lib.commands import inputs
 from dnadet_lib.commands.arguments import add_labelled, add_profile
 from dnadet_lib.plumbing.notes import note
-from dnadet_lib.plumbing.text import storable
+from dnadet_lib.plumbing.text import one_line, storable
 
 if TYPE_CHECKING:
     from dnadet_lib.data import ImageSet
@@ -91,7 +91,7 @@ class Findings:
         parts = [results_table(self.rows)]
         for name in dict.fromkeys(row.setup for row in self.rows) if own else ():
             rows = [row for row in self.rows if row.setup == name]
-            parts += [f"\n{storable(name)}:\n\n{figures_table(rows)}\n"]
+            parts += [f"\n{one_line(name)}:\n\n{figures_table(rows)}\n"]
             if name in self.confusions:
                 parts += [f"\n{confusion_table(self.confusions[name])}\n"]
         parts += [checks_text(name, found, tables=own) for name, found in self.checks.items()]
