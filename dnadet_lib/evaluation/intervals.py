@@ -77,6 +77,12 @@ class Interval:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
+def percentiles(draws: Sequence[float] | np.ndarray) -> tuple[float, float]:
+    """95% percentile interval of a bootstrap's draws."""
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return float(low), float(high)
+
+
 def bootstrap_accuracy(correct: np.ndarray, groups: np.ndarray, seed: int = 0) -> Interval:
     """Accuracy of (N,) booleans with a percentile bootstrap that draws whole groups.
 
@@ -88,14 +94,7 @@ def bootstrap_accuracy(correct: np.ndarray, groups: np.ndarray, seed: int = 0) -
     rng = np.random.default_rng(seed)
     draws = rng.integers(0, len(sizes), (BOOTSTRAPS, len(sizes)))
     accuracies = hits[draws].sum(axis=1) / sizes[draws].sum(axis=1)
-    low, high = np.quantile(accuracies, [0.025, 0.975])
-    return Interval(float(np.mean(correct)), float(low), float(high), "images")
-
-
-def percentiles(draws: Sequence[float]) -> tuple[float, float]:
-    """95% percentile interval of a bootstrap's draws."""
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return float(low), float(high)
+    return Interval(float(np.mean(correct)), *percentiles(accuracies), "images")
 
 
 def resampled_positions(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
