@@ -199,3 +199,13 @@ def test_predictions_do_not_overwrite_a_list_that_is_read(lists, checkpoint, cap
     assert main([*command, "--test", "l.csv", "--predictions", "l.csv"]) == 2
     assert "is one of the inputs and would be lost" in capsys.readouterr().err
     assert Path("l.csv").read_text() == before
+
+
+def test_two_lists_whose_predictions_would_share_a_file_are_refused(lists, checkpoint, capsys):
+    for name in ("x|y.txt", "x_y.txt"):
+        lists[0].with_name(name).write_bytes(lists[0].read_bytes())
+    given = [f"{lists[0].parent}/x|y.txt", f"{lists[0].parent}/x_y.txt", "--out", "out"]
+    command = ["evaluate", "--model", str(checkpoint), "--classes", *CLASSES, "--test", *given]
+    assert main(command) == 2
+    assert "predictions-x_y.parquet: predictions of 'x|y' and of another" in capsys.readouterr().err
+    assert not Path("out").exists()

@@ -168,7 +168,13 @@ def written(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
         require_writable_folder(options.predictions.absolute().parent)
     if not options.out:
         return {}
-    return {name: options.out / f"predictions-{plain_stem(name)}.parquet" for name in names}
+    files = {name: options.out / f"predictions-{plain_stem(name)}.parquet" for name in names}
+    every = [str(file).casefold() for file in files.values()]  # some systems take a and A for one
+    for name, file in files.items():
+        if every.count(str(file).casefold()) > 1:
+            raise ValueError(f"{file}: predictions of {name!r} and of another list would both go "
+                             "there: rename one")  # fmt: skip
+    return files
 
 
 def keep(options: argparse.Namespace, tables: Any, sets: "list[ImageSet]") -> None:
