@@ -3,6 +3,7 @@
 import argparse
 import io
 import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -30,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # what a terminal's encoding lacks is escaped
             stream.reconfigure(errors="backslashreplace")
     options = build_parser().parse_args(arguments)
+    if is_follower():
+        options.quiet, sys.stdout = True, open(os.devnull, "w")  # noqa: SIM115
     try:
         say = (lambda text: None) if options.quiet else complain
         with printing(say) as options.notes, ending_cleanly():
@@ -48,6 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         complain("interrupted")
         return INTERRUPTED
+
+
+def is_follower() -> bool:
+    """Whether `torchrun` started this process beside a first one, which prints and writes."""
+    return os.environ.get("RANK", "0") != "0"
 
 
 @contextmanager
@@ -73,7 +81,7 @@ def claimed_output(options: argparse.Namespace) -> AbstractContextManager[None]:
     from dnadet_lib.plumbing.files import claimed_file, claimed_folder
 
     out, kinds = getattr(options, "out", None), getattr(options, "kinds", ())
-    if out is None or getattr(options, "shared", False):
+    if out is None or getattr(options, "shared", False) or is_follower():
         return nullcontext()
     if not kinds:
         return claimed_folder(out)

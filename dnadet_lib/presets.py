@@ -35,6 +35,7 @@ class Preset:
     flips: bool = False  # whether images are mirrored and turned at random before patches are cut
     jittered: bool = False  # whether images of generators with noise on their weights join
     discriminant: int = 0  # stage 2: blocks whose channels one is solved on; 0 trains the network
+    shared_norm: bool = False  # whether batch norm sees the patches of all processes that train
     changes: tuple[str, ...] = ()  # stage 2: ways (of `changes.CHANGES`) to look past
     contents: tuple[str, ...] = ("meadow",)  # pre-training: of which photographs
     stage: int = 2  # 1 for pre-training on transformations, 2 for training on architectures

@@ -17,6 +17,7 @@ from dnadet_lib.inference import image_features
 from dnadet_lib.model import BLOCKS, DNADet
 from dnadet_lib.plumbing.files import locked
 from dnadet_lib.plumbing.paths import build_folder
+from dnadet_lib.plumbing.ranks import is_first, ranks
 from dnadet_lib.presets import Preset, get_preset, require_stage
 from dnadet_lib.stages.batches import TransformationBatches, apply_transformations
 from dnadet_lib.stages.folder import RunFolder
@@ -112,6 +113,7 @@ def pretraining_material(
     return PretrainingMaterial(crops, dev, RunKey(preset, seed, names, start, *kept))
 
 
+@ranks()
 def run_pretraining(
     preset: Preset, *, profile: str = "pocket", seed: int = 0, folder: Path | None = None,
     start_from: DNADet | None = None,
@@ -143,7 +145,7 @@ def run_pretraining(
 
     batches = TransformationBatches(crops, preset)
     history = fit(model, batches, validate, preset, seed=seed, run_folder=run)
-    if run is not None:
+    if run is not None and is_first():
         run.finish(model)
     return model, history
 

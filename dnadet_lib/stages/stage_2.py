@@ -22,6 +22,7 @@ from dnadet_lib.evaluation.open_set import reference_traces
 from dnadet_lib.evaluation.predictions import predict
 from dnadet_lib.inference import image_features
 from dnadet_lib.model import DNADet
+from dnadet_lib.plumbing.ranks import is_first, ranks, world_size
 from dnadet_lib.presets import Preset
 from dnadet_lib.stages.batches import PatchBatches
 from dnadet_lib.stages.checks import require_trainable, training_key
@@ -49,6 +50,7 @@ def dev_validation(dev: ImageSet) -> Callable[[DNADet], tuple[np.ndarray, np.nda
     return validate
 
 
+@ranks()
 def run_training(
     preset: Preset, train: ImageSet, dev: ImageSet, *, pretrained: DNADet | None = None,
     seed: int = 0, folder: Path | None = None,
@@ -79,14 +81,17 @@ def run_training(
     run = RunFolder(folder, key) if folder else None
     if run is not None and run.is_finished():
         return run.finished()
+    if preset.discriminant and world_size() > 1:
+        raise ValueError(f"preset {preset.name} trains no network: start it as one process")
     if preset.discriminant:
         history = solve(model, preset, train, dev, seed, run)
     else:
         images = load_images(train.paths, folder / "cache" if folder else None)
         batches = PatchBatches(images, train.labels, preset)
         history = fit(model, batches, dev_validation(dev), preset, seed=seed, run_folder=run)
-        calibrate(model, train, dev, seed)
-    if run is not None:
+        if is_first():
+            calibrate(model, train, dev, seed)
+    if run is not None and is_first():
         run.finish(model)
     return model, history
 

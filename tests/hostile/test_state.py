@@ -253,11 +253,11 @@ def test_a_state_that_cannot_be_written_leaves_the_one_before(sets, tmp_path, mo
 def test_training_that_diverges_says_where_and_keeps_the_state(sets, tmp_path, monkeypatch):
     step, calls = training.train_step, []
 
-    def diverging(run, views, labels, preset):
+    def diverging(run, views, labels):
         calls.append(1)
         if len(calls) == 2:
             next(run.model.parameters()).data.fill_(float("nan"))
-        return step(run, views, labels, preset)
+        return step(run, views, labels)
 
     monkeypatch.setattr("dnadet_lib.training.train_step", diverging)
     message = r"^epoch 2, step 1: training diverges, the loss is nan; try a preset with a smaller"
