@@ -63,6 +63,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 bench: $(STAMP)
+	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/explorer.py
 	$(BIN)/python benchmarks/attribute.py

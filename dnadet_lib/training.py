@@ -111,8 +111,9 @@ class Learner(nn.Module):
         told = {"classification": classification}
         total = classification
         if projected is not None:
-            views = ranks.of_all(projected.float().view(batch, count, -1))
-            contrast = told["contrast"] = SupConLoss(preset.temperature)(views, ranks.of_all(targets))
+            views, labels = projected.float().view(batch, count, -1), ranks.of_all(targets)
+            contrast = SupConLoss(preset.temperature)(ranks.of_all(views), labels)
+            told["contrast"] = contrast
             weigh = self.weights if preset.learned_weights else lambda *losses: sum(losses)
             total = weigh(classification, contrast)
         told["train_accuracy"] = (logits.argmax(1) == every_target).float().mean()

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+import json
 import runpy
 import sys
 from pathlib import Path
 
+import pytest
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SPEED, EXPLORER = BENCHMARKS / "speed.py", BENCHMARKS / "explorer.py"
 ATTRIBUTE = BENCHMARKS / "attribute.py"
+
+
+@pytest.fixture(autouse=True)
+def beside(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
 
 
 def test_speed_prints_a_ratio_for_every_choice(monkeypatch, capsys):
@@ -36,3 +44,22 @@ def test_the_figures_of_attribute_are_printed(monkeypatch, capsys):
     rows = [line.split("|") for line in capsys.readouterr().out.splitlines() if line[:2] == "| "]
     assert len(rows) == 1 + 4 + 2 + 2
     assert all(float(row[2].split()[0]) > 0 for row in rows[1:])
+
+
+def test_training_is_compared_with_the_release(monkeypatch, capsys, tmp_path):
+    script = BENCHMARKS / "training.py"
+    monkeypatch.setenv("DNADET_BUILD", str(tmp_path))
+    arguments = ["--items", "1", "--turns", "1", "--width", "2"]
+    monkeypatch.setattr(sys, "argv", [str(script), *arguments])
+    runpy.run_path(str(script), run_name="__main__")
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][1:]
+    found = json.loads((tmp_path / "benchmarks" / "training.json").read_text())
+    assert len(rows) == len(found["rows"])
+    names = [row["name"].split(",")[0] for row in found["rows"] if "bfloat16" not in row["name"]]
+    assert names == [
+        "training", "data of training alone", "data of pre-training alone",
+        "evaluation of whole images of 512",
+    ]  # fmt: skip
+    assert all(row["lowest"] <= row["ratio"] <= row["highest"] for row in found["rows"])
+    assert found["peak MiB"].keys() == {"release", "ours"}
+    assert all(0 < share < 2 for share in found["share of a matrix product"].values())

@@ -40,7 +40,7 @@ with ranks():
     mine = own_share(np.arange(12), 4)
     told = train_step(run, views[mine], labels[mine])
     found = {f"gradient {k}": p.grad for k, p in model.named_parameters()}
-    found |= {f"weight {k}": v.float() for k, v in model.state_dict().items()}
+    found |= {f"buffer {k}": v.float() for k, v in model.named_buffers()}
     found |= {f"loss weights {k}": p.grad for k, p in run.weights.named_parameters()}
     found["contrast"] = told.get("contrast", torch.zeros(()))
     if is_first():

@@ -100,7 +100,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
             unbiased = variance * count / (count - 1)
             for old, new in ((self.running_mean, mean), (self.running_var, unbiased)):
                 old.lerp_(new, self.momentum)  # type: ignore[union-attr, arg-type]
-            self.num_batches_tracked.add_(1)  # type: ignore[operator]
+            self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
         scale = self.weight * (variance + self.eps).rsqrt()
         normalised = centred * scale[:, None, None] + self.bias[:, None, None]
         return normalised.to(x.dtype)
