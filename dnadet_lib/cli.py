@@ -13,7 +13,8 @@ from dnadet_lib.commands.inputs import complain, named_sources
 from dnadet_lib.plumbing.notes import printing
 
 NAMES = (
-    "run site attribute render pretrain train evaluate enrol suite audit embed report grade".split()
+    "run site attribute render pretrain train evaluate enrol convert suite audit embed report "
+    "grade".split()
 )
 COMMANDS = {name: import_module(f"dnadet_lib.commands.{name}") for name in NAMES}
 
@@ -78,7 +79,8 @@ def claimed_output(options: argparse.Namespace) -> AbstractContextManager[None]:
     if not kinds:
         return claimed_folder(out)
     if out.suffix.lower() not in kinds:
-        raise ValueError(f"--out {out}: end the name in {kinds[0]}, which is what is written")
+        right = " or ".join(kinds)
+        raise ValueError(f"--out {out}: end the name in {right}, which is what is written")
     return claimed_file(out)
 
 

@@ -89,14 +89,16 @@ def add_training(parser: argparse.ArgumentParser, preset: str) -> None:
     )
 
 
-def add_labelled(parser: argparse.ArgumentParser, *splits: str, several: bool = False) -> None:
+def add_labelled(
+    parser: argparse.ArgumentParser, *splits: str, several: bool = False, default: str = "the zoo"
+) -> None:
     """Add an option for labelled images of one's own, by split, and --classes."""
     parser.epilog = f"{kinds_help()}\n\n{parser.epilog}"
     for split in splits:
         parser.add_argument(
             f"--{split}", type=Path, metavar="SOURCE", nargs="+" if several else None,
             help="folder of class folders, or list of images: a line has a path, a tab, a class "
-            "number and, if you like, a tab and a source (default: the zoo)",
+            f"number and, if you like, a tab and a source (default: {default})",
         )  # fmt: skip
     parser.add_argument(
         "--classes", nargs="+", type=storable, metavar="NAME",
