@@ -13,8 +13,8 @@ from dnadet_lib.commands.inputs import complain, named_sources
 from dnadet_lib.plumbing.notes import printing
 
 NAMES = (
-    "run site attribute render pretrain train evaluate enrol convert suite audit embed report "
-    "grade".split()
+    "run site attribute render presets pretrain train evaluate enrol convert suite audit embed "
+    "report grade".split()
 )
 COMMANDS = {name: import_module(f"dnadet_lib.commands.{name}") for name in NAMES}
 

@@ -81,8 +81,15 @@ def add_force(parser: argparse.ArgumentParser) -> None:
 
 
 def add_training(parser: argparse.ArgumentParser, preset: str) -> None:
-    """Add --preset, --seed and --out."""
-    parser.add_argument("--preset", default=preset)
+    """Add --preset, --set, --seed and --out."""
+    parser.add_argument(
+        "--preset", default=preset, help=f"`dnadet presets` lists them (default: {preset})"
+    )
+    parser.add_argument(
+        "--set", nargs="+", dest="settings", default=[], metavar="FIELD=VALUE",
+        help="numbers of the preset to set otherwise, such as epochs=5 items=8; `dnadet presets "
+        "NAME` says which there are",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--out", type=Path, required=True, help="folder; a run found there goes on"

@@ -17,11 +17,10 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train stage 1."""
-    from dnadet_lib.presets import get_preset, require_stage
+    from dnadet_lib.stages.settings import chosen_preset
     from dnadet_lib.stages.stage_1 import run_pretraining
 
-    preset = get_preset(options.preset)
-    require_stage(preset, 1)
+    preset = chosen_preset(options.preset, 1, options.settings)
     run_pretraining(preset, profile=options.profile, seed=options.seed, folder=options.out)
     print(one_line(options.out / "model.safetensors"))
     return 0

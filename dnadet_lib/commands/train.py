@@ -8,7 +8,11 @@ from dnadet_lib.commands.inputs import images_to_count, keep_inputs, note_each, 
 from dnadet_lib.plumbing.text import one_line
 
 HELP = "stage 2: learn architectures from labelled images"
-EXAMPLES = (" --train lists/train.txt --dev lists/val.txt --out build/mine",)
+EXAMPLES = (
+    " --train lists/train.txt --dev lists/val.txt --out build/mine",
+    " --preset paper_celeba --set epochs=5 items=8 --train a.txt --dev b.txt --out build/mine",
+    " --changes jpeg,contrast --train lists/train.txt --dev lists/val.txt --out build/mine",
+)
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +24,12 @@ def describe(parser: argparse.ArgumentParser) -> None:
         help="stage 1 files or shipped names, whose channels are joined (default: the backbones of "
         "the shipped checkpoint for a preset that needs some, else none)",
     )  # fmt: skip
+    parser.add_argument(
+        "--changes", metavar="NAMES",
+        help="learn from changed copies of the training images too, to look past what happens to "
+        "images: jpeg,webp,resize,contrast,blur,noise,mixed, single ones of `dnadet presets`, "
+        "pocket for those of the shipped checkpoint, or none (default: the preset's)",
+    )  # fmt: skip
     add_labelled(parser, "train", "dev")
 
 
@@ -27,16 +37,16 @@ def run(options: argparse.Namespace) -> int:
     """Train stage 2 on the zoo or on labelled images."""
     from dnadet_lib.checkpoints.joining import join_backbones
     from dnadet_lib.checkpoints.models import load_model
-    from dnadet_lib.presets import get_preset, require_stage
     from dnadet_lib.stages.checks import training_remarks
+    from dnadet_lib.stages.settings import chosen_preset
     from dnadet_lib.stages.stage_2 import run_training, training_data
     from dnadet_lib.zoo.rendering import image_root
 
     if (options.train is None) != (options.dev is None):
         raise ValueError("--train and --dev go together: give both, or neither for the zoo")
     require_own_images(options, "train", ["classes", "sources"])
-    preset = get_preset(options.preset)
-    require_stage(preset, 2)
+    settings = [*options.settings, *([f"changes={options.changes}"] if options.changes else [])]
+    preset = chosen_preset(options.preset, 2, settings)
     start = options.pretrained or (["pocket"] if preset.discriminant else [])
     if options.train is None:
         train, dev = training_data(image_root(options.profile), jittered=preset.jittered)
