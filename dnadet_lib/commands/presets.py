@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
 
     if options.name is None:
         for first, *rest in [COLUMNS, *map(main_numbers, PRESETS.values())]:
-            print(f"{first:22}" + "".join(f"{cell!s:>9}" for cell in rest))
+            print(f"{first:22}" + "".join(f"{cell:>9}" for cell in rest))
         print("\n-: the preset solves a discriminant on a pre-trained network and takes no steps")
         return 0
     preset = get_preset(options.name)
@@ -36,13 +36,14 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def main_numbers(preset: "Preset") -> list[object]:
+def main_numbers(preset: "Preset") -> list[str]:
     """Return the cells of a preset's row."""
     solved = preset.discriminant > 0
     steps = [preset.patches, preset.items, preset.epochs, f"{preset.learning_rate:g}"]
     resize = preset.input.resize or "no"
-    return [
+    cells = [
         preset.name, preset.stage, preset.width, resize,
         "whole" if preset.patches == 0 and not solved else preset.input.patch,
         *(["-"] * len(steps) if solved else steps),
     ]  # fmt: skip
+    return list(map(str, cells))
