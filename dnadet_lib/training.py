@@ -69,12 +69,14 @@ class Run:
             raise ValueError(f"{file}: not a whole state of this run; remove it to train "
                              "anew") from error  # fmt: skip
 
-    def add(self, row: dict[str, float], select_by: str) -> None:
-        """Put an epoch into the history, and keep its weights if its score is the best so far."""
+    def add(self, row: dict[str, float], select_by: str) -> bool:
+        """Put an epoch into the history; whether its score is the best, so that it is kept."""
         score = row["epoch"] if select_by == "last" else row[f"dev_{select_by}"]
-        if score > max((r["score"] for r in self.history), default=-1):  # first one on ties
+        best = score > max((r["score"] for r in self.history), default=-1)  # first one on ties
+        if best:
             self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.history.append({**row, "score": score})
+        return best
 
     def _parts(self) -> tuple[Any, ...]:
         return self.model, self.head, self.weights, self.optimiser, self.scheduler
@@ -131,7 +133,7 @@ def train_step(run: Run, views: np.ndarray, labels: np.ndarray, preset: Preset) 
 
 def fit(
     model: DNADet, batches: Batches, validate: Validation, preset: Preset, *, seed: int,
-    run_folder: "RunFolder | None" = None,
+    run_folder: "RunFolder | None" = None, calibrate: Callable[[DNADet], object] | None = None,
 ) -> list[dict[str, float]]:  # fmt: skip
     """Train a model in place and leave the weights of its best dev epoch, or its last one, in it.
 
@@ -142,7 +144,8 @@ def fit(
         preset: Numbers of the run.
         seed: Every epoch's order, patches and dropout follow from it and the epoch's number.
         run_folder: Gets history and state after every epoch; a run goes on from a state found
-            there.
+            there. While it lasts, the folder holds the best model so far, ready to use.
+        calibrate: Fits what that model needs beyond weights.
 
     Returns:
         The history: losses, training accuracy and dev score of each epoch.
@@ -160,11 +163,15 @@ def fit(
             run.resume(saved, run_folder.state)
     while len(run.history) < preset.epochs and not out_of_patience(run.history, preset.patience):
         row = train_epoch(run, batches, preset, seed, len(run.history))
-        run.add(row | dev_figures(*validate(model)), preset.select_by)
+        best = run.add(row | dev_figures(*validate(model)), preset.select_by)
         print(epoch_line(run.history[-1]), flush=True)
         if run_folder is not None:
             write_history(run.history, run_folder.history)
             run_folder.save(run.state())
+            if best and len(run.history) < preset.epochs:  # the last one is about to be finished
+                if calibrate is not None:
+                    calibrate(model)
+                run_folder.keep(model, len(run.history))
     model.load_state_dict(run.best)
     model.eval()
     return run.history
@@ -194,7 +201,7 @@ def train_epoch(
     run.model.train()
     rows = []
     for views, labels in tqdm(
-        batches.epoch(rng), total=batches.steps, desc=f"epoch {epoch + 1}", leave=False,
+        batches.epoch(rng), total=batches.steps, desc=f"epoch {epoch + 1} of {preset.epochs}", leave=False,
         disable="TQDM_DISABLE" in os.environ,  # which tqdm's notebook bar does not read
     ):  # fmt: skip
         rows.append(train_step(run, views, labels, preset))

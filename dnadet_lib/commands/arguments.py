@@ -92,7 +92,8 @@ def add_training(parser: argparse.ArgumentParser, preset: str) -> None:
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder; a run found there goes on"
+        "--out", type=Path, required=True, help="folder; a run found there goes on, "
+        "and its best model so far is best.safetensors"
     )
 
 

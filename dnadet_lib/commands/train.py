@@ -38,6 +38,7 @@ def run(options: argparse.Namespace) -> int:
     from dnadet_lib.checkpoints.joining import join_backbones
     from dnadet_lib.checkpoints.models import load_model
     from dnadet_lib.stages.checks import training_remarks
+    from dnadet_lib.stages.folder import FILES, MODEL
     from dnadet_lib.stages.settings import chosen_preset
     from dnadet_lib.stages.stage_2 import run_training, training_data
     from dnadet_lib.zoo.rendering import image_root
@@ -55,14 +56,14 @@ def run(options: argparse.Namespace) -> int:
         train = images_to_count(options, options.train)
         dev = images_to_count(options, options.dev, train.classes)
         note_each(training_remarks(train, dev))
-    written = [options.out / name for name in ("model.safetensors", "history.csv", "state.pt")]
+    written = [options.out / name for name in FILES]
     lists = [path for path in (options.train, options.dev) if path is not None]
     keep_inputs(written, [*start, *lists, *train.paths, *dev.paths])
     pretrained = join_backbones([load_model(name) for name in start]) if start else None
     run_training(
         preset, train, dev, pretrained=pretrained, seed=options.seed, folder=options.out
     )
-    print(one_line(options.out / "model.safetensors"))
+    print(one_line(options.out / MODEL))
     return 0
 
 

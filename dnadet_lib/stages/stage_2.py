@@ -84,7 +84,10 @@ def run_training(
     else:
         images = load_images(train.paths, folder / "cache" if folder else None)
         batches = PatchBatches(images, train.labels, preset)
-        history = fit(model, batches, dev_validation(dev), preset, seed=seed, run_folder=run)
+        history = fit(
+            model, batches, dev_validation(dev), preset, seed=seed, run_folder=run,
+            calibrate=lambda trained: calibrate(trained, train, dev, seed),
+        )  # fmt: skip
         calibrate(model, train, dev, seed)
     if run is not None:
         run.finish(model)
