@@ -10,7 +10,9 @@ from importlib import import_module
 
 from dnadet_lib.commands.arguments import STATUSES, Parser, Version, add_loudness, end_of_help
 from dnadet_lib.commands.inputs import complain, named_sources
+from dnadet_lib.plumbing.devices import VARIABLE, require_device
 from dnadet_lib.plumbing.notes import printing
+from dnadet_lib.plumbing.paths import variables
 
 NAMES = (
     "run site attribute render presets pretrain train evaluate enrol convert suite audit embed "
@@ -36,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with printing(say) as options.notes, ending_cleanly():
             if hasattr(options, "paths"):
                 options.paths = named_sources(options.paths)
-            with telling_what_is_loaded(options.verbose), claimed_output(options):
+            with set_up(options), telling_what_is_loaded(options.verbose), claimed_output(options):
                 status = options.command(options)
                 sys.stdout.flush()
                 return status
@@ -49,6 +51,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         complain("interrupted")
         return INTERRUPTED
+
+
+def set_up(options: argparse.Namespace) -> AbstractContextManager[None]:
+    """Choose the device, which must be there, and with -q no bars, also for other processes."""
+    values = {"TQDM_DISABLE": "1"} if options.quiet else {}
+    if getattr(options, "device", None) is not None:
+        values[VARIABLE] = options.device
+        require_device(options.device)
+    return variables(**values)
 
 
 @contextmanager

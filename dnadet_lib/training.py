@@ -133,7 +133,7 @@ def train_step(run: Run, views: np.ndarray, labels: np.ndarray, preset: Preset) 
 
 def fit(
     model: DNADet, batches: Batches, validate: Validation, preset: Preset, *, seed: int,
-    run_folder: "RunFolder | None" = None, calibrate: Callable[[DNADet], object] | None = None,
+    run_folder: "RunFolder | None" = None, keep: Callable[[DNADet], None] | None = None,
 ) -> list[dict[str, float]]:  # fmt: skip
     """Train a model in place and leave the weights of its best dev epoch, or its last one, in it.
 
@@ -144,8 +144,8 @@ def fit(
         preset: Numbers of the run.
         seed: Every epoch's order, patches and dropout follow from it and the epoch's number.
         run_folder: Gets history and state after every epoch; a run goes on from a state found
-            there. While it lasts, the folder holds the best model so far, ready to use.
-        calibrate: Fits what that model needs beyond weights.
+            there.
+        keep: Called with the model after every epoch that is the best so far, but for the last.
 
     Returns:
         The history: losses, training accuracy and dev score of each epoch.
@@ -156,11 +156,12 @@ def fit(
     """
     torch.manual_seed(seed)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    run = start_run(model, preset, batches.steps)
+    run, device = start_run(model, preset, batches.steps), next(model.parameters()).device
     if run_folder is not None:
-        saved = run_folder.load(next(model.parameters()).device)
+        saved = run_folder.load(device)
         if saved is not None:
             run.resume(saved, run_folder.state)
+    print(f"{preset.epochs} epochs at most of {batches.steps} steps, on {device}", flush=True)
     while len(run.history) < preset.epochs and not out_of_patience(run.history, preset.patience):
         row = train_epoch(run, batches, preset, seed, len(run.history))
         best = run.add(row | dev_figures(*validate(model)), preset.select_by)
@@ -168,10 +169,8 @@ def fit(
         if run_folder is not None:
             write_history(run.history, run_folder.history)
             run_folder.save(run.state())
-            if best and len(run.history) < preset.epochs:  # the last one is about to be finished
-                if calibrate is not None:
-                    calibrate(model)
-                run_folder.keep(model, len(run.history))
+        if best and keep is not None and len(run.history) < preset.epochs:
+            keep(model)
     model.load_state_dict(run.best)
     model.eval()
     return run.history
@@ -201,7 +200,8 @@ def train_epoch(
     run.model.train()
     rows = []
     for views, labels in tqdm(
-        batches.epoch(rng), total=batches.steps, desc=f"epoch {epoch + 1} of {preset.epochs}", leave=False,
+        batches.epoch(rng), total=batches.steps, leave=False,
+        desc=f"epoch {epoch + 1} of {preset.epochs}",
         disable="TQDM_DISABLE" in os.environ,  # which tqdm's notebook bar does not read
     ):  # fmt: skip
         rows.append(train_step(run, views, labels, preset))

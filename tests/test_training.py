@@ -137,7 +137,7 @@ def test_history_and_state_are_written_and_the_model_is_left_to_the_caller(image
     lines = (tmp_path / "history.csv").read_text().splitlines()
     assert lines[0].split(",")[:4] == ["epoch", "classification", "contrast", "train_accuracy"]
     assert len(lines) == 1 + len(history) == 4
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.safetensors", "history.csv", "state.pt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["history.csv", "state.pt"]
 
 
 def scripted(scores: list[float]):

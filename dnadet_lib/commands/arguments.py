@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from dnadet_lib.images.kinds import kinds_help
+from dnadet_lib.plumbing.devices import NAMES, VARIABLE
 from dnadet_lib.plumbing.text import one_line, storable
 
 STATUSES = """exit status:
@@ -61,6 +62,15 @@ def add_profile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", choices=("pocket", "smoke"), default="pocket")
 
 
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add --device."""
+    parser.add_argument(
+        "--device", choices=NAMES,
+        help="what networks run on: cuda, mps, cpu, or auto, the first of these that is there "
+        f"(default: the environment's {VARIABLE}, else auto)",
+    )  # fmt: skip
+
+
 def add_inputs(parser: argparse.ArgumentParser) -> None:
     """Add PATHS and --model."""
     parser.epilog = f"{kinds_help()}\n\n{parser.epilog}"
@@ -70,6 +80,7 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
         "input, one a line",
     )
     parser.add_argument("--model", default="pocket", help="checkpoint or shipped name")
+    add_device(parser)
 
 
 def add_force(parser: argparse.ArgumentParser) -> None:
@@ -93,8 +104,9 @@ def add_training(parser: argparse.ArgumentParser, preset: str) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--out", type=Path, required=True, help="folder; a run found there goes on, "
-        "and its best model so far is best.safetensors"
-    )
+        "and its best model so far is best.safetensors",
+    )  # fmt: skip
+    add_device(parser)
 
 
 def add_labelled(

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dnadet_lib.commands.arguments import add_labelled
+from dnadet_lib.commands.arguments import add_device, add_labelled
 from dnadet_lib.commands.inputs import images_to_count, keep_inputs, note_each
 from dnadet_lib.plumbing.notes import note
 from dnadet_lib.plumbing.text import one_line
@@ -23,6 +23,7 @@ EXAMPLES = (
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
+    add_device(parser)
     parser.add_argument("model", help="checkpoint or shipped name; no code in it is run")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE",
@@ -92,6 +93,7 @@ def named_model(options: argparse.Namespace, needed: bool) -> "DNADet":
 
 def add_calibration(options: argparse.Namespace, model: "DNADet") -> None:
     """Fit the temperature on dev, and measure the distances of the unknown score on train."""
+    from dnadet_lib.plumbing.devices import told_device
     from dnadet_lib.presets import Preset
     from dnadet_lib.stages.checks import require_trainable, training_remarks
     from dnadet_lib.stages.stage_2 import calibrate
@@ -100,7 +102,7 @@ def add_calibration(options: argparse.Namespace, model: "DNADet") -> None:
     keep_inputs([options.out], [*train.paths, *dev.paths])
     dev = require_trainable(Preset("converted"), train, dev)
     note_each(training_remarks(train, dev))
-    calibrate(model, train, dev, options.seed)
+    calibrate(model.to(told_device()), train, dev, options.seed)
 
 
 def images_of(options: argparse.Namespace, source: Path, model: "DNADet") -> "ImageSet":

@@ -28,6 +28,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train stage 1."""
+    from dnadet_lib.plumbing.devices import told_device
     from dnadet_lib.stages.own_photographs import CROPS, own_crops
     from dnadet_lib.stages.settings import chosen_preset
     from dnadet_lib.stages.stage_1 import run_pretraining
@@ -38,6 +39,7 @@ def run(options: argparse.Namespace) -> int:
         own = own_crops(options.photos, preset.transform_size, CROPS, options.seed, errors)
     for error in errors:
         complain(error)
+    told_device()
     run_pretraining(
         preset, profile=options.profile, seed=options.seed, folder=options.out, own=own
     )

@@ -37,6 +37,7 @@ def run(options: argparse.Namespace) -> int:
     """Train stage 2 on the zoo or on labelled images."""
     from dnadet_lib.checkpoints.joining import join_backbones
     from dnadet_lib.checkpoints.models import load_model
+    from dnadet_lib.plumbing.devices import told_device
     from dnadet_lib.stages.checks import training_remarks
     from dnadet_lib.stages.folder import FILES, MODEL
     from dnadet_lib.stages.settings import chosen_preset
@@ -60,6 +61,7 @@ def run(options: argparse.Namespace) -> int:
     lists = [path for path in (options.train, options.dev) if path is not None]
     keep_inputs(written, [*start, *lists, *train.paths, *dev.paths])
     pretrained = join_backbones([load_model(name) for name in start]) if start else None
+    told_device()
     run_training(
         preset, train, dev, pretrained=pretrained, seed=options.seed, folder=options.out
     )

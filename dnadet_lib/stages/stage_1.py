@@ -15,6 +15,7 @@ from dnadet_lib.checkpoints.joining import join_backbones
 from dnadet_lib.checkpoints.models import load_model, shipped_file
 from dnadet_lib.inference import image_features
 from dnadet_lib.model import BLOCKS, DNADet
+from dnadet_lib.plumbing.devices import chosen_device
 from dnadet_lib.plumbing.files import locked
 from dnadet_lib.plumbing.paths import build_folder
 from dnadet_lib.presets import Preset, get_preset, require_stage
@@ -41,7 +42,7 @@ class TransformationSet:
 def build_model(
     classes: tuple[str, ...], preset: Preset, seed: int, backbones: int = 1
 ) -> DNADet:
-    """Make a model with weights drawn from the seed, on the GPU where there is one."""
+    """Make a model with weights drawn from the seed, on the chosen device."""
     torch.manual_seed(seed)
     model = DNADet(
         len(classes), preset.width, classes=classes, input=preset.input,
@@ -49,7 +50,7 @@ def build_model(
         backbones=backbones,
         changes=preset.changes if preset.discriminant else (),
     )  # fmt: skip
-    return model.to("cuda" if torch.cuda.is_available() else "cpu")
+    return model.to(chosen_device())
 
 
 def photograph_crops(contents: Sequence[str], group: str, count: int, seed: int) -> np.ndarray:
@@ -158,7 +159,8 @@ def run_pretraining(
         return dev.labels, predict_transformations(candidate, dev)
 
     batches = TransformationBatches(crops, preset)
-    history = fit(model, batches, validate, preset, seed=seed, run_folder=run)
+    keep_best = run.keep if run else None
+    history = fit(model, batches, validate, preset, seed=seed, run_folder=run, keep=keep_best)
     if run is not None:
         run.finish(model)
     return model, history

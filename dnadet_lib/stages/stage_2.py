@@ -79,19 +79,30 @@ def run_training(
     run = RunFolder(folder, key) if folder else None
     if run is not None and run.is_finished():
         return run.finished()
-    if preset.discriminant:
-        history = solve(model, preset, train, dev, seed, run)
-    else:
-        images = load_images(train.paths, folder / "cache" if folder else None)
-        batches = PatchBatches(images, train.labels, preset)
-        history = fit(
-            model, batches, dev_validation(dev), preset, seed=seed, run_folder=run,
-            calibrate=lambda trained: calibrate(trained, train, dev, seed),
-        )  # fmt: skip
-        calibrate(model, train, dev, seed)
+    make = solve if preset.discriminant else learn
+    history = make(model, preset, train, dev, seed, run)
     if run is not None:
         run.finish(model)
     return model, history
+
+
+def learn(
+    model: DNADet, preset: Preset, train: ImageSet, dev: ImageSet, seed: int, run: RunFolder | None
+) -> list[dict[str, float]]:
+    """Train and calibrate a network, which is kept ready to use whenever it gets better."""
+
+    def keep(best: DNADet) -> None:
+        calibrate(best, train, dev, seed)
+        if run is not None:
+            run.keep(best)
+
+    images = load_images(train.paths, run.path / "cache" if run else None)
+    history = fit(
+        model, PatchBatches(images, train.labels, preset), dev_validation(dev), preset,
+        seed=seed, run_folder=run, keep=keep if run else None,
+    )  # fmt: skip
+    calibrate(model, train, dev, seed)
+    return history
 
 
 def solve(
