@@ -15,8 +15,8 @@ from dnadet_lib.plumbing.notes import printing
 from dnadet_lib.plumbing.paths import variables
 
 NAMES = (
-    "run site attribute render presets pretrain train evaluate enrol convert suite audit embed "
-    "report grade".split()
+    "run site attribute render presets pretrain train evaluate enrol convert compare "
+    "suite audit embed report grade".split()
 )
 COMMANDS = {name: import_module(f"dnadet_lib.commands.{name}") for name in NAMES}
 
