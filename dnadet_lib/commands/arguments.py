@@ -92,7 +92,7 @@ def add_force(parser: argparse.ArgumentParser) -> None:
 
 
 def add_training(parser: argparse.ArgumentParser, preset: str) -> None:
-    """Add --preset, --set, --seed and --out."""
+    """Add --preset, --set, --seed, --estimate, --out and --device."""
     parser.add_argument(
         "--preset", default=preset, help=f"`dnadet presets` lists them (default: {preset})"
     )
@@ -103,7 +103,11 @@ def add_training(parser: argparse.ArgumentParser, preset: str) -> None:
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder; a run found there goes on, "
+        "--estimate", action="store_true",
+        help="time a few steps, print hours and memory of the whole run, and stop",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, help="folder; a run found there goes on, "
         "and its best model so far is best.safetensors",
     )  # fmt: skip
     add_device(parser)

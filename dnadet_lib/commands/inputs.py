@@ -71,6 +71,12 @@ def labelled_images(
     return images
 
 
+def require_out(options: argparse.Namespace) -> None:
+    """Refuse a training run that has no folder."""
+    if options.out is None and not options.estimate:
+        raise ValueError("--out FOLDER is needed, for the model and its history; or --estimate")
+
+
 def require_own_images(options: argparse.Namespace, split: str, needed: Sequence[str]) -> None:
     """Refuse options that say something of images of one's own where none are given."""
     for name in needed if getattr(options, split) is None else ():

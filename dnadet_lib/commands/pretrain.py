@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from dnadet_lib.commands.arguments import add_profile, add_training
-from dnadet_lib.commands.inputs import complain
+from dnadet_lib.commands.inputs import complain, require_out
 from dnadet_lib.images.kinds import kinds_help
 from dnadet_lib.plumbing.text import one_line
 
@@ -29,11 +29,17 @@ def describe(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train stage 1."""
     from dnadet_lib.plumbing.devices import told_device
+    from dnadet_lib.stages.estimating import pretraining_estimate
     from dnadet_lib.stages.own_photographs import CROPS, own_crops
     from dnadet_lib.stages.settings import chosen_preset
     from dnadet_lib.stages.stage_1 import run_pretraining
 
+    require_out(options)
     preset = chosen_preset(options.preset, 1, options.settings)
+    if options.estimate:
+        estimate = pretraining_estimate(preset, options.profile, options.seed, options.photos)
+        print(estimate.text(preset.name))
+        return 0
     own, errors = None, list[str]()
     if options.photos is not None:
         own = own_crops(options.photos, preset.transform_size, CROPS, options.seed, errors)

@@ -21,6 +21,10 @@ class Counts(NamedTuple):
     most: int
     dev: int
 
+    def of(self, photographs: int) -> int:
+        """Return the number of crops to train on, of so many photographs."""
+        return min(max(self.least, photographs), self.most)
+
 
 class Crops(NamedTuple):
     """Crops (N, S, S, 3) of photographs to train on, and of others for dev."""
@@ -80,7 +84,7 @@ def own_crops(folder: Path, size: int, counts: Counts, seed: int, errors: list[s
     there are no two that can be cut, or all of either part fail.
     """
     train, dev = split_photographs(folder, seed)
-    count = min(max(counts.least, len(train)), counts.most)
+    count = counts.of(len(train))
     parts = []
     for what, paths, wanted in (("train", train, count), ("dev", dev, counts.dev)):
         crops = cut_photographs(paths, wanted, size, seed, errors)
