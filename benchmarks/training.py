@@ -34,12 +34,13 @@ from dnadet_lib.data import load_images
 from dnadet_lib.inference import image_features
 from dnadet_lib.model import DNADet
 from dnadet_lib.patches import cut_resized, normalise
+from dnadet_lib.plumbing.devices import fast_bf16
 from dnadet_lib.plumbing.files import atomic_path
 from dnadet_lib.plumbing.paths import build_folder
 from dnadet_lib.plumbing.workers import in_threads
 from dnadet_lib.presets import Preset, get_preset
 from dnadet_lib.stages.batches import PatchBatches, apply_transformations
-from dnadet_lib.training import fast_bf16, start_run, train_step
+from dnadet_lib.training import start_run, train_step
 from dnadet_lib.transforms import image_transformations
 
 CLASSES, SIDE = 5, 128

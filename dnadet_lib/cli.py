@@ -11,10 +11,13 @@ from importlib import import_module
 
 from dnadet_lib.commands.arguments import STATUSES, Parser, Version, add_loudness, end_of_help
 from dnadet_lib.commands.inputs import complain, named_sources
+from dnadet_lib.plumbing.devices import VARIABLE, require_device
 from dnadet_lib.plumbing.notes import printing
+from dnadet_lib.plumbing.paths import variables
 
 NAMES = (
-    "run site attribute render pretrain train evaluate enrol suite audit embed report grade".split()
+    "run site attribute render presets pretrain train evaluate enrol convert compare "
+    "suite audit embed report grade".split()
 )
 COMMANDS = {name: import_module(f"dnadet_lib.commands.{name}") for name in NAMES}
 
@@ -38,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with printing(say) as options.notes, ending_cleanly():
             if hasattr(options, "paths"):
                 options.paths = named_sources(options.paths)
-            with telling_what_is_loaded(options.verbose), claimed_output(options):
+            with set_up(options), telling_what_is_loaded(options.verbose), claimed_output(options):
                 status = options.command(options)
                 sys.stdout.flush()
                 return status
@@ -56,6 +59,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def is_follower() -> bool:
     """Whether `torchrun` started this process beside a first one, which prints and writes."""
     return os.environ.get("RANK", "0") != "0"
+
+
+def set_up(options: argparse.Namespace) -> AbstractContextManager[None]:
+    """Choose the device, which must be there, and with -q no bars, also for other processes."""
+    values = {"TQDM_DISABLE": "1"} if options.quiet else {}
+    if getattr(options, "device", None) is not None:
+        values[VARIABLE] = options.device
+        require_device(options.device)
+    return variables(**values)
 
 
 @contextmanager
@@ -86,7 +98,8 @@ def claimed_output(options: argparse.Namespace) -> AbstractContextManager[None]:
     if not kinds:
         return claimed_folder(out)
     if out.suffix.lower() not in kinds:
-        raise ValueError(f"--out {out}: end the name in {kinds[0]}, which is what is written")
+        right = " or ".join(kinds)
+        raise ValueError(f"--out {out}: end the name in {right}, which is what is written")
     return claimed_file(out)
 
 

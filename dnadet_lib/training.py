@@ -19,6 +19,7 @@ from dnadet_lib.losses import AutomaticWeightedLoss, SupConLoss, classification_
 from dnadet_lib.model import DNADet, ProjectionHead
 from dnadet_lib.patches import normalise
 from dnadet_lib.plumbing import ranks
+from dnadet_lib.plumbing.devices import fast_bf16
 from dnadet_lib.plumbing.files import atomic_path
 from dnadet_lib.plumbing.workers import prefetched
 from dnadet_lib.presets import Preset
@@ -74,12 +75,14 @@ class Run:
             raise ValueError(f"{file}: not a whole state of this run; remove it to train "
                              "anew") from error  # fmt: skip
 
-    def add(self, row: dict[str, float], select_by: str) -> None:
-        """Put an epoch into the history, and keep its weights if its score is the best so far."""
+    def add(self, row: dict[str, float], select_by: str) -> bool:
+        """Put an epoch into the history; whether its score is the best, so that it is kept."""
         score = row["epoch"] if select_by == "last" else row[f"dev_{select_by}"]
-        if score > max((r["score"] for r in self.history), default=-1):  # first one on ties
+        best = score > max((r["score"] for r in self.history), default=-1)  # first one on ties
+        if best:
             self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.history.append({**row, "score": score})
+        return best
 
     def _parts(self) -> tuple[Any, ...]:
         return self.model, self.head, self.weights, self.optimiser, self.scheduler
@@ -169,7 +172,7 @@ def on_device(values: np.ndarray, device: torch.device) -> Tensor:
 
 def fit(
     model: DNADet, batches: Batches, validate: Validation, preset: Preset, *, seed: int,
-    run_folder: "RunFolder | None" = None,
+    run_folder: "RunFolder | None" = None, keep: Callable[[DNADet], None] | None = None,
 ) -> list[dict[str, float]]:  # fmt: skip
     """Train a model in place and leave the weights of its best dev epoch, or its last one, in it.
 
@@ -181,6 +184,7 @@ def fit(
         seed: Every epoch's order, patches and dropout follow from it and the epoch's number.
         run_folder: Gets history and state after every epoch; a run goes on from a state found
             there.
+        keep: Called with the model after every epoch that is the best so far, but for the last.
 
     Returns:
         The history: losses, training accuracy and dev score of each epoch.
@@ -193,19 +197,25 @@ def fit(
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if preset.shared_norm:
         ranks.share_batch_norm(model)
-    run = start_run(model, preset, batches.steps)
+    run, device = start_run(model, preset, batches.steps), next(model.parameters()).device
     if run_folder is not None:
-        saved = run_folder.load(next(model.parameters()).device)
+        saved = run_folder.load(device)
         if saved is not None:
             run.resume(saved, run_folder.state)
+    if ranks.is_first():
+        print(f"{preset.epochs} epochs at most of {batches.steps} steps, on {device}", flush=True)
     while len(run.history) < preset.epochs and not out_of_patience(run.history, preset.patience):
         row = train_epoch(run, batches, preset, seed, len(run.history))
-        run.add(row | ranks.from_first(lambda: dev_figures(*validate(model))), preset.select_by)
-        if ranks.is_first():
-            print(epoch_line(run.history[-1]), flush=True)
-        if run_folder is not None and ranks.is_first():
+        figures = ranks.from_first(lambda: dev_figures(*validate(model)))
+        best = run.add(row | figures, preset.select_by)
+        if not ranks.is_first():
+            continue
+        print(epoch_line(run.history[-1]), flush=True)
+        if run_folder is not None:
             write_history(run.history, run_folder.history)
             run_folder.save(run.state())
+        if best and keep is not None and len(run.history) < preset.epochs:
+            keep(model)
     model.load_state_dict(run.best)
     model.eval()
     return run.history
@@ -236,8 +246,8 @@ def train_epoch(
     rows: list[dict[str, float]] = []
     waiting: list[dict[str, Tensor]] = []
     for views, labels in tqdm(
-        prefetched(batches.epoch(rng)), total=batches.steps, desc=f"epoch {epoch + 1}",
-        leave=False,
+        prefetched(batches.epoch(rng)), total=batches.steps, leave=False,
+        desc=f"epoch {epoch + 1} of {preset.epochs}",
         disable="TQDM_DISABLE" in os.environ,  # which tqdm's notebook bar does not read
     ):  # fmt: skip
         waiting.append(train_step(run, views, labels))
@@ -286,10 +296,3 @@ def write_history(history: list[dict[str, float]], path: Path) -> None:
         writer = csv.DictWriter(file, history[0].keys(), lineterminator="\n")
         writer.writeheader()
         writer.writerows(history)
-
-
-def fast_bf16(device: torch.device) -> bool:
-    """Whether bf16 autocast pays: on a GPU, or a CPU with bf16 instructions."""
-    if device.type == "cpu":
-        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return device.type == "cuda" and torch.cuda.is_bf16_supported()

@@ -79,7 +79,7 @@ def trace_distances(traces: LabelledTraces, sizes: Sequence[int]) -> Distances:
     """
     from sklearn.covariance import ledoit_wolf  # where it is used: attribution needs none of it
 
-    points, labels = traces.values.double().cpu().numpy(), traces.labels
+    points, labels = traces.values.cpu().double().numpy(), traces.labels
     deviation = points.std(axis=0) + 1e-6
     scaled = points / deviation
     numbers = np.unique(labels)

@@ -23,6 +23,7 @@ from dnadet_lib.checkpoints.models import load_model
 from dnadet_lib.data import ImageSet, load_images
 from dnadet_lib.evaluation.predictions import predict
 from dnadet_lib.plumbing.code_key import code_digest
+from dnadet_lib.plumbing.devices import chosen_device
 from dnadet_lib.plumbing.text import shown
 
 METHODS = "dnadet.methods"  # the group of entry points
@@ -102,7 +103,7 @@ def ready_model(path_or_name: str) -> Method:
     digest = load_model(path_or_name).sha256
 
     def fit(train: ImageSet, dev: ImageSet, seed: int, folder: Path) -> Classifier:
-        model = load_model(path_or_name)
+        model = load_model(path_or_name).to(chosen_device())
         return lambda images: predict(model, images).probabilities
 
     return Method(f"checkpoint {path_or_name}", digest, fit, seeded=False)

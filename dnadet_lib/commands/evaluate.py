@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dnadet_lib.commands import inputs
-from dnadet_lib.commands.arguments import add_labelled, add_profile
+from dnadet_lib.commands.arguments import add_device, add_labelled, add_profile
 from dnadet_lib.plumbing.notes import note
 from dnadet_lib.plumbing.text import one_line, storable
 
@@ -28,6 +28,7 @@ EXAMPLES = (
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
+    add_device(parser)
     add_profile(parser)
     parser.add_argument("--model", default="pocket", help="checkpoint or shipped name")
     parser.add_argument("--setups", nargs="+", help="closed, dev, seed, ... (default: all)")
@@ -212,7 +213,7 @@ def all_lists(options: argparse.Namespace) -> list[Path]:
 
 def model_and_sets(options: argparse.Namespace) -> "tuple[DNADet, dict[str, ImageSet]]":
     """Load the model to evaluate, and list the images of each labelled set."""
-    from dnadet_lib.checkpoints.models import holds_names, load_model, require_architectures
+    from dnadet_lib.checkpoints.models import holds_names
     from dnadet_lib.images.names import names_beside
     from dnadet_lib.stages.labelled import match_classes
     from dnadet_lib.zoo.rendering import image_root
@@ -231,8 +232,7 @@ def model_and_sets(options: argparse.Namespace) -> "tuple[DNADet, dict[str, Imag
     if not named:
         beside = [found[0] for path in lists if path.is_file() and (found := names_beside(path))]
         given = options.classes or (beside and beside[0]) or None
-    model = load_model(options.model, given)
-    require_architectures(model)
+    model = inputs.loaded_model(options.model, given)
     if not lists:
         root = image_root(options.profile)
         return model, {s: load_setup(s, root=root) for s in options.setups or available_setups()}

@@ -83,17 +83,31 @@ def run_training(
         return run.finished()
     if preset.discriminant and world_size() > 1:
         raise ValueError(f"preset {preset.name} trains no network: start it as one process")
-    if preset.discriminant:
-        history = solve(model, preset, train, dev, seed, run)
-    else:
-        images = load_images(train.paths, folder / "cache" if folder else None)
-        batches = PatchBatches(images, train.labels, preset)
-        history = fit(model, batches, dev_validation(dev), preset, seed=seed, run_folder=run)
-        if is_first():
-            calibrate(model, train, dev, seed)
+    make = solve if preset.discriminant else learn
+    history = make(model, preset, train, dev, seed, run)
     if run is not None and is_first():
         run.finish(model)
     return model, history
+
+
+def learn(
+    model: DNADet, preset: Preset, train: ImageSet, dev: ImageSet, seed: int, run: RunFolder | None
+) -> list[dict[str, float]]:
+    """Train and calibrate a network, which is kept ready to use whenever it gets better."""
+
+    def keep(best: DNADet) -> None:
+        calibrate(best, train, dev, seed)
+        if run is not None:
+            run.keep(best)
+
+    images = load_images(train.paths, run.path / "cache" if run else None)
+    history = fit(
+        model, PatchBatches(images, train.labels, preset), dev_validation(dev), preset,
+        seed=seed, run_folder=run, keep=keep if run else None,
+    )  # fmt: skip
+    if is_first():
+        calibrate(model, train, dev, seed)
+    return history
 
 
 def solve(
