@@ -13,8 +13,9 @@ from dnadet_lib.commands.inputs import complain, named_sources
 from dnadet_lib.plumbing.notes import printing
 
 NAMES = (
-    "run site attribute render pretrain train evaluate enrol suite audit embed report grade".split()
-)
+    "run site attribute render pretrain train evaluate enrol suite audit embed report data "
+    "grade"
+).split()
 COMMANDS = {name: import_module(f"dnadet_lib.commands.{name}") for name in NAMES}
 
 
