@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
-from support import write_images, write_released_tree
+from support import released_state_dict, write_images, write_released_tree
 
+from dnadet_lib.checkpoints.models import load_model
 from dnadet_lib.cli import main
-from dnadet_lib.data import ImageSet
+from dnadet_lib.data import ImageSet, list_images, load_images
+from dnadet_lib.images.kept import ImageFiles
 from dnadet_lib.images.lists import read_list, write_list
+from dnadet_lib.images.reading import read_image
+from dnadet_lib.model import DNADet
+from dnadet_lib.presets import (
+    Preset,
+    paper_celeba,
+    paper_lsun,
+    paper_pretrain,
+    paper_wild,
+    smoke,
+)
 from dnadet_lib.released.check import Folder, check_setup
-from dnadet_lib.released.tree import CLASSES, FOLDERS, SETUPS, WILD_CLASSES
+from dnadet_lib.released.tree import CLASSES, FOLDERS, REAL, SETUPS, WILD_CLASSES
+from dnadet_lib.stages.batches import TransformationBatches
+from dnadet_lib.stages.stage_1 import TransformationSet, build_model, predict_transformations
+from dnadet_lib.stages.stage_2 import run_training
+from dnadet_lib.training import fit
+from dnadet_lib.transforms import image_transformations
 from dnadet_lib.zoo import manifest
 
 CROSS = ("cross_seed", "cross_loss", "cross_finetune", "cross_dataset")
@@ -72,7 +93,7 @@ def test_what_a_set_up_lacks_is_named(tmp_path, rng, capsys):
     write_list(file, [image, image, tmp_path / "gone.png"], [0, 0, 1], CLASSES)
     assert main(["data", "check", str(tmp_path)]) == 1
     out = capsys.readouterr().out
-    assert "real/lsun/bedroom: 5 images, 128x128 (3), cannot be read (1), 64x32 (1), not 128x128 alone" in out
+    assert "bedroom: 5 images, 128x128 (3), cannot be read (1), 64x32 (1), not 128x128 al" in out
     assert "GANs/SNGAN/ft_old_crop: not there" in out
     assert "lsun, closed_set: 5 images; lacks 4 folders: GANs/ProGAN/multiseed_lsun/" in out
     assert "celeba_test.txt: 3 lines; 1 images are not there; 1 lines repeat an image" in out
@@ -159,3 +180,108 @@ def test_an_image_that_a_list_cannot_name_is_refused(tmp_path):
     with pytest.raises(ValueError, match="a list cannot name this image"):
         write_list(tmp_path / "l.txt", [tmp_path / "a\tb.png"], [0], ["a"])
     assert not (tmp_path / "l.txt").exists()
+
+
+def small(preset: Preset, **fields: object) -> Preset:
+    """The preset on images of an eighth of their size, with few patches, steps and channels."""
+    spec = preset.input
+    first = spec.resize_first and spec.resize_first // 8
+    spec = replace(spec, resize_first=first, resize=64, patch=32)
+    return replace(preset, width=8, input=spec, patches=2, epochs=1, **fields)
+
+
+@pytest.fixture(scope="module")
+def stage_1(tree) -> DNADet:
+    """The paper's stage 1 on the real images of both contents."""
+    preset = small(paper_pretrain, items=8, transform_size=16, steps_per_epoch=3)
+    photographs = load_images([p for own in REAL.values() for p in list_images(tree / own)])
+    dev = TransformationSet(photographs[:4], np.arange(4))
+    names = tuple(t.name for t in image_transformations(16))
+    model = build_model(names, preset, 0)
+    history = fit(
+        model, TransformationBatches(photographs, preset),
+        lambda model: (dev.labels, predict_transformations(model, dev)), preset, seed=0,
+    )  # fmt: skip
+    assert len(model.classes) == 170 and np.isfinite(history[0]["contrast"])
+    return model
+
+
+@pytest.mark.parametrize("preset", [paper_celeba, paper_lsun], ids=lambda preset: preset.name)
+def test_the_papers_presets_train_and_all_five_set_ups_are_measured(
+    preset, stage_1, lists, tmp_path, capsys
+):
+    mode = preset.name.removeprefix("paper_")
+    train, dev = (listed(lists, mode, split) for split in ("train", "val"))
+    own = small(preset, items=4)
+    model, history = run_training(own, train, dev, pretrained=stage_1, folder=tmp_path)
+    assert history[0]["classification"] > 0 and model.classes == CLASSES
+    names = [f"{mode}_test{name}" for name in ("", *(f"_{own}" for own in CROSS))]
+    tests = [str(lists / f"{mode}_test/annotations/{name}.txt") for name in names]
+    capsys.readouterr()
+    command = ["evaluate", "--model", str(tmp_path / "model.safetensors"), "--json", "--test"]
+    assert main([*command, *tests]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    found = {r["setup"]: (r["images"], r["generators"]) for r in rows if r["metric"] == "accuracy"}
+    sizes = [(5, 5), (90, 9), (20, 2), (40, 4), (50, 5)]
+    assert found == dict(zip(names, sizes, strict=True))
+    own_figure = re.compile(r"accuracy GANs/ProGAN/multiseed_.*_seed_v[1-9]")
+    of_seeds = {r["metric"] for r in rows if r["setup"] == f"{mode}_test_cross_seed"}
+    assert sum(bool(own_figure.fullmatch(metric)) for metric in of_seeds) == 9
+
+
+def test_in_the_wild_trains_on_a_list_of_mixed_sizes(lists, tmp_path, capsys):
+    train, dev = (listed(lists, "in_the_wild", split) for split in ("train", "val"))
+    sizes = {Image.open(path).size for path in train.paths}
+    assert sizes == {(16, 16), (32, 32), (128, 128)}
+    assert small(paper_wild).input.resize_first == 16
+    model, history = run_training(small(paper_wild, items=2), train, dev, folder=tmp_path)
+    assert model.classes == WILD_CLASSES and np.isfinite(history[0]["classification"])
+    cross = lists / "in_the_wild_test/annotations/in_the_wild_test_cross_dataset.txt"
+    capsys.readouterr()
+    command = ["evaluate", "--model", str(tmp_path / "model.safetensors"), "--json"]
+    assert main([*command, "--test", str(cross)]) == 0
+    rows = {r["metric"]: r for r in json.loads(capsys.readouterr().out)["rows"]}
+    assert {f"recall {name}" for name in WILD_CLASSES} <= set(rows)
+    with pytest.raises(ValueError, match="training needs images of one size .* or a preset that"):
+        run_training(replace(smoke, input=replace(smoke.input, patch=16)), train, dev)
+
+
+def test_a_checkpoint_in_the_released_format_comes_back_exactly(lists, tmp_path, capsys):
+    model = build_model(CLASSES, paper_celeba, 0).eval()
+    state = model.state_dict()
+    assert list(state) == list(released_state_dict())
+    torch.save(state, tmp_path / "model.pth")
+    test = lists / "celeba_test/annotations/celeba_test.txt"
+    again = load_model(tmp_path / "model.pth", CLASSES)
+    assert all(torch.equal(value, state[name]) for name, value in again.state_dict().items())
+    assert (again.input, again.classes) == (paper_celeba.input, CLASSES)
+    command = ["evaluate", "--model", str(tmp_path / "model.pth"), "--test", str(test), "--json"]
+    assert main(command) == 0  # the names of the classes lie beside the list
+    confusion = json.loads(capsys.readouterr().out)["sets"]["celeba_test"]["confusion"]
+    assert list(confusion) == list(CLASSES) == list(confusion["Real"])
+
+
+def test_training_is_the_same_where_not_all_images_can_be_kept(lists, tmp_path, monkeypatch):
+    train, dev = (listed(lists, "celeba", split) for split in ("train", "val"))
+    preset = replace(small(paper_celeba, items=4), epochs=2)
+    kept, history = run_training(preset, train, dev)
+    monkeypatch.setattr("dnadet_lib.images.kept.MEMORY_LIMIT", 3 * 16 * 16 * 3)  # of 40 and 5
+    anew, other = run_training(preset, train, dev)
+    assert history == other
+    assert all(torch.equal(value, anew.state_dict()[k]) for k, value in kept.state_dict().items())
+
+
+def test_image_files_keep_no_more_than_they_may(tree, monkeypatch):
+    paths = list_images(tree / REAL["lsun"])
+    monkeypatch.setattr("dnadet_lib.images.kept.MEMORY_LIMIT", 3 * 16 * 16 * 3)
+    files = ImageFiles(paths)
+    decoded = [read_image(path) for path in paths]
+    index = np.array([7, 2, 7, 9, 0, 1])
+    for _ in range(2):
+        for image, number in zip(files.take(index), index, strict=True):
+            np.testing.assert_array_equal(image, decoded[number])
+    given = list(files)
+    assert [n for n, image in enumerate(given) if not isinstance(image, Path)] == [2, 7, 9]
+    assert [image for image in given if isinstance(image, Path)] == [
+        path for n, path in enumerate(paths) if n not in (2, 7, 9)
+    ]

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from dnadet_lib.images.changes import change_named
-from dnadet_lib.patches import random_patches, random_turns
+from dnadet_lib.images.kept import ImageFiles
+from dnadet_lib.patches import Images, random_patches, random_turns
 from dnadet_lib.presets import Preset
 from dnadet_lib.transforms import Transformation, image_transformations
 
@@ -31,9 +32,14 @@ def balanced_batches(
 
 
 class PatchBatches:
-    """Stage 2: uint8 images (N, H, W, 3) with labels (N,), `patches` random patches from each."""
+    """Stage 2: images with labels (N,), `patches` random patches from each.
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, preset: Preset) -> None:
+    Images are uint8 (N, H, W, 3), or files, of several sizes if the preset resizes them.
+    """
+
+    def __init__(
+        self, images: np.ndarray | ImageFiles, labels: np.ndarray, preset: Preset
+    ) -> None:
         self.images, self.labels, self.preset = images, np.asarray(labels), preset
         counts = np.bincount(self.labels)
         passes = max(1, int(counts.max()) // preset.items)
@@ -46,19 +52,19 @@ class PatchBatches:
             for index in balanced_batches(self.labels, self.preset.items, rng):
                 if done == self.steps:
                     return
-                images = changed_at_random(self.images[index], self.preset, rng)
+                some = self.images
+                drawn = some.take(index) if isinstance(some, ImageFiles) else some[index]
+                images = changed_at_random(drawn, self.preset, rng)
                 yield cut_views(images, self.preset, rng), self.labels[index]
                 done += 1
 
 
-def changed_at_random(
-    images: np.ndarray, preset: Preset, rng: np.random.Generator
-) -> np.ndarray:
-    """Change each image (B, H, W, 3) in one of the preset's ways, or leave it as it is."""
+def changed_at_random(images: Images, preset: Preset, rng: np.random.Generator) -> Images:
+    """Change each image (H, W, 3) in one of the preset's ways, or leave it as it is."""
     if not preset.changes:
         return images
     ways = [lambda image, rng: image, *map(change_named, preset.changes)]
-    return np.stack([ways[rng.integers(len(ways))](image, rng) for image in images])
+    return [ways[rng.integers(len(ways))](image, rng) for image in images]
 
 
 class TransformationBatches:
@@ -88,12 +94,12 @@ def apply_transformations(
     return np.stack([transformations[k].apply(np.ascontiguousarray(i), rng) for i, k in pairs])
 
 
-def cut_views(images: np.ndarray, preset: Preset, rng: np.random.Generator) -> np.ndarray:
-    """Resize images (B, H, W, 3) as the preset says and cut its patches: (B, V, h, w, 3)."""
+def cut_views(images: Images, preset: Preset, rng: np.random.Generator) -> np.ndarray:
+    """Resize B images (H, W, 3) as the preset says and cut its patches: (B, V, h, w, 3)."""
     spec = preset.input
     if preset.flips:
         images = random_turns(images, rng)
-    images = np.stack([spec.resized(image) for image in images])
+    resized = np.stack([spec.resized(image) for image in images])
     if preset.patches == 0:
-        return images[:, None]
-    return random_patches(images, spec.patch, preset.patches, rng)
+        return resized[:, None]
+    return random_patches(resized, spec.patch, preset.patches, rng)

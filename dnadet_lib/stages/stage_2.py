@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dnadet_lib.attribution import probabilities_of
 from dnadet_lib.checkpoints.joining import transfer_backbone
-from dnadet_lib.data import ImageSet, load_images
+from dnadet_lib.data import ImageSet
 from dnadet_lib.discriminant import fit_discriminant
 from dnadet_lib.evaluation.changed_images import (
     best_temperature,
@@ -19,7 +19,7 @@ from dnadet_lib.evaluation.changed_images import (
     fit_calibrations,
 )
 from dnadet_lib.evaluation.open_set import reference_traces
-from dnadet_lib.evaluation.predictions import predict
+from dnadet_lib.images.kept import ImageFiles
 from dnadet_lib.inference import image_features
 from dnadet_lib.model import DNADet
 from dnadet_lib.presets import Preset
@@ -40,11 +40,12 @@ KNOWN_SHARE = 0.95
 
 
 def dev_validation(dev: ImageSet) -> Callable[[DNADet], tuple[np.ndarray, np.ndarray]]:
-    """Make the function that scores a model on labelled dev images."""
+    """Make the function that scores a model on dev images, labelled as its classes are."""
+    images = ImageFiles(dev.paths)  # decoded once, as far as they may be kept
 
     def validate(model: DNADet) -> tuple[np.ndarray, np.ndarray]:
-        predictions = predict(model, dev)
-        return predictions.truth, predictions.predicted
+        found = probabilities_of(model, image_features(model, images).embeddings)
+        return dev.labels, found.argmax(dim=1).cpu().numpy()
 
     return validate
 
@@ -57,7 +58,7 @@ def run_training(
 
     Args:
         preset: A stage 2 preset.
-        train: Training images, of one size; every class must have some.
+        train: Training images, of one size unless the preset resizes; every class must have some.
         dev: Images of dev generators: scores an epoch, the temperature and the unknown threshold.
         pretrained: Stage 1 model, or None for random weights; a discriminant needs one.
         seed: Of weights, order and patches.
@@ -82,8 +83,7 @@ def run_training(
     if preset.discriminant:
         history = solve(model, preset, train, dev, seed, run)
     else:
-        images = load_images(train.paths, folder / "cache" if folder else None)
-        batches = PatchBatches(images, train.labels, preset)
+        batches = PatchBatches(ImageFiles(train.paths), train.labels, preset)
         history = fit(model, batches, dev_validation(dev), preset, seed=seed, run_folder=run)
         calibrate(model, train, dev, seed)
     if run is not None:
