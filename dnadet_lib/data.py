@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -214,6 +214,13 @@ def load_images(paths: Sequence[Path], cache: Path | None = None) -> np.ndarray:
             _fill(mapped, paths)
             mapped.flush()
     return np.load(file, mmap_mode="r")
+
+
+def decoded_in_parts(paths: Sequence[Path]) -> Iterator[np.ndarray]:
+    """Decode images of one size as `load_images`, at most 512 MiB at a time."""
+    at_once = max(1, MEMORY_LIMIT // read_image(paths[0]).nbytes)
+    for start in range(0, len(paths), at_once):
+        yield load_images(paths[start : start + at_once])
 
 
 def _fill(images: np.ndarray, paths: Sequence[Path]) -> None:

@@ -19,6 +19,7 @@ from dnadet_lib.evaluation.changed_images import (
     fit_calibrations,
 )
 from dnadet_lib.evaluation.open_set import reference_traces
+from dnadet_lib.evaluation.predictions import predict_images
 from dnadet_lib.images.kept import ImageFiles
 from dnadet_lib.inference import image_features
 from dnadet_lib.model import DNADet
@@ -40,12 +41,12 @@ KNOWN_SHARE = 0.95
 
 
 def dev_validation(dev: ImageSet) -> Callable[[DNADet], tuple[np.ndarray, np.ndarray]]:
-    """Make the function that scores a model on dev images, labelled as its classes are."""
+    """Make the function that scores a model on labelled dev images."""
     images = ImageFiles(dev.paths)  # decoded once, as far as they may be kept
 
     def validate(model: DNADet) -> tuple[np.ndarray, np.ndarray]:
-        found = probabilities_of(model, image_features(model, images).embeddings)
-        return dev.labels, found.argmax(dim=1).cpu().numpy()
+        predictions = predict_images(model, dev, images)
+        return predictions.truth, predictions.predicted
 
     return validate
 
