@@ -278,7 +278,7 @@ def test_image_files_keep_no_more_than_they_may(tree, monkeypatch):
     decoded = [read_image(path) for path in paths]
     index = np.array([7, 2, 7, 9, 0, 1])
     for _ in range(2):
-        for image, number in zip(files.take(index), index, strict=True):
+        for image, number in zip(files[index], index, strict=True):
             np.testing.assert_array_equal(image, decoded[number])
     given = list(files)
     assert [n for n, image in enumerate(given) if not isinstance(image, Path)] == [2, 7, 9]

@@ -29,10 +29,10 @@ class ImageFiles:
         """Give each image, or the path of one that is not kept."""
         for number, path in enumerate(self.paths):
             if number not in self._kept and self._size < MEMORY_LIMIT:
-                self.take(np.array([number]))
+                self[np.array([number])]
             yield self._kept.get(number, path)
 
-    def take(self, index: np.ndarray) -> list[np.ndarray]:
+    def __getitem__(self, index: np.ndarray) -> list[np.ndarray]:
         """Return the images at some positions, uint8 (H, W, 3); an OSError names a bad file."""
         missing = [i for i in dict.fromkeys(index.tolist()) if i not in self._kept]
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:

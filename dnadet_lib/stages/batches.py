@@ -52,9 +52,7 @@ class PatchBatches:
             for index in balanced_batches(self.labels, self.preset.items, rng):
                 if done == self.steps:
                     return
-                some = self.images
-                drawn = some.take(index) if isinstance(some, ImageFiles) else some[index]
-                images = changed_at_random(drawn, self.preset, rng)
+                images = changed_at_random(self.images[index], self.preset, rng)
                 yield cut_views(images, self.preset, rng), self.labels[index]
                 done += 1
 
