@@ -33,11 +33,11 @@ def describe(parser: argparse.ArgumentParser) -> None:
         "--modes", nargs="+", choices=MODES, default=MODES, metavar="MODE",
         help="for lists: celeba, lsun, in_the_wild (default: all)",
     )  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="for lists: of what is drawn")
+    parser.add_argument("--seed", type=int, default=0, help="for lists: of the draw and split")
     parser.add_argument(
         "--release-lists", action="store_true",
-        help="for lists: as the release makes them, the first images of each folder, its split, "
-        "and one seed nine times in place of nine seeds",
+        help="for lists: as the release makes them, the first images of each folder, its split "
+        "whatever the seed, and one seed of ProGAN nine times in place of nine seeds",
     )  # fmt: skip
 
 

@@ -110,9 +110,11 @@ def read_list(path: Path, root: Path | None = None) -> ImageList:
 
 def write_list(
     file: Path, paths: Sequence[Path], labels: Iterable[int], classes: Sequence[str],
-    sources: Sequence[str] = (),
+    sources: Sequence[str] = (), names_in: str = "",
 ) -> None:  # fmt: skip
-    """Write a list of images by their whole paths, and its classes' names, `NAME.classes.txt`.
+    """Write a list of images by their whole paths, and its classes' names in a file beside it.
+
+    That file is `NAME.classes.txt`, unless `names_in` names one that several lists share.
 
     Raises:
         ValueError: a path holds what a list cannot, a tab, an end of line or a byte that is no
@@ -128,7 +130,8 @@ def write_list(
     rows = zip(*columns, *([map(one_line, sources)] if sources else []), strict=True)
     lines = "".join("\t".join(map(str, row)) + "\n" for row in rows)
     names = "".join(f"{name}\n" for name in classes)
-    for path, text in ((file, lines), (file.with_name(f"{file.stem}.classes.txt"), names)):
+    beside = file.with_name(names_in or f"{file.stem}.classes.txt")
+    for path, text in ((file, lines), (beside, names)):
         with atomic_path(path) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n")
 

@@ -81,7 +81,9 @@ class FoundList:
         if self.fault:
             return one_line(self.fault)
         said = f"{self.file}: {self.images:,} lines"
-        said += f"; {self.absent:,} images are not there" if self.absent else ""
+        if self.absent:
+            said += f"; {self.absent:,} images are not there (paths start from the list's folder " \
+                "or from where you work)"  # fmt: skip
         return said + (f"; {self.repeated:,} lines repeat an image" if self.repeated else "")
 
 

@@ -48,7 +48,8 @@ def write_setup(
         if not entries:
             raise ValueError(f"{name}: no image is left for it; give three or more in each folder")
         paths, labels, sources = zip(*entries, strict=True)
-        write_list(out / name, paths, labels, setup.classes, () if release else sources)
+        columns = () if release else sources
+        write_list(out / name, paths, labels, setup.classes, columns, names_in="classes.txt")
         written[name] = len(entries)
     return written
 
