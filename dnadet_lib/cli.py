@@ -17,8 +17,8 @@ from dnadet_lib.plumbing.paths import variables
 
 NAMES = (
     "run site attribute render presets pretrain train evaluate enrol convert compare "
-    "suite audit embed report grade".split()
-)
+    "suite audit embed report data grade"
+).split()
 COMMANDS = {name: import_module(f"dnadet_lib.commands.{name}") for name in NAMES}
 
 

@@ -1,12 +1,14 @@
 """Patches: cutting them, resizing images, and normalising both for the network."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+Images = np.ndarray | Sequence[np.ndarray]  # B uint8 images (H, W, 3), as a list of any sizes
 FILTERS = tuple(resampling.name.lower() for resampling in Image.Resampling)
 
 
@@ -108,10 +110,10 @@ def cut_resized(
     return np.stack([np.asarray(whole.resize((patch, patch), resampling, box)) for box in boxes])
 
 
-def random_turns(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Mirror and turn each image (B, H, H, 3) at random, in one of the eight ways of a square."""
+def random_turns(images: Images, rng: np.random.Generator) -> list[np.ndarray]:
+    """Mirror and turn each image (H, W, 3) at random, in one of the eight ways of a square."""
     turned = [np.rot90(image, int(rng.integers(4))) for image in images]
-    return np.stack([image[:, ::-1] if rng.random() < 0.5 else image for image in turned])
+    return [image[:, ::-1] if rng.random() < 0.5 else image for image in turned]
 
 
 def turned(images: np.ndarray, copy: int) -> np.ndarray:

@@ -20,7 +20,7 @@ import numpy as np
 
 from dnadet_lib.bench.suite import Classifier, Method
 from dnadet_lib.checkpoints.models import load_model
-from dnadet_lib.data import ImageSet, load_images
+from dnadet_lib.data import ImageSet, decoded_in_parts, load_images
 from dnadet_lib.evaluation.predictions import predict
 from dnadet_lib.plumbing.code_key import code_digest
 from dnadet_lib.plumbing.devices import chosen_device
@@ -88,10 +88,12 @@ def own_method(place: str, name: str = "") -> Method:
             own.fit(pixels, train.labels.copy())
 
         def score(images: ImageSet) -> np.ndarray:
-            pixels = load_images(images.paths)
-            with _telling(make, "predict_proba"):
-                found = own.predict_proba(pixels)
-            return checked_probabilities(found, len(images), images.classes)
+            parts = []
+            for pixels in decoded_in_parts(images.paths):
+                with _telling(make, "predict_proba"):
+                    found = own.predict_proba(pixels)
+                parts.append(checked_probabilities(found, len(pixels), images.classes))
+            return np.concatenate(parts)
 
         return score
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from dnadet_lib.images.changes import change_named
-from dnadet_lib.patches import cut_resized, random_corners, random_patches, random_turns
+from dnadet_lib.images.kept import ImageFiles
+from dnadet_lib.patches import Images, cut_resized, random_corners, random_patches, random_turns
 from dnadet_lib.plumbing.ranks import own_share, random_share
 from dnadet_lib.plumbing.workers import in_threads
 from dnadet_lib.presets import Preset
@@ -33,12 +34,15 @@ def balanced_batches(
 
 
 class PatchBatches:
-    """Stage 2: uint8 images (N, H, W, 3) with labels (N,), `patches` random patches from each.
+    """Stage 2: images with labels (N,), `patches` random patches from each.
 
-    Of several processes, each gets its share of every batch, as many images of every class.
+    Images are uint8 (N, H, W, 3), or files, of several sizes if the preset resizes them. Of several
+    processes, each gets its share of every batch, as many images of every class.
     """
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, preset: Preset) -> None:
+    def __init__(
+        self, images: np.ndarray | ImageFiles, labels: np.ndarray, preset: Preset
+    ) -> None:
         self.images, self.labels, self.preset = images, np.asarray(labels), preset
         counts = np.bincount(self.labels)
         passes = max(1, int(counts.max()) // preset.items)
@@ -57,14 +61,12 @@ class PatchBatches:
                 done += 1
 
 
-def changed_at_random(
-    images: np.ndarray, preset: Preset, rng: np.random.Generator
-) -> np.ndarray:
-    """Change each image (B, H, W, 3) in one of the preset's ways, or leave it as it is."""
+def changed_at_random(images: Images, preset: Preset, rng: np.random.Generator) -> Images:
+    """Change each image (H, W, 3) in one of the preset's ways, or leave it as it is."""
     if not preset.changes:
         return images
     ways = [lambda image, rng: image, *map(change_named, preset.changes)]
-    return np.stack([ways[rng.integers(len(ways))](image, rng) for image in images])
+    return [ways[rng.integers(len(ways))](image, rng) for image in images]
 
 
 class TransformationBatches:
@@ -102,8 +104,8 @@ def apply_transformations(
     return np.stack(in_threads(apply, images, labels, rng.spawn(len(images))))
 
 
-def cut_views(images: np.ndarray, preset: Preset, rng: np.random.Generator) -> np.ndarray:
-    """Resize images (B, H, W, 3) as the preset says and cut its patches: (B, V, h, w, 3).
+def cut_views(images: Images, preset: Preset, rng: np.random.Generator) -> np.ndarray:
+    """Resize B images (H, W, 3) as the preset says and cut its patches: (B, V, h, w, 3).
 
     Of the enlarged images no pixel is made that no patch shows.
     """

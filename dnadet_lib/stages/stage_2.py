@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dnadet_lib.attribution import probabilities_of
 from dnadet_lib.checkpoints.joining import transfer_backbone
-from dnadet_lib.data import ImageSet, load_images
+from dnadet_lib.data import ImageSet
 from dnadet_lib.discriminant import fit_discriminant
 from dnadet_lib.evaluation.changed_images import (
     best_temperature,
@@ -19,7 +19,8 @@ from dnadet_lib.evaluation.changed_images import (
     fit_calibrations,
 )
 from dnadet_lib.evaluation.open_set import reference_traces
-from dnadet_lib.evaluation.predictions import predict
+from dnadet_lib.evaluation.predictions import predict_images
+from dnadet_lib.images.kept import ImageFiles
 from dnadet_lib.inference import image_features
 from dnadet_lib.model import DNADet
 from dnadet_lib.plumbing.ranks import is_first, ranks, world_size
@@ -42,9 +43,10 @@ KNOWN_SHARE = 0.95
 
 def dev_validation(dev: ImageSet) -> Callable[[DNADet], tuple[np.ndarray, np.ndarray]]:
     """Make the function that scores a model on labelled dev images."""
+    images = ImageFiles(dev.paths)  # decoded once, as far as they may be kept
 
     def validate(model: DNADet) -> tuple[np.ndarray, np.ndarray]:
-        predictions = predict(model, dev)
+        predictions = predict_images(model, dev, images)
         return predictions.truth, predictions.predicted
 
     return validate
@@ -59,7 +61,7 @@ def run_training(
 
     Args:
         preset: A stage 2 preset.
-        train: Training images, of one size; every class must have some.
+        train: Training images, of one size unless the preset resizes; every class must have some.
         dev: Images of dev generators: scores an epoch, the temperature and the unknown threshold.
         pretrained: Stage 1 model, or None for random weights; a discriminant needs one.
         seed: Of weights, order and patches.
@@ -100,10 +102,10 @@ def learn(
         if run is not None:
             run.keep(best)
 
-    images = load_images(train.paths, run.path / "cache" if run else None)
+    batches = PatchBatches(ImageFiles(train.paths), train.labels, preset)
     history = fit(
-        model, PatchBatches(images, train.labels, preset), dev_validation(dev), preset,
-        seed=seed, run_folder=run, keep=keep if run else None,
+        model, batches, dev_validation(dev), preset, seed=seed, run_folder=run,
+        keep=keep if run else None,
     )  # fmt: skip
     if is_first():
         calibrate(model, train, dev, seed)
