@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 HELP = "say where two checkpoints disagree, image by image"
 EXAMPLES = (
     " pocket pocket_plain folder/",
-    " build/mine/model.safetensors released.pth list.txt --csv > compared.csv",
+    " build/mine/model.safetensors released.pth list.txt --csv",
 )
 
 

@@ -575,6 +575,7 @@ WRITERS = {  # every command that writes to --out, and what it writes there
     "report": (["a.png"], "x.html"),
     "grade": (["."], "x.csv"),
     "enrol": (["new", "a.png"], "x.safetensors"),
+    "convert": (["x.pth"], "x.safetensors"),
 }
 each_writer = pytest.mark.parametrize("command", WRITERS)
 
