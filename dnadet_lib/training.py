@@ -126,6 +126,8 @@ class Learner(nn.Module):
 def start_run(model: DNADet, preset: Preset, steps: int) -> Run:
     """Make heads, optimiser and schedule for a model."""
     device = next(model.parameters()).device
+    if preset.shared_norm:
+        ranks.share_batch_norm(model)
     head = ProjectionHead(model.embedding_size).to(device)
     weights = AutomaticWeightedLoss(2).to(device)
     optimiser = torch.optim.Adam(
@@ -195,8 +197,6 @@ def fit(
     """
     torch.manual_seed(seed)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if preset.shared_norm:
-        ranks.share_batch_norm(model)
     run, device = start_run(model, preset, batches.steps), next(model.parameters()).device
     if run_folder is not None:
         saved = run_folder.load(device)

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_gather, all_reduce
 
 Value = TypeVar("Value")
 PATIENCE = timedelta(hours=2)  # in which the first process measures dev images, or calibrates
@@ -79,9 +78,43 @@ def random_share(rng: np.random.Generator) -> np.random.Generator:
     return rng.spawn(world_size())[rank()] if world_size() > 1 else rng
 
 
+class _Joined(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: object, values: Tensor) -> Tensor:
+        parts = [torch.empty_like(values) for _ in range(world_size())]
+        dist.all_gather(parts, values.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:
+        return added_up(gradient).chunk(world_size())[rank()]
+
+
+class _Summed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: object, values: Tensor) -> Tensor:
+        return added_up(values)
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:
+        return added_up(gradient)
+
+
+def added_up(values: Tensor) -> Tensor:
+    """Add up a tensor over all processes."""
+    total = values.clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(total)
+    return total
+
+
 def of_all(values: Tensor) -> Tensor:
     """Join the rows (B, ...) of all processes; gradients go back to where the rows come from."""
-    return torch.cat(all_gather(values.contiguous())) if world_size() > 1 else values
+    return _Joined.apply(values) if world_size() > 1 else values
+
+
+def mean_of_all(values: Tensor) -> Tensor:
+    """Average a tensor over all processes; gradients go back to each."""
+    return _Summed.apply(values) / world_size()
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
@@ -92,9 +125,9 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         if not self.training or world_size() == 1:
             return super().forward(x)
         values = x.float()
-        mean = all_reduce(values.mean(dim=(0, 2, 3))) / world_size()
+        mean = mean_of_all(values.mean(dim=(0, 2, 3)))
         centred = values - mean[:, None, None]
-        variance = all_reduce(centred.square().mean(dim=(0, 2, 3))) / world_size()
+        variance = mean_of_all(centred.square().mean(dim=(0, 2, 3)))
         with torch.no_grad():
             count = world_size() * x.numel() / x.shape[1]
             unbiased = variance * count / (count - 1)
