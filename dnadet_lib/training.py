@@ -184,8 +184,7 @@ def fit(
         validate: Returns true and predicted class numbers on the dev images.
         preset: Numbers of the run.
         seed: Every epoch's order, patches and dropout follow from it and the epoch's number.
-        run_folder: Gets history and state after every epoch; a run goes on from a state found
-            there.
+        run_folder: Gets history and state after every epoch; a run found there goes on.
         keep: Called with the model after every epoch that is the best so far, but for the last.
 
     Returns:
@@ -198,10 +197,8 @@ def fit(
     torch.manual_seed(seed)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     run, device = start_run(model, preset, batches.steps), next(model.parameters()).device
-    if run_folder is not None:
-        saved = run_folder.load(device)
-        if saved is not None:
-            run.resume(saved, run_folder.state)
+    if run_folder is not None and (saved := run_folder.load(device)) is not None:
+        run.resume(saved, run_folder.state)
     if ranks.is_first():
         print(f"{preset.epochs} epochs at most of {batches.steps} steps, on {device}", flush=True)
     while len(run.history) < preset.epochs and not out_of_patience(run.history, preset.patience):
