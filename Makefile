@@ -20,7 +20,7 @@ help:
 	@echo "make site         the executed lessons as web pages in build/site"
 	@echo "make render       turn the pocket zoo into image folders under build/images"
 	@echo "make lint         ruff and mypy"
-	@echo "make bench        speed, side by side in one run; the waits of explorer and attribute"
+	@echo "make bench        speed, side by side in one run; waits; memory at 100,000 images"
 	@echo "make zoo          train the generators that are planned and not there (NAME=... for one)"
 	@echo "make checkpoints  train the shipped checkpoints again"
 	@echo "make evidence     choose settings on dev and measure all of data/RESULTS.md again (hours)"
@@ -63,9 +63,11 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 bench: $(STAMP)
+	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/explorer.py
 	$(BIN)/python benchmarks/attribute.py
+	$(BIN)/python benchmarks/memory.py
 
 zoo: $(STAMP)
 	$(BIN)/python data/train_gan.py $(if $(NAME),--name $(NAME))

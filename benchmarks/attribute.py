@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from peak import peak_mib
 from PIL import Image
 
 from dnadet_lib.attribution import attribution, infer, views_of
@@ -115,7 +115,7 @@ def peak(source: Path, count: int) -> None:
     model = load_model("pocket")
     for _ in answers(model, sorted(source.glob("*.png"))[:count], []):
         pass
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+    print(round(peak_mib()))
 
 
 def memory(folder: Path, counts: list[int]) -> None:

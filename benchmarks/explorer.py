@@ -10,7 +10,6 @@ files that stand for many. Figures are seconds on this machine; the memory is th
 from __future__ import annotations
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from peak import peak_mib
 from PIL import Image
 
 from dnadet_lib.checkpoints.models import load_model
@@ -93,7 +93,7 @@ def measure(count: int) -> None:
 
         middle = np.median([seconds(slide) for _ in range(12)])
         print(f"| {count:,} points: slider to probabilities and place (s) | {middle:.3f} |")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak = peak_mib() / 1024
     print(f"| {count:,} points: peak memory (GiB) | {peak:.2f} |", flush=True)
 
 

@@ -25,7 +25,7 @@ from dnadet_lib.data import load_images
 from dnadet_lib.images.reading import read_image
 from dnadet_lib.model import DNADet
 from dnadet_lib.patches import normalise
-from dnadet_lib.training import fast_bf16
+from dnadet_lib.plumbing.devices import fast_bf16
 
 CLASSES = 5
 EPOCHS = 8

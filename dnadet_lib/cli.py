@@ -3,6 +3,7 @@
 import argparse
 import io
 import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -10,11 +11,14 @@ from importlib import import_module
 
 from dnadet_lib.commands.arguments import STATUSES, Parser, Version, add_loudness, end_of_help
 from dnadet_lib.commands.inputs import complain, named_sources
+from dnadet_lib.plumbing.devices import VARIABLE, require_device
 from dnadet_lib.plumbing.notes import printing
+from dnadet_lib.plumbing.paths import variables
 
 NAMES = (
-    "run site attribute render pretrain train evaluate enrol suite audit embed report grade".split()
-)
+    "run site attribute render presets pretrain train evaluate enrol convert compare "
+    "suite audit embed report data grade"
+).split()
 COMMANDS = {name: import_module(f"dnadet_lib.commands.{name}") for name in NAMES}
 
 
@@ -30,12 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # what a terminal's encoding lacks is escaped
             stream.reconfigure(errors="backslashreplace")
     options = build_parser().parse_args(arguments)
+    if is_follower():
+        options.quiet, sys.stdout = True, open(os.devnull, "w")  # noqa: SIM115
     try:
         say = (lambda text: None) if options.quiet else complain
         with printing(say) as options.notes, ending_cleanly():
             if hasattr(options, "paths"):
                 options.paths = named_sources(options.paths)
-            with telling_what_is_loaded(options.verbose), claimed_output(options):
+            with set_up(options), telling_what_is_loaded(options.verbose), claimed_output(options):
                 status = options.command(options)
                 sys.stdout.flush()
                 return status
@@ -48,6 +54,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         complain("interrupted")
         return INTERRUPTED
+
+
+def is_follower() -> bool:
+    """Whether `torchrun` started this process beside a first one, which prints and writes."""
+    return os.environ.get("RANK", "0") != "0"
+
+
+def set_up(options: argparse.Namespace) -> AbstractContextManager[None]:
+    """Choose the device, which must be there, and with -q no bars, also for other processes."""
+    values = {"TQDM_DISABLE": "1"} if options.quiet else {}
+    if getattr(options, "device", None) is not None:
+        values[VARIABLE] = options.device
+        require_device(options.device)
+    return variables(**values)
 
 
 @contextmanager
@@ -73,12 +93,13 @@ def claimed_output(options: argparse.Namespace) -> AbstractContextManager[None]:
     from dnadet_lib.plumbing.files import claimed_file, claimed_folder
 
     out, kinds = getattr(options, "out", None), getattr(options, "kinds", ())
-    if out is None or getattr(options, "shared", False):
+    if out is None or getattr(options, "shared", False) or is_follower():
         return nullcontext()
     if not kinds:
         return claimed_folder(out)
     if out.suffix.lower() not in kinds:
-        raise ValueError(f"--out {out}: end the name in {kinds[0]}, which is what is written")
+        right = " or ".join(kinds)
+        raise ValueError(f"--out {out}: end the name in {right}, which is what is written")
     return claimed_file(out)
 
 

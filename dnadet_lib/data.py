@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from dnadet_lib.images.folders import by_suffix, counted, images_in, images_matching
+from dnadet_lib.images.kept import MEMORY_LIMIT
 from dnadet_lib.images.lists import ImageList, folder_sources, is_list, read_annotation, read_list
 from dnadet_lib.images.names import names_beside, require_class_names
 from dnadet_lib.images.reading import read_image
@@ -18,8 +19,6 @@ from dnadet_lib.plumbing.code_key import code_digest
 from dnadet_lib.plumbing.files import atomic_path, reserve
 from dnadet_lib.plumbing.notes import note
 from dnadet_lib.plumbing.text import storable
-
-MEMORY_LIMIT = 512 * 2**20  # bytes of decoded images above which they live in a file on disk
 
 
 def list_images(source: Path | str) -> list[Path]:
@@ -181,7 +180,7 @@ class ImageSet:
 
 
 def load_images(paths: Sequence[Path], cache: Path | None = None) -> np.ndarray:
-    """Decode images of one size, once, to uint8.
+    """Decode images of one size, once, to uint8; `kept.ImageFiles` is for more than fit in memory.
 
     Args:
         paths: Image files, all of one size.
@@ -215,6 +214,13 @@ def load_images(paths: Sequence[Path], cache: Path | None = None) -> np.ndarray:
             _fill(mapped, paths)
             mapped.flush()
     return np.load(file, mmap_mode="r")
+
+
+def decoded_in_parts(paths: Sequence[Path]) -> Iterator[np.ndarray]:
+    """Decode images of one size as `load_images`, at most 512 MiB at a time."""
+    at_once = max(1, MEMORY_LIMIT // read_image(paths[0]).nbytes)
+    for start in range(0, len(paths), at_once):
+        yield load_images(paths[start : start + at_once])
 
 
 def _fill(images: np.ndarray, paths: Sequence[Path]) -> None:

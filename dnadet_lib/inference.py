@@ -152,21 +152,29 @@ def _finished(model: DNADet, batch: Batch, views: list[np.ndarray]) -> Batch:
     return batch
 
 
-def image_features(model: DNADet, images: Iterable[Source]) -> Features:
-    """Make the features of images that must all be readable.
+def feature_batches(
+    model: DNADet, images: Iterable[Source]
+) -> Iterator[tuple[list[int], Features]]:
+    """Make the features of images that must all be readable: positions and features, in batches.
 
     Raises:
         ValueError: no images, one is smaller than a patch, or its numbers are not finite.
         OSError: a file cannot be read. The first image at fault is named.
     """
-    parts = []
+    empty = True
     for batch in stream(model, images):
         if batch.failures:
             raise batch.failures[0].error
-        parts.append(batch.features)
-    if not parts:
+        if batch.features is not None:
+            empty = False
+            yield batch.numbers, batch.features
+    if empty:
         raise ValueError("no images given: at least one is needed")
-    return join_features([part for part in parts if part is not None])
+
+
+def image_features(model: DNADet, images: Iterable[Source]) -> Features:
+    """Make the features of all images, which must be readable; errors as `feature_batches`."""
+    return join_features([features for _, features in feature_batches(model, images)])
 
 
 def answers(

@@ -102,11 +102,15 @@ class InputSpec:
         if side is not None and self.patch > side:
             raise ValueError(f"input patch {self.patch}: larger than the image, resized to {side}")
 
+    def resized_first(self, image: np.ndarray) -> np.ndarray:
+        """Put a uint8 image (H, W, 3) through the first resize, if there is one."""
+        side = self.resize_first
+        return image if side is None else resize(image, side, self.resize_filter)
+
     def resized(self, image: np.ndarray) -> np.ndarray:
         """Resize a uint8 image (H, W, 3) as it is before patches are cut, if it is at all."""
-        for side in (self.resize_first, self.resize):
-            image = image if side is None else resize(image, side, self.resize_filter)
-        return image
+        image = self.resized_first(image)
+        return image if self.resize is None else resize(image, self.resize, self.resize_filter)
 
 
 def channel_statistics(maps: Tensor) -> Tensor:

@@ -1,12 +1,14 @@
 """Patches: cutting them, resizing images, and normalising both for the network."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+Images = np.ndarray | Sequence[np.ndarray]  # B uint8 images (H, W, 3), as a list of any sizes
 FILTERS = tuple(resampling.name.lower() for resampling in Image.Resampling)
 
 
@@ -16,12 +18,17 @@ def resize(image: np.ndarray, side: int, resize_filter: str = "bicubic") -> np.n
     Raises:
         ValueError: Pillow has no filter of that name.
     """
-    if resize_filter.lower() not in FILTERS:
-        raise ValueError(f"resize filter {resize_filter!r}: choose one of {', '.join(FILTERS)}")
+    check_filter(resize_filter)
     resampling = Image.Resampling[resize_filter.upper()]
     if image.shape[:2] == (side, side):
         return image
     return np.asarray(Image.fromarray(image).resize((side, side), resampling))
+
+
+def check_filter(name: str) -> None:
+    """Raise a ValueError if Pillow has no filter of that name."""
+    if name.lower() not in FILTERS:
+        raise ValueError(f"resize filter {name!r}: choose one of {', '.join(FILTERS)}")
 
 
 def check_patch_fits(height: int, width: int, patch: int) -> None:
@@ -31,6 +38,18 @@ def check_patch_fits(height: int, width: int, patch: int) -> None:
             f"image is {width}x{height} pixels, smaller than a patch of {patch}x{patch}; "
             "use a larger image or a model with smaller patches"
         )
+
+
+def random_corners(
+    height: int, width: int, patch: int, shape: tuple[int, int], rng: np.random.Generator
+) -> np.ndarray:
+    """Draw top left corners (B, count, 2) of patches in images of that size; shape is (B, count).
+
+    Raises:
+        ValueError: the images are smaller than a patch.
+    """
+    check_patch_fits(height, width, patch)
+    return np.stack([rng.integers(0, side - patch + 1, shape) for side in (height, width)], axis=2)
 
 
 def random_patches(
@@ -51,18 +70,50 @@ def random_patches(
         ValueError: an image is smaller than a patch.
     """
     batch, height, width = images.shape[:3]
-    check_patch_fits(height, width, patch)
-    top = rng.integers(0, height - patch + 1, (batch, count, 1, 1))
-    left = rng.integers(0, width - patch + 1, (batch, count, 1, 1))
-    offset = np.arange(patch)
-    item = np.arange(batch)[:, None, None, None]
-    return images[item, top + offset[:, None], left + offset]
+    corners = random_corners(height, width, patch, (batch, count), rng)
+    return np.stack([cut(image, own, patch) for image, own in zip(images, corners, strict=True)])
 
 
-def random_turns(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Mirror and turn each image (B, H, H, 3) at random, in one of the eight ways of a square."""
+def cut(image: np.ndarray, corners: np.ndarray, patch: int) -> np.ndarray:
+    """Cut the patches (V, patch, patch, 3) of an image (H, W, 3) at top left corners (V, 2)."""
+    return np.stack([image[top : top + patch, left : left + patch] for top, left in corners])
+
+
+def cut_resized(
+    image: np.ndarray, side: int, corners: np.ndarray, patch: int, resize_filter: str = "bicubic"
+) -> np.ndarray:
+    """Cut patches from what `resize` makes of an image, pixel for pixel, but make no other pixel.
+
+    A patch of 64 of a fourfold enlargement needs 16 pixels of the image and a margin. Where sixteen
+    patches of 64 are cut from an image of 512, that saves most of the work.
+
+    Args:
+        image: uint8 (H, W, 3).
+        side: Side of the resized image, in pixels.
+        corners: (V, 2) top left corners of the patches in the resized image.
+        patch: Side of a patch, in pixels.
+        resize_filter: Pillow's name of the filter.
+
+    Returns:
+        uint8 (V, patch, patch, 3).
+    """
+    exact = side & (side - 1) == 0  # Pillow takes boxes in float32: only there, none is rounded
+    if side in image.shape[:2] or not exact:
+        return cut(resize(image, side, resize_filter), corners, patch)
+    check_filter(resize_filter)
+    resampling, whole = Image.Resampling[resize_filter.upper()], Image.fromarray(image)
+    down, across = image.shape[0] / side, image.shape[1] / side
+    boxes = [
+        (left * across, top * down, (left + patch) * across, (top + patch) * down)
+        for top, left in corners.tolist()
+    ]
+    return np.stack([np.asarray(whole.resize((patch, patch), resampling, box)) for box in boxes])
+
+
+def random_turns(images: Images, rng: np.random.Generator) -> list[np.ndarray]:
+    """Mirror and turn each image (H, W, 3) at random, in one of the eight ways of a square."""
     turned = [np.rot90(image, int(rng.integers(4))) for image in images]
-    return np.stack([image[:, ::-1] if rng.random() < 0.5 else image for image in turned])
+    return [image[:, ::-1] if rng.random() < 0.5 else image for image in turned]
 
 
 def turned(images: np.ndarray, copy: int) -> np.ndarray:

@@ -34,6 +34,7 @@ class Preset:
     double_softmax: bool = False  # the release's fault: softmax before cross-entropy
     flips: bool = False  # whether images are mirrored and turned at random before patches are cut
     discriminant: int = 0  # stage 2: blocks whose channels one is solved on; 0 trains the network
+    shared_norm: bool = False  # whether batch norm sees the patches of all processes that train
     changes: tuple[str, ...] = ()  # stage 2: ways (of `changes.CHANGES`) to look past
     contents: tuple[str, ...] = ("horizons", "meadow", "nebulae", "stamps")  # of pre-training
     stage: int = 2  # 1 for pre-training on transformations, 2 for training on architectures

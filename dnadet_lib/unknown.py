@@ -9,6 +9,8 @@ from torch import Tensor
 
 from dnadet_lib.data import origins
 
+AT_ONCE = 4096  # images whose distances are measured together
+
 
 class Distances(NamedTuple):
     """What the unknown score needs of the known images' traces.
@@ -30,6 +32,10 @@ def squared_distances(traces: Tensor, known: Distances) -> Tensor:
         (B, N, K + 1) for B trace blocks: to the mean of each class, and in the last place to the
         mean of all.
     """
+    return torch.cat([_squared_distances(some, known) for some in traces.split(AT_ONCE)], dim=1)
+
+
+def _squared_distances(traces: Tensor, known: Distances) -> Tensor:
     sizes = [len(precisions[0]) for precisions in known.precisions]
     parts = (traces[:, None] - known.means.to(traces.device)).split(sizes, dim=2)
     squares = []
@@ -79,7 +85,7 @@ def trace_distances(traces: LabelledTraces, sizes: Sequence[int]) -> Distances:
     """
     from sklearn.covariance import ledoit_wolf  # where it is used: attribution needs none of it
 
-    points, labels = traces.values.double().cpu().numpy(), traces.labels
+    points, labels = traces.values.cpu().double().numpy(), traces.labels
     deviation = points.std(axis=0) + 1e-6
     scaled = points / deviation
     numbers = np.unique(labels)

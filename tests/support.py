@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dnadet_lib.released.tree import FOLDERS
 from dnadet_lib.zoo.generators import ARCHITECTURES, build_generator
 from dnadet_lib.zoo.layouts import Layouts, fit_layouts
 from dnadet_lib.zoo.photographs import CONTENTS
@@ -149,3 +150,12 @@ def released_state_dict(classes: int = 5, width: int = 64) -> dict[str, Tensor]:
     state["classification_head.1.weight"] = draw(classes, channels[-1])
     state["classification_head.1.bias"] = draw(classes)
     return state
+
+
+def write_released_tree(root: Path, each: int = 10) -> None:
+    """Write all folders of the paper's data set with a few images of an eighth of their size."""
+    rng = np.random.default_rng(3)
+    for number, (folder, side) in enumerate(FOLDERS.items()):
+        for path in write_images(root / folder, each, rng, side // 8):
+            pixels = np.asarray(Image.open(path)) // 2 + np.uint8(number)  # each has its own tint
+            Image.fromarray(pixels).save(path)

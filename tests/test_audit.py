@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -166,3 +167,76 @@ def test_command_on_lists_of_ones_own_names_what_it_cannot_read(lists, capsys):
     assert str(test / "Fake" / "broken.png") in error
     assert cli.main(["audit", "--train", str(train)]) == 2
     assert "--train and --test go together" in capsys.readouterr().err
+
+
+def as_jpeg(paths: list[Path], quality: int = 70) -> None:
+    for path in paths:
+        with Image.open(path) as image:
+            image.save(path.with_suffix(".jpg"), quality=quality)
+        path.unlink()
+
+
+def test_repaired_lists_give_no_class_away_by_format_size_or_count(lists, tmp_path, capsys):
+    train, test = lists
+    for folder in lists:  # 30 of 40 fakes are JPEG, 10 photographs; 5 of these are larger
+        as_jpeg(sorted((folder / "Fake").iterdir())[:30])
+        as_jpeg(sorted((folder / "Real").iterdir())[:10])
+        for path in sorted((folder / "Real").glob("*.png"))[:5]:
+            Image.open(path).resize((80, 80)).save(path)
+    Image.open(train / "Real" / "9.png").save(test / "Real" / "leak.png")
+    command = ["audit", "--train", str(train), "--test", str(test)]
+    assert cli.main([*command, "--repair", str(tmp_path / "matched")]) == 0
+    out = capsys.readouterr().out
+    row = next(line for line in out.splitlines() if line.startswith("| test | Real |"))
+    assert row == (
+        "| test | Real | 41 | 20 | 15: more of PNG RGB 64x64 than another class has; "
+        "5: PNG RGB 80x80 not in every class; 1: stands in the train list, too |"
+    )
+    before, after = re.search(r"file statistics alone: (\S+) .* before, (\S+) \[", out).groups()
+    assert float(before) > 0.7 > float(after)
+    for name in ("train", "test"):
+        found = ImageSet.from_annotation(tmp_path / "matched" / f"{name}.txt")
+        assert found.classes == ("Fake", "Real")
+        facts, _ = audit.image_facts(found)
+        counts = facts.groupby(["format", "class"]).size().unstack()
+        assert counts.to_dict() == dict.fromkeys(
+            ("Fake", "Real"), {"JPEG RGB 64x64": 10, "PNG RGB 64x64": 10}
+        )
+        assert set(found.sources) == {"Fake", "Real"}
+    again = [str(tmp_path / "matched" / f"{name}.txt") for name in ("train", "test")]
+    options = ["--repair", str(tmp_path / "twice"), "--json"]
+    assert cli.main(["audit", "--train", again[0], "--test", again[1], *options]) == 0
+    counts = json.loads(capsys.readouterr().out)["repaired"]["train"]
+    assert counts == dict.fromkeys(
+        ("Fake", "Real"), {"images": 20, "kept": 20, "left_out": {}}
+    )  # nothing is left to repair
+    for name in ("train", "test"):
+        texts = [(tmp_path / folder / f"{name}.txt").read_text() for folder in ("matched", "twice")]
+        assert texts[0] == texts[1]
+
+
+def test_jpeg_of_another_quality_is_another_kind(lists, tmp_path, capsys):
+    for folder in lists:
+        as_jpeg(sorted((folder / "Fake").iterdir()), 95)
+        as_jpeg(sorted((folder / "Real").iterdir())[:39], 60)
+        as_jpeg(sorted((folder / "Real").glob("*.png")), 95)
+    (lists[0] / "Real" / "broken.png").write_bytes(b"no image")
+    command = ["audit", "--train", str(lists[0]), "--test", str(lists[1]), "--json"]
+    assert cli.main([*command, "--repair", str(tmp_path / "matched")]) == 1
+    real = json.loads(capsys.readouterr().out)["repaired"]["train"]["Real"]
+    assert (real["images"], real["kept"]) == (41, 1)
+    assert real["left_out"].pop("cannot be read") == 1
+    ((reason, count),) = real["left_out"].items()
+    assert count == 39 and re.fullmatch(r"JPEG RGB 64x64, JPEG step \d+ not in every class", reason)
+
+
+def test_what_cannot_be_matched_is_refused(lists, tmp_path, capsys):
+    for folder in lists:
+        as_jpeg(sorted((folder / "Fake").iterdir()))
+    command = ["audit", "--train", str(lists[0]), "--test", str(lists[1])]
+    assert cli.main([*command, "--repair", str(tmp_path / "matched")]) == 2
+    message = capsys.readouterr().err
+    assert "Fake: JPEG RGB 64x64; Real: PNG RGB 64x64); save the images of all" in message
+    assert not (tmp_path / "matched").exists()
+    assert cli.main(["audit", "--repair", str(tmp_path / "matched")]) == 2
+    assert "--repair is for images of your own: give --train too" in capsys.readouterr().err

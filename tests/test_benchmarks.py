@@ -1,12 +1,25 @@
 from __future__ import annotations
 
+import importlib.util
+import json
 import runpy
 import sys
 from pathlib import Path
 
+import numpy as np
+import pytest
+
+from dnadet_lib.data import ImageSet
+from dnadet_lib.images.reading import read_image
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SPEED, EXPLORER = BENCHMARKS / "speed.py", BENCHMARKS / "explorer.py"
-ATTRIBUTE = BENCHMARKS / "attribute.py"
+ATTRIBUTE, MEMORY = BENCHMARKS / "attribute.py", BENCHMARKS / "memory.py"
+
+
+@pytest.fixture(autouse=True)
+def beside(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
 
 
 def test_speed_prints_a_ratio_for_every_choice(monkeypatch, capsys):
@@ -36,3 +49,51 @@ def test_the_figures_of_attribute_are_printed(monkeypatch, capsys):
     rows = [line.split("|") for line in capsys.readouterr().out.splitlines() if line[:2] == "| "]
     assert len(rows) == 1 + 4 + 2 + 2
     assert all(float(row[2].split()[0]) > 0 for row in rows[1:])
+
+
+def test_training_is_compared_with_the_release(monkeypatch, capsys, tmp_path):
+    script = BENCHMARKS / "training.py"
+    monkeypatch.setenv("DNADET_BUILD", str(tmp_path))
+    arguments = ["--items", "1", "--turns", "1", "--width", "2"]
+    monkeypatch.setattr(sys, "argv", [str(script), *arguments])
+    runpy.run_path(str(script), run_name="__main__")
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][1:]
+    found = json.loads((tmp_path / "benchmarks" / "training.json").read_text())
+    assert len(rows) == len(found["rows"])
+    names = [row["name"].split(",")[0] for row in found["rows"] if "bfloat16" not in row["name"]]
+    assert names == [
+        "training", "data of training alone", "data of pre-training alone",
+        "evaluation of whole images of 512",
+    ]  # fmt: skip
+    assert all(row["lowest"] <= row["ratio"] <= row["highest"] for row in found["rows"])
+    assert found["peak MiB"].keys() == {"release", "ours"}
+    assert all(0 < share < 2 for share in found["share of a matrix product"].values())
+
+
+def test_peaks_of_memory_are_printed(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [str(MEMORY), "--images", "20"])
+    runpy.run_path(str(MEMORY), run_name="__main__")
+    rows = [line.split("|") for line in capsys.readouterr().out.splitlines() if line[:2] == "| "]
+    assert [row[1].strip() for row in rows[1:]] == ["train", "evaluate", "embed"]
+    assert all(int(row[3].split()[0]) > 50 and row[5].strip() == "" for row in rows[1:])
+
+
+def test_growth_of_memory_is_told_per_image(monkeypatch, capsys):
+    spec = importlib.util.spec_from_file_location("memory_benchmark", MEMORY)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    peaks = iter([(300_000, 1.0)] * 3 + [(310_240, 2.0)] * 3)
+    monkeypatch.setattr(module, "measure", lambda name, folder: next(peaks))
+    monkeypatch.setattr(sys, "argv", [str(MEMORY), "--images", "100", "1124"])
+    module.main()
+    last = capsys.readouterr().out.splitlines()[-1]
+    at_goal = (310_240 + 10 * (100_000 - 1124)) / 1024
+    assert last == f"| embed | 1,124 | 303 MiB | 562 | 10.0 KiB | {at_goal:.0f} MiB |"
+
+
+def test_the_images_of_the_memory_benchmark_have_names_of_their_own(tmp_path):
+    runpy.run_path(str(MEMORY))["write_images"](tmp_path / "set", 30, 10)
+    images = ImageSet.from_folders(tmp_path / "set" / "train")
+    assert np.bincount(images.labels).tolist() == [6] * 5
+    assert len({path.name for path in images.paths}) == 30
+    assert read_image(images.paths[0]).shape == (128, 128, 3)

@@ -189,6 +189,7 @@ def test_predict_goes_over_the_batches_in_order(world, tiny_model, monkeypatch):
     alone = tiny_model.attribute(chosen.paths)
     np.testing.assert_allclose(predictions.probabilities, alone.probabilities, atol=1e-5)
     np.testing.assert_allclose(predictions.unknown_scores, alone.unknown_scores, atol=1e-5)
+    assert predictions.told.tolist() == [name is not None for name in alone.verdicts]
     assert predictions.truth.tolist() == chosen.labels.tolist()
     assert predictions.sources.tolist() == chosen.sources
 

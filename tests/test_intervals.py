@@ -1,8 +1,15 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from dnadet_lib.evaluation.intervals import difference_interval, mean_interval, mean_of_setups
+from dnadet_lib.evaluation.intervals import (
+    bootstrap_accuracy,
+    difference_interval,
+    mean_interval,
+    mean_of_setups,
+)
 
 
 def column(*values):
@@ -54,3 +61,24 @@ def test_without_spread_or_with_one_generator():
     mean, low, high = mean_of_setups([column(0.5), column(0.7, 0.9)])
     assert mean == pytest.approx(0.65)
     assert np.isnan([low, high]).all()
+
+
+@pytest.mark.parametrize("at_once", [1, 300, 100_000])
+def test_a_bootstrap_in_parts_is_the_bootstrap_at_once(rng, monkeypatch, at_once):
+    correct, groups = rng.random(300) < 0.8, rng.integers(0, 120, 300)
+    _, number, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    hits = np.bincount(number, weights=correct)
+    draws = np.random.default_rng(5).integers(0, len(sizes), (1000, len(sizes)))
+    whole = hits[draws].sum(axis=1) / sizes[draws].sum(axis=1)
+    monkeypatch.setattr("dnadet_lib.evaluation.intervals.DRAWN_AT_ONCE", at_once)
+    found = bootstrap_accuracy(correct, groups, seed=5)
+    assert (found.low, found.high) == tuple(np.quantile(whole, [0.025, 0.975]))
+
+
+def test_a_bootstrap_of_many_images_takes_little_memory(rng):
+    correct = rng.random(20_000) < 0.9
+    tracemalloc.start()
+    bootstrap_accuracy(correct, np.arange(20_000))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 64 * 2**20  # 1,000 draws at once would take 480 MiB

@@ -141,6 +141,28 @@ def test_unknown_sources_have_figures_of_their_own(lists, checkpoint, capsys, rn
     assert found["test", "accuracy"] >= 0  # known lists are measured like any
 
 
+def test_unknown_images_are_degraded_as_the_known_ones_are(lists, checkpoint, capsys, rng):
+    for name in ("odd", "even"):
+        write_images(Path("others") / name, 4, rng)
+    options = ["--degrade", "jpeg:50", "shift:4", "--out", "out", "--predictions", "all.csv"]
+    report = evaluate(checkpoint, capsys, "--known", lists[0], "--unknown", "others", *options)
+    found, table = figures(report), pd.read_csv("all.csv")
+    names = ["test", "test, JPEG 50", "test, shift 4"]
+    others = [name.replace("test", "others") for name in names]
+    assert table["set"].drop_duplicates().tolist() == names + others
+    assert {f"predictions-{n}.parquet" for n in others} <= {p.name for p in Path("out").iterdir()}
+    for own, other in zip(names, others, strict=True):
+        known, unknown = (table[table["set"] == name] for name in (own, other))
+        assert unknown["truth"].isna().all() and len(unknown) == 8
+        odd = unknown[unknown["source"] == "odd"]["unknown_score"].to_numpy()
+        right = (known["truth"] == known["predicted"]).to_numpy()
+        expected = open_set_figures(known["unknown_score"].to_numpy(), right, odd)
+        assert found[other, "AUROC odd"] == pytest.approx(expected.auroc)
+        assert found[other, "OSCR odd"] == pytest.approx(expected.oscr)
+    scores = [table[table["set"] == name]["unknown_score"].to_numpy() for name in others]
+    assert not np.isclose(scores[0], scores[1]).all() and not np.isclose(scores[1], scores[2]).all()
+
+
 def test_a_list_of_unknown_images_needs_no_classes(lists, checkpoint, capsys, rng):
     paths = write_images(Path("u"), 4, rng)
     Path("u.txt").write_text("".join(f"{p}\t9\tg{k % 2}\n" for k, p in enumerate(paths)))
@@ -199,3 +221,13 @@ def test_predictions_do_not_overwrite_a_list_that_is_read(lists, checkpoint, cap
     assert main([*command, "--test", "l.csv", "--predictions", "l.csv"]) == 2
     assert "is one of the inputs and would be lost" in capsys.readouterr().err
     assert Path("l.csv").read_text() == before
+
+
+def test_two_lists_whose_predictions_would_share_a_file_are_refused(lists, checkpoint, capsys):
+    for name in ("x|y.txt", "x_y.txt"):
+        lists[0].with_name(name).write_bytes(lists[0].read_bytes())
+    given = [f"{lists[0].parent}/x|y.txt", f"{lists[0].parent}/x_y.txt", "--out", "out"]
+    command = ["evaluate", "--model", str(checkpoint), "--classes", *CLASSES, "--test", *given]
+    assert main(command) == 2
+    assert "predictions-x_y.parquet: predictions of 'x|y' and of another" in capsys.readouterr().err
+    assert not Path("out").exists()

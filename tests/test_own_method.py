@@ -12,9 +12,14 @@ import numpy as np
 import pytest
 
 from dnadet_lib.bench import own
-from dnadet_lib.bench.suite import run_suite
+from dnadet_lib.bench.baselines import DCTRegression
+from dnadet_lib.bench.own import own_method
+from dnadet_lib.bench.suite import baseline, run_suite
 from dnadet_lib.cli import main
+from dnadet_lib.data import load_images
+from dnadet_lib.stages.stage_2 import training_data
 from dnadet_lib.zoo.manifest import CLASSES
+from dnadet_lib.zoo.setups import load_setup
 
 ROOT = Path(__file__).parents[1]
 GOOD = """
@@ -169,3 +174,22 @@ def test_a_checkpoint_is_a_row_as_it_is(world, write, checkpoint, capsys):
     assert "tiny.safetensors | " in out and "Lead" not in out
     with pytest.raises(ValueError, match="expected \\(1, 5\\)"):
         own.checked_probabilities([[1.0]], 1, CLASSES)
+
+
+def test_test_images_are_decoded_some_at_a_time(world, write, tmp_path, monkeypatch):
+    train, dev = training_data(world.images)
+    test = load_setup("seed", root=world.images)
+    alike = GOOD.replace("np.random.default_rng(self.random_state).dirichlet(np.ones(5), len(X))",
+                         "np.eye(5)[X[:, 0, 0, 0] % 5]")  # fmt: skip
+    for method in (own_method(write(alike)), baseline("dct", DCTRegression())):
+        classify = method.fit(train, dev, 0, tmp_path / method.name)
+        whole, sizes = classify(test), []
+        with monkeypatch.context() as patch:
+            patch.setattr("dnadet_lib.data.MEMORY_LIMIT", 7 * 64 * 64 * 3)
+            def load(paths, sizes=sizes):
+                sizes.append(len(paths))
+                return load_images(paths)
+
+            patch.setattr("dnadet_lib.data.load_images", load)
+            np.testing.assert_allclose(classify(test), whole, rtol=1e-6)
+        assert max(sizes) == 7 and sum(sizes) == len(test)

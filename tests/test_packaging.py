@@ -59,6 +59,8 @@ def test_citation_has_what_the_format_asks_for():
     assert citation["cff-version"] == "1.2.0"
     assert {"message", "title", "authors"} <= citation.keys()
     assert str(citation["version"]) == PROJECT["version"]
+    assert citation["type"] == "software"
+    assert citation["authors"] == [{"name": "The dnadet authors"}]
     (paper,) = citation["references"]
     assert {"type", "title", "authors"} <= paper.keys()
     assert paper["title"] == "Deepfake Network Architecture Attribution"
@@ -66,6 +68,13 @@ def test_citation_has_what_the_format_asks_for():
     assert names == ["Yang", "Huang", "Cao", "Li", "Li"]
     assert paper["year"] == 2022
     assert "2202.13843" in paper["url"]
+
+
+def test_the_readme_says_how_to_cite_what_is_there():
+    text = (ROOT / "README.md").read_text().split("## Cite\n")[1].split("\n## ")[0]
+    assert f'version {PROJECT["version"]}"' in text and "AAAI 2022" in text
+    (table,) = re.findall(r"sha256sum (\S+)`", text)
+    assert "sha256" in (ROOT / table).read_text().splitlines()[0].split(",")
 
 
 def test_licence_covers_code_and_text():

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from support import photograph
 
-from dnadet_lib.patches import grid_patches, normalise, random_patches, resize
+from dnadet_lib.patches import FILTERS, cut_resized, grid_patches, normalise, random_patches, resize
 
 
 def coordinates(height: int, width: int) -> np.ndarray:
@@ -95,3 +95,21 @@ def test_resize_to_the_same_size_changes_nothing(rng):
 def test_an_unknown_filter_is_refused(rng):
     with pytest.raises(ValueError, match="'cubic': choose one of .*bicubic"):
         resize(photograph(rng), 64, "cubic")
+
+
+@pytest.mark.parametrize("resize_filter", FILTERS)
+def test_patches_of_a_resized_image_are_those_of_the_whole(resize_filter):
+    rng = np.random.default_rng(0)
+    for shape in ((128, 128), (97, 131), (700, 512), (512, 512), (33, 600)):
+        image = rng.integers(0, 256, (*shape, 3), np.uint8)
+        for side in (512, 500):
+            whole = resize(image, side, resize_filter)
+            corners = np.array([(0, 0), (side - 64, side - 64), (17, 201), (256, 3)])
+            patches = cut_resized(image, side, corners, 64, resize_filter)
+            for (top, left), patch in zip(corners, patches, strict=True):
+                assert np.array_equal(patch, whole[top : top + 64, left : left + 64])
+
+
+def test_patches_of_a_resized_image_need_a_filter_there_is():
+    with pytest.raises(ValueError, match="resize filter 'cubist': choose one of nearest, "):
+        cut_resized(np.zeros((16, 16, 3), np.uint8), 32, np.zeros((1, 2), int), 8, "cubist")

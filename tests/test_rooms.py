@@ -13,8 +13,8 @@ LIBRARY = Path(__file__).parents[1] / "dnadet_lib"
 ORDER = (
     "plumbing", "transforms", "losses", "images", "patches", "data", "unknown", "attribution",
     "inference", "model", "checkpoints", "presets", "discriminant", "training", "zoo",
-    "evaluation", "stages", "fingerprints", "plots", "bench", "explorer", "report", "course",
-    "commands", "cli", "__init__", "__main__",
+    "released", "evaluation", "stages", "fingerprints", "plots", "bench", "explorer", "report",
+    "course", "commands", "cli", "__init__", "__main__",
 )  # fmt: skip
 MODULES = {
     ".".join(file.relative_to(LIBRARY).with_suffix("").parts): file

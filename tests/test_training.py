@@ -194,7 +194,7 @@ def test_double_softmax_is_a_switch(images):
         preset = replace(SMALL, double_softmax=switch)
         run = start_run(new_model(), preset, steps=1)
         torch.manual_seed(0)
-        losses[switch] = train_step(run, views, labels, preset)["classification"]
+        losses[switch] = train_step(run, views, labels)["classification"]
     assert losses[False] != losses[True]
     floor, ceiling = math.log(1 + 2 / math.e), math.log(2 + math.e)
     assert floor < losses[True] < ceiling  # what cross-entropy of three probabilities can be
@@ -205,7 +205,7 @@ def test_one_forward_pass_takes_all_patches(images):
     run = start_run(new_model(), SMALL, steps=1)
     run.model.main.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
     views, labels = next(PatchBatches(*images, SMALL).epoch(np.random.default_rng(0)))
-    train_step(run, views, labels, SMALL)
+    train_step(run, views, labels)
     assert sizes == [views.shape[0] * views.shape[1]]
 
 
@@ -214,7 +214,7 @@ def test_without_contrast_the_projection_head_stays_as_it_is(images):
     run = start_run(new_model(), preset, steps=1)
     before = run.head[0].weight.clone()
     views, labels = next(PatchBatches(*images, preset).epoch(np.random.default_rng(0)))
-    assert "contrast" not in train_step(run, views, labels, preset)
+    assert "contrast" not in train_step(run, views, labels)
     assert torch.equal(run.head[0].weight, before)
 
 
@@ -225,7 +225,7 @@ def test_loss_weights_stay_as_they_are_unless_they_are_learned(images):
         run = start_run(new_model(), preset, steps=1)
         before = [p.clone() for p in run.weights.parameters()]
         views, labels = next(PatchBatches(*images, preset).epoch(np.random.default_rng(0)))
-        train_step(run, views, labels, preset)
+        train_step(run, views, labels)
         moved[learned] = not all(map(torch.equal, before, run.weights.parameters()))
     assert moved == {True: True, False: False}
 
@@ -236,7 +236,7 @@ def test_learning_rate_falls_as_the_preset_says(images):
     rates = []
     for views, labels in batches.epoch(np.random.default_rng(0)):
         rates.append(run.optimiser.param_groups[0]["lr"])
-        train_step(run, views, labels, SMALL_STEPS)
+        train_step(run, views, labels)
     assert rates == pytest.approx([1e-3, 1e-3, 5e-4, 5e-4])
 
 
@@ -313,7 +313,7 @@ def check_one_step(preset: Preset, classes: int, batches, items: int) -> None:
     model = new_model(preset, classes)
     run = start_run(model, preset, batches.steps)
     before = [p.detach().clone() for p in (*model.parameters(), *run.head.parameters())]
-    losses = train_step(run, views, labels, preset)
+    losses = train_step(run, views, labels)
     assert losses["classification"] == pytest.approx(math.log(classes), rel=0.4)
     assert 0 < losses["contrast"] < 20
     after = (*model.parameters(), *run.head.parameters())

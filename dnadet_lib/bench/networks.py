@@ -19,7 +19,7 @@ from dnadet_lib.bench.baselines import (
 )
 from dnadet_lib.model import HighPass
 from dnadet_lib.patches import normalise
-from dnadet_lib.training import fast_bf16
+from dnadet_lib.plumbing.devices import chosen_device, fast_bf16
 from dnadet_lib.zoo.layers import EqualizedConv2d
 
 
@@ -66,7 +66,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         self.classes_, numbers = check_labels(images, labels)
         self.size_ = images.shape[1:]
         self._prepare(images)
-        self.device_ = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device_ = chosen_device()
         torch.manual_seed(self.seed)
         network = self._build(images.shape[1], len(self.classes_))
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

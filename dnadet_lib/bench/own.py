@@ -20,9 +20,10 @@ import numpy as np
 
 from dnadet_lib.bench.suite import Classifier, Method
 from dnadet_lib.checkpoints.models import load_model
-from dnadet_lib.data import ImageSet, load_images
+from dnadet_lib.data import ImageSet, decoded_in_parts, load_images
 from dnadet_lib.evaluation.predictions import predict
 from dnadet_lib.plumbing.code_key import code_digest
+from dnadet_lib.plumbing.devices import chosen_device
 from dnadet_lib.plumbing.text import shown
 
 METHODS = "dnadet.methods"  # the group of entry points
@@ -87,10 +88,12 @@ def own_method(place: str, name: str = "") -> Method:
             own.fit(pixels, train.labels.copy())
 
         def score(images: ImageSet) -> np.ndarray:
-            pixels = load_images(images.paths)
-            with _telling(make, "predict_proba"):
-                found = own.predict_proba(pixels)
-            return checked_probabilities(found, len(images), images.classes)
+            parts = []
+            for pixels in decoded_in_parts(images.paths):
+                with _telling(make, "predict_proba"):
+                    found = own.predict_proba(pixels)
+                parts.append(checked_probabilities(found, len(pixels), images.classes))
+            return np.concatenate(parts)
 
         return score
 
@@ -102,7 +105,7 @@ def ready_model(path_or_name: str) -> Method:
     digest = load_model(path_or_name).sha256
 
     def fit(train: ImageSet, dev: ImageSet, seed: int, folder: Path) -> Classifier:
-        model = load_model(path_or_name)
+        model = load_model(path_or_name).to(chosen_device())
         return lambda images: predict(model, images).probabilities
 
     return Method(f"checkpoint {path_or_name}", digest, fit, seeded=False)

@@ -16,7 +16,7 @@ from sklearn.base import ClassifierMixin, clone
 from dnadet_lib.bench.networks import NetworkClassifier
 from dnadet_lib.bench.tables import SETUPS
 from dnadet_lib.checkpoints.models import find_checkpoint, shipped_file
-from dnadet_lib.data import ImageSet, load_images
+from dnadet_lib.data import ImageSet, decoded_in_parts, load_images
 from dnadet_lib.evaluation.predictions import predict
 from dnadet_lib.images.reading import read_image
 from dnadet_lib.plumbing.code_key import code_digest
@@ -104,7 +104,7 @@ def baseline(name: str, estimator: ClassifierMixin) -> Method:
             own.set_params(seed=seed)
         own.fit(pixels, train.labels)
         scores = own.predict_proba if hasattr(own, "predict_proba") else own.decision_function
-        return lambda images: scores(load_images(images.paths))
+        return lambda images: np.concatenate([scores(p) for p in decoded_in_parts(images.paths)])
 
     settings = code_digest(estimator)  # all parameters; repr cuts long ones short
     return Method(name, settings, fit, seeded=isinstance(estimator, NetworkClassifier))

@@ -28,7 +28,7 @@ from dnadet_lib.checkpoints.weights import (
     load_weights,
     read_weights,
 )
-from dnadet_lib.model import DNADet
+from dnadet_lib.model import BLOCKS, DNADet
 from dnadet_lib.plumbing.files import atomic_path, sha256_of
 from dnadet_lib.plumbing.paths import data_folder
 from dnadet_lib.plumbing.text import check_class_names, shown
@@ -66,6 +66,26 @@ def save_model(model: DNADet, path: Path, **notes: object) -> None:
         raise ValueError(f"{path}: not written: {error}") from None
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={HEADER: header})
+
+
+def save_released(model: DNADet, path: Path) -> None:
+    """Write the weights alone, as the bare state dict that the method's release loads.
+
+    A ValueError refuses a model that is no network of the release; what it has beyond is named.
+    """
+    beyond = {
+        "a discriminant": model.discriminant, "a high-pass front end": model.input.high_pass,
+        "changes": bool(model.changes),
+        f"{len(model.main)} blocks of {BLOCKS}": len(model.main) < BLOCKS,
+    }  # fmt: skip
+    if found := [what for what, there in beyond.items() if there]:
+        raise ValueError(
+            f"{path}: not written: {model.origin} has {', '.join(found)}, which the released "
+            "network has not; end the name in .safetensors"
+        )
+    state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    with atomic_path(path) as temporary:
+        torch.save(state, temporary)
 
 
 def shipped_file(name: str | Path) -> Path:

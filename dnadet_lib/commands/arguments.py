@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from dnadet_lib.images.kinds import kinds_help
+from dnadet_lib.plumbing.devices import NAMES, VARIABLE
 from dnadet_lib.plumbing.text import one_line, storable
 
 STATUSES = """exit status:
@@ -61,6 +62,15 @@ def add_profile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", choices=("pocket", "smoke"), default="pocket")
 
 
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add --device."""
+    parser.add_argument(
+        "--device", choices=NAMES,
+        help="what networks run on: cuda, mps, cpu, or auto, the first of these that is there "
+        f"(default: the environment's {VARIABLE}, else auto)",
+    )  # fmt: skip
+
+
 def add_inputs(parser: argparse.ArgumentParser) -> None:
     """Add PATHS and --model."""
     parser.epilog = f"{kinds_help()}\n\n{parser.epilog}"
@@ -70,6 +80,7 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
         "input, one a line",
     )
     parser.add_argument("--model", default="pocket", help="checkpoint or shipped name")
+    add_device(parser)
 
 
 def add_force(parser: argparse.ArgumentParser) -> None:
@@ -81,22 +92,37 @@ def add_force(parser: argparse.ArgumentParser) -> None:
 
 
 def add_training(parser: argparse.ArgumentParser, preset: str) -> None:
-    """Add --preset, --seed and --out."""
-    parser.add_argument("--preset", default=preset)
+    """Add --preset, --set, --seed, --estimate, --out and --device."""
+    parser.add_argument(
+        "--preset", default=preset, help=f"`dnadet presets` lists them (default: {preset})"
+    )
+    parser.add_argument(
+        "--set", nargs="+", dest="settings", default=[], metavar="FIELD=VALUE",
+        help="numbers of the preset to set otherwise, such as epochs=5 items=8; `dnadet presets "
+        "NAME` says which there are",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder; a run found there goes on"
-    )
+        "--estimate", action="store_true",
+        help="time a few steps, print hours and memory of the whole run, and stop",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, help="folder; a run found there goes on, "
+        "and its best model so far is best.safetensors",
+    )  # fmt: skip
+    add_device(parser)
 
 
-def add_labelled(parser: argparse.ArgumentParser, *splits: str, several: bool = False) -> None:
+def add_labelled(
+    parser: argparse.ArgumentParser, *splits: str, several: bool = False, default: str = "the zoo"
+) -> None:
     """Add an option for labelled images of one's own, by split, and --classes."""
     parser.epilog = f"{kinds_help()}\n\n{parser.epilog}"
     for split in splits:
         parser.add_argument(
             f"--{split}", type=Path, metavar="SOURCE", nargs="+" if several else None,
             help="folder of class folders, or list of images: a line has a path, a tab, a class "
-            "number and, if you like, a tab and a source (default: the zoo)",
+            f"number and, if you like, a tab and a source (default: {default})",
         )  # fmt: skip
     parser.add_argument(
         "--classes", nargs="+", type=storable, metavar="NAME",

@@ -3,7 +3,7 @@
 import argparse
 
 from dnadet_lib.commands.arguments import add_force, add_inputs
-from dnadet_lib.commands.inputs import complain, gather
+from dnadet_lib.commands.inputs import complain, gather, loaded_model
 
 HELP = "say which architecture made each image"
 EXAMPLES = (
@@ -31,13 +31,11 @@ def run(options: argparse.Namespace) -> int:
 
     Paths in JSON lead to their files; only a byte that is no UTF-8 is written as `\xe9`.
     """
-    from dnadet_lib.checkpoints.models import load_model, require_architectures
     from dnadet_lib.commands import printing as printed
 
     if options.stream and not options.json:
         raise ValueError("--stream is for --json: give both, or neither")
-    model = load_model(options.model)
-    require_architectures(model)
+    model = loaded_model(options.model)
     paths, errors = gather(options.paths)
     writer = printed.Lines()
     if options.json:

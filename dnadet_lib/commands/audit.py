@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from dnadet_lib.evaluation.audit import Audit
 
 HELP = "look for leaks and trivial traces in train and test lists"
-EXAMPLES = (" --train lists/train.txt --test lists/test.txt",)
+EXAMPLES = (
+    " --train lists/train.txt --test lists/test.txt",
+    " --train lists/train.txt --test lists/test.txt --repair lists/matched",
+)
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +35,11 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--setups", nargs="+", help="closed, dev, seed, ... (default: all)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--out", type=Path, help="folder for audit.md and what was measured")
+    parser.add_argument(
+        "--repair", type=Path, metavar="FOLDER",
+        help="of --train and --test, write lists in which every class has as many images of each "
+        "format, size and JPEG table, and no test image stands in train",
+    )  # fmt: skip
     add_labelled(parser, "train", "test")
 
 
@@ -41,11 +49,7 @@ def run(options: argparse.Namespace) -> int:
     from dnadet_lib.evaluation.audit import as_dict, audit, image_facts
 
     train_list, lists = lists_of(options)
-    if options.out:
-        sources = [path for path in (options.train, options.test) if path is not None]
-        tests = [path for images in lists.values() for path in images.paths]
-        written = [options.out / name for name in ("audit.md", *map(table_name, lists))]
-        keep_inputs(written, [*sources, *train_list.paths, *tests])
+    keep_apart(options, [train_list, *lists.values()], list(lists))
     train, lost = image_facts(train_list)
     errors = failures(train_list.paths, train["path"], lost)
     judges = thumbnails.train_judges(train_list)
@@ -55,17 +59,37 @@ def run(options: argparse.Namespace) -> int:
         errors += failures(images.paths, test["path"], lost)
         reports[name] = audit(train, test, thumbnails.thumbnail_leak(judges, images))
     text = text_of(reports, own=options.test is not None)
+    repaired = {}
+    if options.repair:
+        from dnadet_lib.evaluation import repair
+
+        (images,), (report,) = lists.values(), reports.values()
+        repaired = repair.repair_both(train_list, images, report)
+        repair.write_repaired(repaired, options.repair)
+        text += "\n" + repair.repair_markdown(repaired, report)
     if options.out:
         write(reports, text, options.out)
     if options.json:
         found = {name: as_dict(report) for name, report in reports.items()}
-        shown = {"setups": found, **remarks(options.notes, errors)}
+        matched = {name: own.as_dict() for name, own in repaired.items()}
+        shown = {"setups": found, "repaired": matched, **remarks(options.notes, errors)}
         print(json.dumps(for_json(shown), indent=1, allow_nan=False))
     else:
         print(text, end="")
     for failure in errors:
         complain(failure["error"])
     return 1 if errors else 0
+
+
+def keep_apart(options: argparse.Namespace, sets: "list[ImageSet]", names: list[str]) -> None:
+    """Refuse to write over what is read."""
+    written = [options.out / name for name in ("audit.md", *map(table_name, names))
+               ] if options.out else []  # fmt: skip
+    if options.repair:
+        ends = ("txt", "classes.txt")
+        written += [options.repair / f"{name}.{end}" for name in ("train", "test") for end in ends]
+    sources = [path for path in (options.train, options.test) if path is not None]
+    keep_inputs(written, [*sources, *(path for images in sets for path in images.paths)])
 
 
 def lists_of(options: argparse.Namespace) -> "tuple[ImageSet, dict[str, ImageSet]]":
@@ -75,7 +99,7 @@ def lists_of(options: argparse.Namespace) -> "tuple[ImageSet, dict[str, ImageSet
 
     if (options.train is None) != (options.test is None):
         raise ValueError("--train and --test go together: give both, or neither for the zoo")
-    require_own_images(options, "train", ["classes", "sources"])
+    require_own_images(options, "train", ["classes", "sources", "repair"])
     if options.train is None:
         root = image_root(options.profile)
         tests = {s: load_setup(s, root=root) for s in options.setups or present_setups()}

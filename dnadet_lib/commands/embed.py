@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from dnadet_lib.commands.arguments import add_inputs
-from dnadet_lib.commands.inputs import complain, gather, keep_inputs, note_each
+from dnadet_lib.commands.inputs import complain, gather, keep_inputs, loaded_model, note_each
 from dnadet_lib.plumbing.text import is_storable, one_line, storable
 
 HELP = "write embeddings, probabilities and maps as Parquet"
@@ -29,7 +29,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write one row per image: path, truth, label, probabilities, score, embedding, maps."""
-    from dnadet_lib.checkpoints.models import holds_names, load_model, require_architectures
+    from dnadet_lib.checkpoints.models import holds_names
     from dnadet_lib.explorer.embedding_writing import write_embeddings
     from dnadet_lib.plumbing.progress import counting
     from dnadet_lib.stages.labelled import known_labels
@@ -37,8 +37,7 @@ def run(options: argparse.Namespace) -> int:
     paths, missing = gather(options.paths)
     keep_inputs([options.out], [options.model, *options.paths, *paths])
     named = holds_names(options.model)
-    model = load_model(options.model, None if named else options.classes)
-    require_architectures(model)
+    model = loaded_model(options.model, None if named else options.classes)
     truths, notes = known_labels(options.paths, paths, options.classes, model.classes)
     with counting(len(paths), quiet=options.quiet, line=complain) as progress:
         count, errors = write_embeddings(

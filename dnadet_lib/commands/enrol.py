@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dnadet_lib.commands.arguments import add_profile
-from dnadet_lib.commands.inputs import complain, gather, keep_inputs
+from dnadet_lib.commands.arguments import add_device, add_profile
+from dnadet_lib.commands.inputs import complain, gather, keep_inputs, loaded_model
 from dnadet_lib.plumbing.notes import note
 from dnadet_lib.plumbing.text import one_line
 
@@ -22,6 +22,7 @@ EXAMPLES = (
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
+    add_device(parser)
     parser.add_argument("name", nargs="?", help="of the new class")
     parser.add_argument("sources", nargs="*", metavar="FOLDER", help="its images: folders, globs")
     parser.add_argument("--model", default="pocket", help="checkpoint or shipped name")
@@ -46,13 +47,10 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Add a class to a model, or measure how well that works."""
-    from dnadet_lib.checkpoints.models import load_model, require_architectures
-
     measuring = options.episodes is not None
     if measuring == bool(options.name and options.sources and options.out):
         raise ValueError("give NAME, FOLDER and --to to add a class, or --episodes to measure")
-    model = load_model(options.model)
-    require_architectures(model)
+    model = loaded_model(options.model)
     return measure(options, model) if measuring else add_class(options, model)
 
 

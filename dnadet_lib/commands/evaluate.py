@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dnadet_lib.commands import inputs
-from dnadet_lib.commands.arguments import add_labelled, add_profile
+from dnadet_lib.commands.arguments import add_device, add_labelled, add_profile
 from dnadet_lib.plumbing.notes import note
-from dnadet_lib.plumbing.text import storable
+from dnadet_lib.plumbing.text import one_line, storable
 
 if TYPE_CHECKING:
     from dnadet_lib.data import ImageSet
@@ -23,11 +23,13 @@ EXAMPLES = (
     " --setups closed seed --json",
     " --model build/mine/model.safetensors --test lists/a.txt lists/b.txt --degrade jpeg:90",
     " --known lists/test.txt --unknown others/ --predictions predictions.csv",
+    " --known lists/test.txt --unknown others/ --degrade jpeg:90",
 )
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
+    add_device(parser)
     add_profile(parser)
     parser.add_argument("--model", default="pocket", help="checkpoint or shipped name")
     parser.add_argument("--setups", nargs="+", help="closed, dev, seed, ... (default: all)")
@@ -42,7 +44,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--degrade", nargs="+", default=[], metavar="NAME:STRENGTH",
         help="measure degraded copies too, such as jpeg:90 blur:0.7 noise:4 resize:0.75 crop:0.9 "
-        "shift:2 colour:0.2",
+        "shift:2 colour:0.2; with --unknown, known and unknown images alike",
     )  # fmt: skip
     parser.add_argument(
         "--predictions", type=Path, metavar="FILE",
@@ -60,7 +62,7 @@ class Findings:
     checks: "dict[str, SetChecks]" = field(default_factory=dict)
     confusions: dict[str, Any] = field(default_factory=dict)  # set -> table
     tables: dict[str, Any] = field(default_factory=dict)  # set -> predictions, a row per image
-    known: "list[Predictions]" = field(default_factory=list)
+    known: "dict[str, list[Predictions]]" = field(default_factory=dict)  # by change, "" for none
 
     def read(
         self, model: "DNADet", name: str, images: "ImageSet"
@@ -74,14 +76,28 @@ class Findings:
         complain_of(lost, name, len(read), len(images))
         return read, predictions
 
-    def add(self, name: str, read: "ImageSet", predictions: "Predictions") -> None:
-        """Take in the figures of a labelled set."""
+    def add(
+        self, name: str, read: "ImageSet", predictions: "Predictions", known_as: str | None = None
+    ) -> None:
+        """Take in the figures of a labelled set; `known_as`: it is one of --known, changed so."""
         from dnadet_lib.evaluation.predictions import predictions_table
         from dnadet_lib.evaluation.results import confusion, summarise
 
         self.rows += summarise(self.method, name, predictions)
         self.confusions[name] = confusion(predictions)
         self.tables[name] = predictions_table(predictions, read)
+        if known_as is not None:
+            self.known.setdefault(known_as, []).append(predictions)
+
+    def add_unknown(
+        self, name: str, read: "ImageSet", predictions: "Predictions", change: str
+    ) -> None:
+        """Take in a set of unknown architectures, against the known ones in the same change."""
+        from dnadet_lib.evaluation.open_set import open_set_rows
+        from dnadet_lib.evaluation.predictions import joined, predictions_table
+
+        self.rows += open_set_rows(self.method, name, joined(self.known[change]), predictions)
+        self.tables[name] = predictions_table(predictions, read).assign(truth="")
 
     def text(self, own: bool) -> str:
         """Write all for the terminal, with the figures of each set where the lists are own."""
@@ -91,7 +107,7 @@ class Findings:
         parts = [results_table(self.rows)]
         for name in dict.fromkeys(row.setup for row in self.rows) if own else ():
             rows = [row for row in self.rows if row.setup == name]
-            parts += [f"\n{storable(name)}:\n\n{figures_table(rows)}\n"]
+            parts += [f"\n{one_line(name)}:\n\n{figures_table(rows)}\n"]
             if name in self.confusions:
                 parts += [f"\n{confusion_table(self.confusions[name])}\n"]
         parts += [checks_text(name, found, tables=own) for name, found in self.checks.items()]
@@ -101,14 +117,13 @@ class Findings:
 def run(options: argparse.Namespace) -> int:
     """Measure a model on the zoo's set-ups or on labelled images."""
     from dnadet_lib.evaluation.label_checks import check_labels
-    from dnadet_lib.evaluation.open_set import open_set_rows
-    from dnadet_lib.evaluation.predictions import joined, predictions_table
     from dnadet_lib.evaluation.robustness import parse_change, predict_changed
 
     changes = [parse_change(text) for text in options.degrade]
     model, sets = model_and_sets(options)
     strangers = unknown_sets(options, model)
-    files = written(options, [*sets, *(f"{s}, {c}" for s in sets for c in changes), *strangers])
+    copies = [f"{name}, {change}" for name in (*sets, *strangers) for change in changes]
+    files = written(options, [*sets, *strangers, *copies])
     keep(options, files.values(), [*sets.values(), *strangers.values()])
     found = Findings(str(options.model))
     known = {inputs.name_of(path, all_lists(options)) for path in options.known or ()}
@@ -116,20 +131,24 @@ def run(options: argparse.Namespace) -> int:
         read, predictions = found.read(model, name, images)
         if predictions is None:
             continue
-        found.add(name, read, predictions)
+        as_it_is = "" if name in known else None
+        found.add(name, read, predictions, as_it_is)
         note_untold(name, predictions)
         found.checks[name] = checks = check_labels(read, predictions, model.threshold)
         inputs.note_each(f"warning: {name}: {warning}" for warning in checks.warnings)
-        found.known += [predictions] if name in known else []
         for change in changes:
-            found.add(f"{name}, {change}", read, predict_changed(model, read, change))
+            changed = predict_changed(model, read, change)
+            found.add(f"{name}, {change}", read, changed, str(change) if name in known else None)
     if not found.rows or (strangers and not found.known):
         raise ValueError("no image could be read, so there is nothing to measure")
     for name, images in strangers.items():
         read, predictions = found.read(model, name, images)
-        if predictions is not None:
-            found.rows += open_set_rows(found.method, name, joined(found.known), predictions)
-            found.tables[name] = predictions_table(predictions, read).assign(truth="")
+        if predictions is None:
+            continue
+        found.add_unknown(name, read, predictions, "")
+        for change in changes:
+            changed = predict_changed(model, read, change)
+            found.add_unknown(f"{name}, {change}", read, changed, str(change))
     tell(options, found, files)
     return 1 if found.errors else 0
 
@@ -168,7 +187,13 @@ def written(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
         require_writable_folder(options.predictions.absolute().parent)
     if not options.out:
         return {}
-    return {name: options.out / f"predictions-{plain_stem(name)}.parquet" for name in names}
+    files = {name: options.out / f"predictions-{plain_stem(name)}.parquet" for name in names}
+    every = [str(file).casefold() for file in files.values()]  # some systems take a and A for one
+    for name, file in files.items():
+        if every.count(str(file).casefold()) > 1:
+            raise ValueError(f"{file}: predictions of {name!r} and of another list would both go "
+                             "there: rename one")  # fmt: skip
+    return files
 
 
 def keep(options: argparse.Namespace, tables: Any, sets: "list[ImageSet]") -> None:
@@ -206,7 +231,7 @@ def all_lists(options: argparse.Namespace) -> list[Path]:
 
 def model_and_sets(options: argparse.Namespace) -> "tuple[DNADet, dict[str, ImageSet]]":
     """Load the model to evaluate, and list the images of each labelled set."""
-    from dnadet_lib.checkpoints.models import holds_names, load_model, require_architectures
+    from dnadet_lib.checkpoints.models import holds_names
     from dnadet_lib.images.names import names_beside
     from dnadet_lib.stages.labelled import match_classes
     from dnadet_lib.zoo.rendering import image_root
@@ -225,8 +250,7 @@ def model_and_sets(options: argparse.Namespace) -> "tuple[DNADet, dict[str, Imag
     if not named:
         beside = [found[0] for path in lists if path.is_file() and (found := names_beside(path))]
         given = options.classes or (beside and beside[0]) or None
-    model = load_model(options.model, given)
-    require_architectures(model)
+    model = inputs.loaded_model(options.model, given)
     if not lists:
         root = image_root(options.profile)
         return model, {s: load_setup(s, root=root) for s in options.setups or available_setups()}

@@ -12,6 +12,7 @@ from dnadet_lib.plumbing.text import one_line, storable
 
 if TYPE_CHECKING:
     from dnadet_lib.data import ImageSet
+    from dnadet_lib.model import DNADet
 
 
 def named_sources(sources: Sequence[str]) -> list[str]:
@@ -70,6 +71,12 @@ def labelled_images(
     return images
 
 
+def require_out(options: argparse.Namespace) -> None:
+    """Refuse a training run that has no folder."""
+    if options.out is None and not options.estimate:
+        raise ValueError("--out FOLDER is needed, for the model and its history; or --estimate")
+
+
 def require_own_images(options: argparse.Namespace, split: str, needed: Sequence[str]) -> None:
     """Refuse options that say something of images of one's own where none are given."""
     for name in needed if getattr(options, split) is None else ():
@@ -77,6 +84,16 @@ def require_own_images(options: argparse.Namespace, split: str, needed: Sequence
             raise ValueError(
                 f"--{name} is for images of your own: give --{split} too, or leave it out"
             )
+
+
+def loaded_model(path_or_name: str, classes: Sequence[str] | None = None) -> "DNADet":
+    """Load a model of architectures onto the chosen device; errors as `load_model`."""
+    from dnadet_lib.checkpoints.models import load_model, require_architectures
+    from dnadet_lib.plumbing.devices import told_device
+
+    model = load_model(path_or_name, classes)
+    require_architectures(model)
+    return model.to(told_device())
 
 
 def images_to_count(

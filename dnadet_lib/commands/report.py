@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from dnadet_lib.commands.arguments import add_force, add_inputs
-from dnadet_lib.commands.inputs import complain, gather, keep_inputs
+from dnadet_lib.commands.inputs import complain, gather, keep_inputs, loaded_model
 from dnadet_lib.plumbing.text import one_line
 
 HELP = "write a page with pictures on some images, and JSON"
@@ -26,7 +26,6 @@ def run(options: argparse.Namespace) -> int:
     """Write a page on some images, and a JSON file beside it."""
     import shlex
 
-    from dnadet_lib.checkpoints.models import load_model, require_architectures
     from dnadet_lib.evaluation.base_rates import measured_of
     from dnadet_lib.report import findings as report, page as report_page
     from dnadet_lib.report.known_images import KnownImages, known_images
@@ -35,8 +34,7 @@ def run(options: argparse.Namespace) -> int:
     paths, missing = gather(options.paths)
     keep_inputs([options.out, twin], [options.model, *options.paths, *paths])
     report.require_twin(twin)
-    model = load_model(options.model)
-    require_architectures(model)
+    model = loaded_model(options.model)
     findings, unread = report.examine(model, paths, options.force)
     unread = [*(report.Unread(**failure) for failure in missing), *unread]
     for failure in unread:

@@ -3,7 +3,7 @@
 import argparse
 
 from dnadet_lib.commands import site
-from dnadet_lib.commands.arguments import add_profile
+from dnadet_lib.commands.arguments import add_device, add_profile
 from dnadet_lib.commands.inputs import complain
 
 HELP = "execute the lessons in order, write the results table"
@@ -12,6 +12,7 @@ EXAMPLES = (" --profile smoke", " 01_fingerprints 02_pretraining")
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
+    add_device(parser)
     add_profile(parser)
     parser.add_argument("lessons", nargs="*", help="names such as 02_pretraining (default: all)")
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dnadet_lib.commands.arguments import add_profile
+from dnadet_lib.commands.arguments import add_device, add_profile
 from dnadet_lib.commands.inputs import complain
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ QUICK = ("residual correlation", "DCT regression")  # rows beside a method of on
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
+    add_device(parser)
     add_profile(parser)
     parser.add_argument(
         "--method", nargs="+", default=[], metavar="MODULE:CLASS",
@@ -52,12 +53,14 @@ def run(options: argparse.Namespace) -> int:
     from dnadet_lib.evaluation.results import results_json
     from dnadet_lib.plots.results import suite_dots
     from dnadet_lib.plots.style import save, use_style
+    from dnadet_lib.plumbing.devices import told_device
     from dnadet_lib.plumbing.files import require_writable_folder
     from dnadet_lib.plumbing.paths import build_folder
     from dnadet_lib.zoo.rendering import image_root
     from dnadet_lib.zoo.setups import available_setups
 
     methods = chosen_methods(options)
+    told_device()
     folder = options.out or build_folder() / "suite" / options.profile
     require_writable_folder(folder)
     failures: list[str] = []

@@ -15,6 +15,7 @@ from PIL import Image
 
 from dnadet_lib.course.submission import keep_prediction
 from dnadet_lib.data import ImageSet, load_images
+from dnadet_lib.plumbing.devices import chosen_device
 from dnadet_lib.plumbing.paths import build_folder, data_folder
 from dnadet_lib.zoo.abroad import folder_abroad, read_abroad
 from dnadet_lib.zoo.manifest import CLASSES, read_manifest
@@ -155,9 +156,10 @@ def is_rendered(profile: str, root: Path) -> bool:
 
 
 def device_name() -> str:
-    """Name what networks are trained on: a GPU where there is one, else the CPU."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name(0)
+    """Name what networks are trained on: the chosen device, by default a GPU if there is one."""
+    device = chosen_device().type
+    if device != "cpu":
+        return torch.cuda.get_device_name(0) if device == "cuda" else device
     return f"CPU, {os.cpu_count()} cores"
 
 
@@ -175,7 +177,7 @@ def environment() -> dict[str, str]:
 
 
 def _bf16() -> bool:
-    from dnadet_lib.training import fast_bf16
+    from dnadet_lib.plumbing.devices import fast_bf16
 
     return fast_bf16(torch.device("cpu"))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dnadet_lib.course.lessons import CLONE, INSTALL, LessonError, _short
 from dnadet_lib.plumbing.files import atomic_path, claimed_folder
-from dnadet_lib.plumbing.paths import build_folder
+from dnadet_lib.plumbing.paths import build_folder, variables
 
 # Running all of them -----------------------------------------------------------------------------
 
@@ -157,18 +157,3 @@ def describe_failure(error: Exception) -> str:
         cell = getattr(error, "exec_count", None)
         return f"in cell [{cell}]: {error.ename}: {error.evalue}"
     return f"{type(error).__name__}: {error}"
-
-
-@contextmanager
-def variables(**values: str) -> Iterator[None]:
-    """Set environment variables inside a block, for the kernels that are started there."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -62,6 +62,7 @@ def difference_interval(first: Sequence[float], second: Sequence[float]) -> Figu
 
 
 BOOTSTRAPS = 1000
+DRAWN_AT_ONCE = 2**20  # groups, which bounds the memory and changes no figure
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,12 @@ class Interval:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
+def percentiles(draws: Sequence[float] | np.ndarray) -> tuple[float, float]:
+    """95% percentile interval of a bootstrap's draws."""
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return float(low), float(high)
+
+
 def bootstrap_accuracy(correct: np.ndarray, groups: np.ndarray, seed: int = 0) -> Interval:
     """Accuracy of (N,) booleans with a percentile bootstrap that draws whole groups.
 
@@ -86,16 +93,12 @@ def bootstrap_accuracy(correct: np.ndarray, groups: np.ndarray, seed: int = 0) -
     hits = np.bincount(number, weights=correct)
     sizes = np.bincount(number)
     rng = np.random.default_rng(seed)
-    draws = rng.integers(0, len(sizes), (BOOTSTRAPS, len(sizes)))
-    accuracies = hits[draws].sum(axis=1) / sizes[draws].sum(axis=1)
-    low, high = np.quantile(accuracies, [0.025, 0.975])
-    return Interval(float(np.mean(correct)), float(low), float(high), "images")
-
-
-def percentiles(draws: Sequence[float]) -> tuple[float, float]:
-    """95% percentile interval of a bootstrap's draws."""
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return float(low), float(high)
+    rows = max(1, DRAWN_AT_ONCE // len(sizes))
+    accuracies = []
+    for start in range(0, BOOTSTRAPS, rows):
+        draws = rng.integers(0, len(sizes), (min(rows, BOOTSTRAPS - start), len(sizes)))
+        accuracies.append(hits[draws].sum(axis=1) / sizes[draws].sum(axis=1))
+    return Interval(float(np.mean(correct)), *percentiles(np.concatenate(accuracies)), "images")
 
 
 def resampled_positions(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:

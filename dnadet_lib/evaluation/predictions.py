@@ -1,6 +1,6 @@
 """What a model says of a set-up's images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,13 +9,12 @@ import pandas as pd
 
 from dnadet_lib.attribution import (
     Features,
-    join_features,
     may_name,
     probabilities_of,
     unknown_score,
 )
 from dnadet_lib.data import ImageSet
-from dnadet_lib.inference import image_features, readable_features
+from dnadet_lib.inference import Source, feature_batches, readable_features
 from dnadet_lib.model import DNADet
 from dnadet_lib.plumbing.files import atomic_path
 from dnadet_lib.plumbing.text import storable, table_for_csv
@@ -51,8 +50,16 @@ def predict(model: DNADet, images: ImageSet) -> Predictions:
         OSError: an image cannot be read; it is named.
         ValueError: an image is smaller than a patch, or its class is none of the model's.
     """
-    images = images.with_classes(model.classes)
-    return predictions_of(model, images, image_features(model, images.paths))
+    return predict_images(model, images, images.paths)
+
+
+def predict_images(model: DNADet, images: ImageSet, pixels: Iterable[Source]) -> Predictions:
+    """Run a model over the images of a set-up as `pixels` gives them; errors as `predict`."""
+    numbered = images.with_classes(model.classes)
+    return joined([
+        predictions_of(model, numbered.take(np.array(numbers)), features)
+        for numbers, features in feature_batches(model, pixels)
+    ])
 
 
 def predict_readable(
@@ -64,12 +71,12 @@ def predict_readable(
     says of them, None if there are none.
     """
     numbered = images.with_classes(model.classes)
-    found = list(readable_features(model, images.paths, errors))
-    kept = np.array([i for positions, _ in found for i in positions], int)
-    if not found:
-        return images.take(kept), None
-    features = join_features([features for _, features in found])
-    return images.take(kept), predictions_of(model, numbered.take(kept), features)
+    kept: list[int] = []
+    parts = []
+    for numbers, features in readable_features(model, images.paths, errors):
+        kept += numbers
+        parts.append(predictions_of(model, numbered.take(np.array(numbers)), features))
+    return images.take(np.array(kept, int)), joined(parts) if parts else None
 
 
 def predictions_of(model: DNADet, images: ImageSet, features: Features) -> Predictions:
@@ -83,7 +90,8 @@ def predictions_of(model: DNADet, images: ImageSet, features: Features) -> Predi
 
 def joined(parts: Sequence[Predictions]) -> Predictions:
     """Put predictions of one model together."""
-    names = ("truth", "probabilities", "embeddings", "unknown_scores", "sources")
+    names = ["truth", "probabilities", "embeddings", "unknown_scores", "sources"]
+    names += ["told"] if all(part.told is not None for part in parts) else []
     arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
     return Predictions(**arrays, classes=parts[0].classes)
 

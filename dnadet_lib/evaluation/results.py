@@ -95,7 +95,7 @@ class Row:
 
 def summarise(method: str, setup: str, predictions: Predictions) -> list[Row]:
     """Make a set-up's rows: mean accuracy, macro F1, recall a class, accuracy a generator."""
-    each = generator_accuracies(predictions)
+    each, origin = generator_accuracies(predictions), origins(predictions.sources)
     overall = setup_accuracy(each.values())
     count, truth, predicted = len(predictions.truth), predictions.truth, predictions.predicted
     # Accuracies count photographs of one content as one more generator.
@@ -118,7 +118,7 @@ def summarise(method: str, setup: str, predictions: Predictions) -> list[Row]:
             )
         )  # fmt: skip
     for name, interval in each.items():
-        size = int(np.sum(origins(predictions.sources) == name))
+        size = int(np.sum(origin == name))
         figures = (interval.value, interval.low, interval.high)
         rows.append(Row(method, setup, f"accuracy {name}", *figures, size, 1))
     return rows

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from dnadet_lib.data import ImageSet
-from dnadet_lib.evaluation.predictions import Predictions, predictions_of
+from dnadet_lib.evaluation.predictions import Predictions, predict_images
 from dnadet_lib.images.reading import read_image
-from dnadet_lib.inference import image_features
 from dnadet_lib.model import DNADet
 from dnadet_lib.plumbing.notes import listening
 from dnadet_lib.plumbing.text import shown
@@ -143,7 +142,6 @@ def parse_change(text: str) -> Change:
 
 def predict_changed(model: DNADet, images: ImageSet, change: Change, seed: int = 0) -> Predictions:
     """Run a model over degraded copies of readable images; randomness is by seed and position."""
-    numbered = images.with_classes(model.classes)
 
     def copies() -> Iterator[np.ndarray]:
         for number, path in enumerate(images.paths):
@@ -152,7 +150,7 @@ def predict_changed(model: DNADet, images: ImageSet, change: Change, seed: int =
             rng = np.random.default_rng([seed, number])
             yield np.ascontiguousarray(change.kind.apply(image, change.strength, rng))
 
-    return predictions_of(model, numbered, image_features(model, copies()))
+    return predict_images(model, images, copies())
 
 
 def answer_shares(

@@ -113,6 +113,10 @@ def mixed(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 CHANGES: dict[str, Operation] = {**SINGLE, "mixed": mixed}
+GROUPS: dict[str, tuple[str, ...]] = {  # short names of several
+    "jpeg": ("fine JPEG", "coarse JPEG"), "resize": ("smaller", "larger"), "contrast": ("tone",),
+    "none": (),
+}  # fmt: skip
 
 
 def change_named(name: str) -> Operation:
@@ -120,6 +124,20 @@ def change_named(name: str) -> Operation:
     if name not in CHANGES:
         raise ValueError(f"unknown change {name!r}: choose of {', '.join(CHANGES)}")
     return CHANGES[name]
+
+
+def changes_of(text: str) -> tuple[str, ...]:
+    """Return the changes of a list such as "jpeg, WebP, tone", in capitals or not, each once.
+
+    A ValueError names one that is none.
+    """
+    known = GROUPS | {name.lower(): (name,) for name in CHANGES}
+    named = [part.strip().lower() for part in text.split(",")]
+    if unknown := [name for name in named if name not in known]:
+        raise ValueError(
+            f"unknown change {unknown[0]!r}: choose of {', '.join([*CHANGES, *GROUPS])}"
+        )
+    return tuple(dict.fromkeys(name for part in named for name in known[part]))
 
 
 def changed_copies(paths: Sequence[Path], name: str, seed: int = 0) -> Iterator[np.ndarray]:

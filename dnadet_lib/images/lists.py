@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dnadet_lib.plumbing.text import one_line
+from dnadet_lib.plumbing.files import atomic_path
+from dnadet_lib.plumbing.text import is_storable, one_line
 
 LIST_SUFFIXES = (".txt", ".tsv", ".csv")
 COLUMNS = ("path", "label", "source")
@@ -105,6 +106,34 @@ def read_list(path: Path, root: Path | None = None) -> ImageList:
         raise ValueError(f"{path}: the annotation file is empty")
     _require_one_label(found)
     return _with_full_columns(found)
+
+
+def write_list(
+    file: Path, paths: Sequence[Path], labels: Iterable[int], classes: Sequence[str],
+    sources: Sequence[str] = (), names_in: str = "",
+) -> None:  # fmt: skip
+    """Write a list of images by their whole paths, and its classes' names in a file beside it.
+
+    That file is `NAME.classes.txt`, unless `names_in` names one that several lists share.
+
+    Raises:
+        ValueError: a path holds what a list cannot, a tab, an end of line or a byte that is no
+            UTF-8; it is named.
+    """
+    for path in paths:
+        if not is_storable(path) or set(str(path)) & set("\t\n\r\0"):
+            raise ValueError(
+                f"{path}: a list cannot name this image (a tab, an end of line or a byte that is "
+                "no UTF-8 in its path); rename it"
+            )
+    columns: list[Iterable[object]] = [map(os.path.abspath, paths), labels]
+    rows = zip(*columns, *([map(one_line, sources)] if sources else []), strict=True)
+    lines = "".join("\t".join(map(str, row)) + "\n" for row in rows)
+    names = "".join(f"{name}\n" for name in classes)
+    beside = file.with_name(names_in or f"{file.stem}.classes.txt")
+    for path, text in ((file, lines), (beside, names)):
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def read_annotation(path: Path, root: Path | None = None) -> list[tuple[Path, int]]:

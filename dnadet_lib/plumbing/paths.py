@@ -1,6 +1,8 @@
 """Where the shipped data and the run's products live."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -19,3 +21,18 @@ def data_folder() -> Path:
 def build_folder() -> Path:
     """Return the folder for renders, caches and results: `build/` here, or DNADET_BUILD."""
     return Path(os.environ.get("DNADET_BUILD", "build"))
+
+
+@contextmanager
+def variables(**values: str) -> Iterator[None]:
+    """Set environment variables inside a block, also for processes that are started there."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

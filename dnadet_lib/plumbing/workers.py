@@ -1,5 +1,6 @@
 """Work in threads on a stream of items, whose results come in the order of the items."""
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +14,24 @@ import torch
 Item = TypeVar("Item")
 Piece = TypeVar("Piece")
 Work = Callable[[list[Item], threading.Event], Iterable[Piece]]
+
+
+def prefetched(items: Iterator[Item]) -> Iterator[Item]:
+    """Yield items, none of them None, while a thread makes the next one."""
+    with ThreadPoolExecutor(1, "dnadet_next") as thread:
+        coming = thread.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = thread.submit(next, items, None)
+            yield item
+
+
+def in_threads(function: Callable[..., Piece], *columns: Iterable[Any]) -> list[Piece]:
+    """Call a function on the rows of some columns, a thread per core; results in their order.
+
+    It pays for work outside Python's lock, such as Pillow's and OpenCV's.
+    """
+    with ThreadPoolExecutor(os.cpu_count(), "dnadet_map") as threads:
+        return list(threads.map(function, *columns))
 
 
 def growing_windows(items: Iterator[Item], workers: int, most: int) -> Iterator[list[Item]]:

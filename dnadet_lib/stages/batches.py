@@ -6,7 +6,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from dnadet_lib.images.changes import change_named
-from dnadet_lib.patches import random_patches, random_turns
+from dnadet_lib.images.kept import ImageFiles
+from dnadet_lib.patches import Images, cut_resized, random_corners, random_patches, random_turns
+from dnadet_lib.plumbing.ranks import own_share, random_share
+from dnadet_lib.plumbing.workers import in_threads
 from dnadet_lib.presets import Preset
 from dnadet_lib.transforms import Transformation, image_transformations
 
@@ -31,9 +34,15 @@ def balanced_batches(
 
 
 class PatchBatches:
-    """Stage 2: uint8 images (N, H, W, 3) with labels (N,), `patches` random patches from each."""
+    """Stage 2: images with labels (N,), `patches` random patches from each.
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, preset: Preset) -> None:
+    Images are uint8 (N, H, W, 3), or files, of several sizes if the preset resizes them. Of several
+    processes, each gets its share of every batch, as many images of every class.
+    """
+
+    def __init__(
+        self, images: np.ndarray | ImageFiles, labels: np.ndarray, preset: Preset
+    ) -> None:
         self.images, self.labels, self.preset = images, np.asarray(labels), preset
         counts = np.bincount(self.labels)
         passes = max(1, int(counts.max()) // preset.items)
@@ -41,28 +50,30 @@ class PatchBatches:
 
     def epoch(self, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield uint8 patches (B, V, h, w, 3) and labels (B,)."""
-        done = 0
+        done, own = 0, random_share(rng)
         while done < self.steps:
-            for index in balanced_batches(self.labels, self.preset.items, rng):
+            for batch in balanced_batches(self.labels, self.preset.items, rng):
                 if done == self.steps:
                     return
-                images = changed_at_random(self.images[index], self.preset, rng)
-                yield cut_views(images, self.preset, rng), self.labels[index]
+                index = own_share(batch, self.preset.items)
+                images = changed_at_random(self.images[index], self.preset, own)
+                yield cut_views(images, self.preset, own), self.labels[index]
                 done += 1
 
 
-def changed_at_random(
-    images: np.ndarray, preset: Preset, rng: np.random.Generator
-) -> np.ndarray:
-    """Change each image (B, H, W, 3) in one of the preset's ways, or leave it as it is."""
+def changed_at_random(images: Images, preset: Preset, rng: np.random.Generator) -> Images:
+    """Change each image (H, W, 3) in one of the preset's ways, or leave it as it is."""
     if not preset.changes:
         return images
     ways = [lambda image, rng: image, *map(change_named, preset.changes)]
-    return np.stack([ways[rng.integers(len(ways))](image, rng) for image in images])
+    return [ways[rng.integers(len(ways))](image, rng) for image in images]
 
 
 class TransformationBatches:
-    """Stage 1: random crops of uint8 photographs (N, H, W, 3), each transformed in one way."""
+    """Stage 1: random crops of uint8 photographs (N, H, W, 3), each transformed in one way.
+
+    Of several processes, each gets its share of every batch.
+    """
 
     def __init__(self, images: np.ndarray, preset: Preset) -> None:
         self.images, self.preset = images, preset
@@ -71,12 +82,14 @@ class TransformationBatches:
 
     def epoch(self, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield uint8 patches (B, V, h, w, 3) and transformation numbers (B,)."""
+        own = random_share(rng)
         for _ in range(self.steps):
-            index = rng.integers(0, len(self.images), self.preset.items)
-            labels = rng.integers(0, len(self.transformations), self.preset.items)
-            crops = random_patches(self.images[index], self.preset.transform_size, 1, rng)[:, 0]
-            changed = apply_transformations(crops, labels, self.transformations, rng)
-            yield cut_views(changed, self.preset, rng), labels
+            drawn = rng.integers(0, len(self.images), self.preset.items)
+            index = own_share(drawn, self.preset.items)
+            labels = own.integers(0, len(self.transformations), len(index))
+            crops = random_patches(self.images[index], self.preset.transform_size, 1, own)[:, 0]
+            changed = apply_transformations(crops, labels, self.transformations, own)
+            yield cut_views(changed, self.preset, own), labels
 
 
 def apply_transformations(
@@ -84,16 +97,31 @@ def apply_transformations(
     rng: np.random.Generator,
 ) -> np.ndarray:  # fmt: skip
     """Put each uint8 image of (B, H, W, 3) through the transformation that its label names."""
-    pairs = zip(images, labels, strict=True)
-    return np.stack([transformations[k].apply(np.ascontiguousarray(i), rng) for i, k in pairs])
+
+    def apply(image: np.ndarray, label: int, own: np.random.Generator) -> np.ndarray:
+        return transformations[label].apply(np.ascontiguousarray(image), own)
+
+    return np.stack(in_threads(apply, images, labels, rng.spawn(len(images))))
 
 
-def cut_views(images: np.ndarray, preset: Preset, rng: np.random.Generator) -> np.ndarray:
-    """Resize images (B, H, W, 3) as the preset says and cut its patches: (B, V, h, w, 3)."""
+def cut_views(images: Images, preset: Preset, rng: np.random.Generator) -> np.ndarray:
+    """Resize B images (H, W, 3) as the preset says and cut its patches: (B, V, h, w, 3).
+
+    Of the enlarged images no pixel is made that no patch shows.
+    """
     spec = preset.input
     if preset.flips:
         images = random_turns(images, rng)
-    images = np.stack([spec.resized(image) for image in images])
     if preset.patches == 0:
-        return images[:, None]
-    return random_patches(images, spec.patch, preset.patches, rng)
+        return np.stack([spec.resized(image) for image in images])[:, None]
+    if (side := spec.resize) is None:
+        images = np.stack([spec.resized(image) for image in images])
+        return random_patches(images, spec.patch, preset.patches, rng)
+    shape = len(images), preset.patches
+    corners = random_corners(side, side, spec.patch, shape, rng)
+
+    def views(image: np.ndarray, own: np.ndarray) -> np.ndarray:
+        image = spec.resized_first(image)
+        return cut_resized(image, side, own, spec.patch, spec.resize_filter)
+
+    return np.stack(in_threads(views, images, corners))

@@ -111,9 +111,11 @@ def measured(train: ImageSet, dev: ImageSet) -> Measured:
 
 
 def require_sizes(preset: Preset, found: Measured, train: ImageSet, dev: ImageSet) -> None:
-    """Refuse images smaller than a patch and, to train on, of several sizes; they are named."""
+    """Refuse images that are not resized and are smaller than a patch or, to train on, differ."""
     spec = preset.input
-    if spec.resize_first is None and spec.resize is None and spec.vote != "whole":
+    if spec.resize_first is not None or spec.resize is not None:
+        return
+    if spec.vote != "whole":
         for what, images in (("train", train), ("dev", dev)):
             small = [path for path in images.paths if min(found[path][0]) < spec.patch]
             if small:
@@ -128,7 +130,8 @@ def require_sizes(preset: Preset, found: Measured, train: ImageSet, dev: ImageSe
         (height, width), (tall, wide) = found[odd[0]][0], found[first][0]
         raise ValueError(
             f"{odd[0]}: {width}x{height} pixels, but {first} is {wide}x{tall}; "
-            f"training needs images of one size ({len(odd)} differ: {listed(odd)})"
+            f"training needs images of one size ({len(odd)} differ: {listed(odd)}), or a preset "
+            "that resizes, such as paper_wild"
         )
 
 

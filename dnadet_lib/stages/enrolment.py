@@ -110,8 +110,8 @@ def new_class(model: DNADet, shots: Shots) -> NewClass:
 def head(model: DNADet) -> tuple[Tensor, Tensor]:
     """Return means (C, K, D) and biases (C, K) of no change, then each, and class."""
     parts = 1 + len(model.changes), len(model.classes)
-    weights, biases = model.classification_head[1].parameters()
-    return weights.detach().unflatten(0, parts), biases.detach().unflatten(0, parts)
+    weights, biases = (p.detach().cpu() for p in model.classification_head[1].parameters())
+    return weights.unflatten(0, parts), biases.unflatten(0, parts)
 
 
 def drawn_in(mean: Tensor, middle: Tensor, spread: Tensor, count: int) -> Tensor:
@@ -135,4 +135,4 @@ def enrol(model: DNADet, name: str, shots: Shots) -> DNADet:
         means = model.reference.means
         rows = torch.cat([means[:-1], found.traces[None], means[-1:]])
         enrolled.reference = Distances(rows, model.reference.precisions)
-    return enrolled.eval()
+    return enrolled.to(next(model.parameters()).device).eval()

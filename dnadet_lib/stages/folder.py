@@ -1,7 +1,8 @@
 """The folder of a training run: `state.pt`, from which it goes on, `history.csv`, and the model.
 
-State and model carry the run's key. A run that finds those of another key is refused with what
-differs; one that finds its own model has nothing left to do.
+Until the run is finished, the best model so far lies in `best.safetensors`, ready to use. State and
+model carry the run's key. A run that finds those of another key is refused with what differs; one
+that finds its own model has nothing left to do.
 """
 
 import csv
@@ -19,6 +20,8 @@ from dnadet_lib.plumbing.files import atomic_path, require_writable
 from dnadet_lib.stages.key import RunKey, differences
 
 STATE, HISTORY, MODEL = "state.pt", "history.csv", "model.safetensors"
+BEST = "best.safetensors"
+FILES = (STATE, HISTORY, MODEL, BEST)
 
 
 class OtherRunError(ValueError):
@@ -112,10 +115,18 @@ class RunFolder:
             raise OSError(f"{self.state}: cannot be written ({reason}); what was there is "
                           "kept") from error  # fmt: skip
 
+    def keep(self, model: DNADet) -> None:
+        """Write the best model so far, with the key."""
+        self._write(model, self.path / BEST)
+
     def finish(self, model: DNADet) -> None:
-        """Write the finished model with the key."""
-        preset = self.key.preset.name
-        save_model(model, self.model, preset=preset, seed=self.key.seed, run=self.key.parts)
+        """Write the finished model with the key, in place of the best one so far."""
+        self._write(model, self.model)
+        (self.path / BEST).unlink(missing_ok=True)
+
+    def _write(self, model: DNADet, file: Path) -> None:
+        preset, seed = self.key.preset.name, self.key.seed
+        save_model(model, file, preset=preset, seed=seed, run=self.key.parts)
 
     def finished(self) -> tuple[DNADet, list[dict[str, float]]]:
         """Read the model and the history of a finished run, and say that nothing is trained."""

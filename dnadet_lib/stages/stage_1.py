@@ -14,15 +14,18 @@ from dnadet_lib.attribution import probabilities_of
 from dnadet_lib.checkpoints.models import load_model, shipped_file
 from dnadet_lib.inference import image_features
 from dnadet_lib.model import BLOCKS, DNADet
+from dnadet_lib.plumbing.devices import chosen_device
 from dnadet_lib.plumbing.files import locked
 from dnadet_lib.plumbing.paths import build_folder
+from dnadet_lib.plumbing.ranks import is_first, ranks
 from dnadet_lib.presets import Preset, get_preset, require_stage
 from dnadet_lib.stages.batches import TransformationBatches, apply_transformations
 from dnadet_lib.stages.folder import RunFolder
 from dnadet_lib.stages.key import RunKey, keep, network_digest
+from dnadet_lib.stages.own_photographs import Crops
 from dnadet_lib.training import fit
 from dnadet_lib.transforms import image_transformations
-from dnadet_lib.zoo.photographs import cut_crops, load_photographs
+from dnadet_lib.zoo.photographs import CROP_SIZE, cut_crops, load_photographs
 
 PRETRAINING_CROPS = {"pocket": 6000, "smoke": 60}
 IMAGES_A_TRANSFORMATION = {"pocket": 10, "smoke": 1}
@@ -37,14 +40,14 @@ class TransformationSet:
 
 
 def build_model(classes: tuple[str, ...], preset: Preset, seed: int) -> DNADet:
-    """Make a model with weights drawn from the seed, on the GPU where there is one."""
+    """Make a model with weights drawn from the seed, on the chosen device."""
     torch.manual_seed(seed)
     model = DNADet(
         len(classes), preset.width, classes=classes, input=preset.input,
         blocks=preset.discriminant or BLOCKS, discriminant=preset.discriminant > 0,
         changes=preset.changes if preset.discriminant else (),
     )  # fmt: skip
-    return model.to("cuda" if torch.cuda.is_available() else "cpu")
+    return model.to(chosen_device())
 
 
 def photograph_crops(contents: Sequence[str], group: str, count: int, seed: int) -> np.ndarray:
@@ -63,9 +66,14 @@ def transformation_set(
     The group is "train", "dev" or "test"; crops have `size` pixels a side, 64, equally many of each
     content.
     """
+    count = len(image_transformations(size)) * each
+    return transformed_set(photograph_crops(contents, group, count, seed), size, seed)
+
+
+def transformed_set(crops: np.ndarray, size: int, seed: int = 0) -> TransformationSet:
+    """Put crops (N, S, S, 3) through the 170 transformations of a size, as many through each."""
     transformations = image_transformations(size)
-    labels = np.tile(np.arange(len(transformations)), each)
-    crops = photograph_crops(contents, group, len(labels), seed)
+    labels = np.arange(len(crops)) % len(transformations)
     rng = np.random.default_rng(seed)
     crops = crops[rng.permutation(len(crops))]
     return TransformationSet(apply_transformations(crops, labels, transformations, rng), labels)
@@ -96,21 +104,31 @@ class PretrainingMaterial(NamedTuple):
 
 
 def pretraining_material(
-    preset: Preset, profile: str = "pocket", seed: int = 0, start_from: DNADet | None = None
-) -> PretrainingMaterial:
+    preset: Preset, profile: str = "pocket", seed: int = 0, start_from: DNADet | None = None,
+    own: Crops | None = None,
+) -> PretrainingMaterial:  # fmt: skip
     """Cut the crops of a run of stage 1 and make its key; arguments as in `run_pretraining`."""
     names = tuple(t.name for t in image_transformations(preset.transform_size))
-    crops = photograph_crops(preset.contents, "train", PRETRAINING_CROPS[profile], seed)
     each, size = IMAGES_A_TRANSFORMATION[profile], preset.transform_size
-    dev = transformation_set("dev", size, each, contents=preset.contents)
+    if own is not None:
+        crops, dev = own.train, transformed_set(own.dev, size)
+    elif size > CROP_SIZE:
+        raise ValueError(
+            f"preset {preset.name} transforms crops of {size}x{size} pixels, and the zoo's have "
+            f"{CROP_SIZE}x{CROP_SIZE}: give photographs of your own with --photos"
+        )
+    else:
+        crops = photograph_crops(preset.contents, "train", PRETRAINING_CROPS[profile], seed)
+        dev = transformation_set("dev", size, each, contents=preset.contents)
     start = "" if start_from is None else network_digest(start_from)
     kept = keep(crops, np.zeros(len(crops))), keep(dev.images, dev.labels)
     return PretrainingMaterial(crops, dev, RunKey(preset, seed, names, start, *kept))
 
 
+@ranks()
 def run_pretraining(
     preset: Preset, *, profile: str = "pocket", seed: int = 0, folder: Path | None = None,
-    start_from: DNADet | None = None,
+    start_from: DNADet | None = None, own: Crops | None = None,
 ) -> tuple[DNADet, list[dict[str, float]]]:  # fmt: skip
     """Stage 1: learn to tell the 170 transformations apart on train photographs.
 
@@ -121,12 +139,13 @@ def run_pretraining(
         folder: For history, state and model; a run of the same key found there goes on, and a
             finished one is returned. An OtherRunError refuses another run.
         start_from: A pre-trained model to continue from.
+        own: Crops of photographs of one's own (`own_photographs`), in place of the zoo's.
 
     Returns:
         The model with its best dev epoch's weights, and the history.
     """
     require_stage(preset, 1)
-    crops, dev, key = pretraining_material(preset, profile, seed, start_from)
+    crops, dev, key = pretraining_material(preset, profile, seed, start_from, own)
     run = RunFolder(folder, key) if folder else None
     if run is not None and run.is_finished():
         return run.finished()
@@ -138,8 +157,9 @@ def run_pretraining(
         return dev.labels, predict_transformations(candidate, dev)
 
     batches = TransformationBatches(crops, preset)
-    history = fit(model, batches, validate, preset, seed=seed, run_folder=run)
-    if run is not None:
+    keep_best = run.keep if run else None
+    history = fit(model, batches, validate, preset, seed=seed, run_folder=run, keep=keep_best)
+    if run is not None and is_first():
         run.finish(model)
     return model, history
 

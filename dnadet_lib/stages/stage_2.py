@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dnadet_lib.attribution import probabilities_of
 from dnadet_lib.checkpoints.starting import transfer_backbone
-from dnadet_lib.data import ImageSet, load_images
+from dnadet_lib.data import ImageSet
 from dnadet_lib.discriminant import fit_discriminant
 from dnadet_lib.evaluation.changed_images import (
     best_temperature,
@@ -19,9 +19,11 @@ from dnadet_lib.evaluation.changed_images import (
     fit_calibrations,
 )
 from dnadet_lib.evaluation.open_set import reference_traces
-from dnadet_lib.evaluation.predictions import predict
+from dnadet_lib.evaluation.predictions import predict_images
+from dnadet_lib.images.kept import ImageFiles
 from dnadet_lib.inference import image_features
 from dnadet_lib.model import DNADet
+from dnadet_lib.plumbing.ranks import is_first, ranks, world_size
 from dnadet_lib.presets import Preset
 from dnadet_lib.stages.batches import PatchBatches
 from dnadet_lib.stages.checks import require_trainable, training_key
@@ -41,14 +43,16 @@ KNOWN_SHARE = 0.95
 
 def dev_validation(dev: ImageSet) -> Callable[[DNADet], tuple[np.ndarray, np.ndarray]]:
     """Make the function that scores a model on labelled dev images."""
+    images = ImageFiles(dev.paths)  # decoded once, as far as they may be kept
 
     def validate(model: DNADet) -> tuple[np.ndarray, np.ndarray]:
-        predictions = predict(model, dev)
+        predictions = predict_images(model, dev, images)
         return predictions.truth, predictions.predicted
 
     return validate
 
 
+@ranks()
 def run_training(
     preset: Preset, train: ImageSet, dev: ImageSet, *, pretrained: DNADet | None = None,
     seed: int = 0, folder: Path | None = None,
@@ -57,7 +61,7 @@ def run_training(
 
     Args:
         preset: A stage 2 preset.
-        train: Training images, of one size; every class must have some.
+        train: Training images, of one size unless the preset resizes; every class must have some.
         dev: Images of dev generators: scores an epoch, the temperature and the unknown threshold.
         pretrained: Stage 1 model, or None for random weights; a discriminant needs one.
         seed: Of weights, order and patches.
@@ -79,16 +83,33 @@ def run_training(
     run = RunFolder(folder, key) if folder else None
     if run is not None and run.is_finished():
         return run.finished()
-    if preset.discriminant:
-        history = solve(model, preset, train, dev, seed, run)
-    else:
-        images = load_images(train.paths, folder / "cache" if folder else None)
-        batches = PatchBatches(images, train.labels, preset)
-        history = fit(model, batches, dev_validation(dev), preset, seed=seed, run_folder=run)
-        calibrate(model, train, dev, seed)
-    if run is not None:
+    if preset.discriminant and world_size() > 1:
+        raise ValueError(f"preset {preset.name} trains no network: start it as one process")
+    make = solve if preset.discriminant else learn
+    history = make(model, preset, train, dev, seed, run)
+    if run is not None and is_first():
         run.finish(model)
     return model, history
+
+
+def learn(
+    model: DNADet, preset: Preset, train: ImageSet, dev: ImageSet, seed: int, run: RunFolder | None
+) -> list[dict[str, float]]:
+    """Train and calibrate a network, which is kept ready to use whenever it gets better."""
+
+    def keep(best: DNADet) -> None:
+        calibrate(best, train, dev, seed)
+        if run is not None:
+            run.keep(best)
+
+    batches = PatchBatches(ImageFiles(train.paths), train.labels, preset)
+    history = fit(
+        model, batches, dev_validation(dev), preset, seed=seed, run_folder=run,
+        keep=keep if run else None,
+    )  # fmt: skip
+    if is_first():
+        calibrate(model, train, dev, seed)
+    return history
 
 
 def solve(

@@ -305,8 +305,8 @@ def test_evaluate_and_audit_by_hostile_class_folders(odd_model, tmp_path, rng, c
     assert main(["evaluate", "--model", str(odd_model[1]), *arguments]) == 0
     printed = capsys.readouterr().out
     assert not CONTROL.search(printed)
-    results = "".join(line for line in printed.splitlines(keepends=True) if line.startswith("|"))
-    assert len(cells(results)[0]) == 2
+    tables = [cells(part) for part in printed.split("\n\n") if part.startswith("|")]
+    assert [len(rows[0]) for rows in tables] == [2, 4, 1 + len(CLASSES)]
     table = pd.read_parquet(out / "predictions-mine __.parquet")
     assert len(table) == 2 * len(CLASSES)
     assert {f"p_{name}" for name in CLASSES} <= set(table.columns)

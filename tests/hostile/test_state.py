@@ -225,6 +225,29 @@ def test_a_run_killed_before_it_is_calibrated_leaves_no_model(sets, tmp_path, mo
     assert model.temperature == whole.temperature
 
 
+def test_after_every_epoch_the_best_model_so_far_is_there_calibrated(sets, tmp_path, monkeypatch):
+    three, whole = replace(FEW, epochs=3), training.train_epoch
+
+    def killed_in_the_second(run, batches, preset, seed, epoch):
+        if epoch == 1:
+            raise KeyboardInterrupt
+        return whole(run, batches, preset, seed, epoch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dnadet_lib.training.train_epoch", killed_in_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            run_training(three, *sets, folder=tmp_path / "run")
+    best, dev = load_model(tmp_path / "run" / "best.safetensors"), sets[1]
+    assert best.classes == CLASSES
+    assert best.temperature != 1 and np.isfinite(best.threshold)
+    found = best.attribute(dev.paths)
+    assert np.mean(found.known) >= 0.9
+    saved = torch.load(tmp_path / "run" / STATE, weights_only=True)["best"]
+    assert all(torch.equal(best.state_dict()[name], saved[name]) for name in saved)
+    run_training(three, *sets, folder=tmp_path / "run")
+    assert sorted(contents(tmp_path / "run")) == ["history.csv", MODEL, STATE]
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(143), RuntimeError("disk full")])
 def test_a_state_that_cannot_be_written_leaves_the_one_before(sets, tmp_path, monkeypatch, error):
     kept = {}
@@ -253,11 +276,11 @@ def test_a_state_that_cannot_be_written_leaves_the_one_before(sets, tmp_path, mo
 def test_training_that_diverges_says_where_and_keeps_the_state(sets, tmp_path, monkeypatch):
     step, calls = training.train_step, []
 
-    def diverging(run, views, labels, preset):
+    def diverging(run, views, labels):
         calls.append(1)
         if len(calls) == 2:
             next(run.model.parameters()).data.fill_(float("nan"))
-        return step(run, views, labels, preset)
+        return step(run, views, labels)
 
     monkeypatch.setattr("dnadet_lib.training.train_step", diverging)
     message = r"^epoch 2, step 1: training diverges, the loss is nan; try a preset with a smaller"

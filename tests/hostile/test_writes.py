@@ -515,7 +515,7 @@ def test_a_name_that_ends_in_another_format_is_refused(
         line = refusal(
             [command, str(pictures), "--model", str(checkpoint), "--out", str(target)], capsys
         )
-        ending = {"embed": ".parquet", "report": ".html"}[command]
+        ending = {"embed": ".parquet", "report": ".html or .htm"}[command]
         assert f"{target}: end the name in {ending}, which is what is written" in line
     assert snapshot(tmp_path) == before
 
@@ -575,6 +575,7 @@ WRITERS = {  # every command that writes to --out, and what it writes there
     "report": (["a.png"], "x.html"),
     "grade": (["."], "x.csv"),
     "enrol": (["new", "a.png"], "x.safetensors"),
+    "convert": (["x.pth"], "x.safetensors"),
 }
 each_writer = pytest.mark.parametrize("command", WRITERS)
 
