@@ -227,12 +227,12 @@ def stage_1_card(name: str, step: str, front: str) -> None:
 Stage 1 of DNA-Det at pocket size, {front} the high-pass front end. It names which of 170 image
 transformations a 64-pixel crop went through; stage 2 starts from its backbone.
 
-- Data: crops of meadow's train photographs; epoch chosen on dev photographs.
+- Data: crops of the train photographs of all contents; epoch chosen on dev photographs.
 - Command: `python data/train_checkpoints.py {step}` (seed 0).
 - Preset: `{get_preset(name).settings()}`
 
-Measured on {len(data.labels)} transformed crops of meadow's test photographs, none of which was
-seen in training (chance: accuracy {1 / 170:.3f}):
+Measured on {len(data.labels)} transformed crops of test photographs of all contents, none of
+which was seen in training (chance: accuracy {1 / 170:.3f}):
 
 | figure | value |
 |---|---|

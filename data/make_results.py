@@ -153,7 +153,7 @@ def position() -> None:
         (g.architecture, g.seed): generated([g], total, "test")[0]
         for g in manifest
         if g.loss == own_loss.get(g.architecture)
-        and (g.content, g.finetuned_from) == ("meadow", "")
+        and (g.content, g.finetuned_from) == ("horizons", "")
         and g.seed in SEEDS
     }
     learned = [CENTRE, *(cell for cell in INNER if cell != CENTRE)]
@@ -385,7 +385,7 @@ def changes_table() -> str:
     """Write what candidates for the shipped recipe reach on dev copies, as Markdown."""
     table = pd.read_csv(RESULTS / "changes.csv")
     table["right"] = [
-        f"{row.meadow:.2f}, {row.stamps:.2f}, {row.photographs:.2f}" for row in table.itertuples()
+        f"{row.horizons:.2f}, {row.stamps:.2f}, {row.photographs:.2f}" for row in table.itertuples()
     ]
     candidates = table["candidate"].unique()
     shown = table.pivot(index="dev copies", columns="candidate", values="right")

@@ -147,12 +147,12 @@ def solved(parts: list[np.ndarray], labels: np.ndarray, classes: int) -> Callabl
 
 
 def accuracies(right: np.ndarray, dev: ImageSet) -> dict[str, float]:
-    """Average over generators of meadow, of stamps, and over photographs."""
+    """Average over generators of horizons, of stamps, and over photographs."""
     names = origins(np.array(dev.sources))
     each = pd.Series(right).groupby(names).mean()
     real = each.index.str.startswith("real/")
     return {
-        "meadow": each[~real & each.index.str.contains("meadow")].mean(),
+        "horizons": each[~real & each.index.str.contains("horizons")].mean(),
         "stamps": each[~real & each.index.str.contains("stamps")].mean(),
         "photographs": each[real].mean(),
     }

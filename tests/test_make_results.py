@@ -64,7 +64,7 @@ def results(tmp_path, monkeypatch):
                                         ("D", "unknown", 1), ("real/meadow", "closed", 0.125))
     ])  # fmt: skip
     save("changes", [
-        {"candidate": name, "dev copies": "JPEG 95", "meadow": 0.5, "stamps": 0.25,
+        {"candidate": name, "dev copies": "JPEG 95", "horizons": 0.5, "stamps": 0.25,
          "photographs": 1} for name in ("none", "all")
     ])  # fmt: skip
     save("history", [{"dev copies": "JPEG 95", "grid, generators": 0.75}])

@@ -62,7 +62,7 @@ def test_every_setup_has_every_class(generators):
         assert set(setups[setup]) == set(zoo.CLASSES[1:]), setup
     assert set(setups["unknown"]) == set(UNKNOWN_ARCHITECTURES)
     assert len(setups["closed"]) == 4
-    assert len(setups["seed"]) == 12
+    assert len(setups["seed"]) == 24
 
 
 def test_every_generator_but_one_is_above_the_quality_line():
@@ -80,7 +80,7 @@ def test_data_card_shows_every_generator_as_the_manifest_has_it():
         assert f"| {row['swd_64']} | {row['swd_32']} | {row['swd_16']} | " in line
         assert f"(zoo/sheets/{row['name']}.png)" in card
     sheets = {p.stem for p in (DATA / "zoo" / "sheets").glob("*.png")}
-    assert sheets == {*table["name"], "photographs_meadow", "photographs_stamps"}
+    assert sheets == {*table["name"], *(f"photographs_{content}" for content in CONTENTS)}
 
 
 def test_nearest_crop_is_the_one_that_looks_alike():

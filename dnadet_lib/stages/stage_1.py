@@ -18,7 +18,7 @@ from dnadet_lib.plumbing.devices import chosen_device
 from dnadet_lib.plumbing.files import locked
 from dnadet_lib.plumbing.paths import build_folder
 from dnadet_lib.plumbing.ranks import is_first, ranks
-from dnadet_lib.presets import Preset, get_preset, require_stage
+from dnadet_lib.presets import Preset, get_preset, pocket_pretrain, require_stage
 from dnadet_lib.stages.batches import TransformationBatches, apply_transformations
 from dnadet_lib.stages.folder import RunFolder
 from dnadet_lib.stages.key import RunKey, keep, network_digest
@@ -59,7 +59,8 @@ def photograph_crops(contents: Sequence[str], group: str, count: int, seed: int)
 
 
 def transformation_set(
-    group: str, size: int, each: int, seed: int = 0, contents: Sequence[str] = ("meadow",)
+    group: str, size: int, each: int, seed: int = 0,
+    contents: Sequence[str] = pocket_pretrain.contents,
 ) -> TransformationSet:
     """Put `each` crops of a photograph group through every one of the 170 transformations.
 
