@@ -41,7 +41,7 @@ def _band(images: Tensor, smaller: Tensor) -> Tensor:
 
 
 def _band_distance(generated: Tensor, real: Tensor) -> Tensor:
-    directions = torch.randn(PROJECTIONS, 3, PATCH, PATCH)
+    directions = torch.randn(PROJECTIONS, 3, PATCH, PATCH).to(generated.device)
     directions = directions - directions.mean(dim=(2, 3), keepdim=True)
     directions = directions / directions.flatten(1).norm(dim=1)[:, None, None, None]
     top, left = torch.randint(0, STRIDE, (2,)).tolist()

@@ -1,4 +1,4 @@
-"""Train generators of the pocket zoo, on a CPU.
+"""Train generators of the pocket zoo; two minutes of a CPU's core for each.
 
     make zoo NAME=SNGAN_horizons_s3                     # one entry of data/zoo/plan.csv
     python data/train_gan.py                            # all that have no manifest row yet
@@ -43,6 +43,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dnadet_lib.checkpoints.weights import checked_tensor, load_weights
+from dnadet_lib.plumbing.devices import chosen_device
 from dnadet_lib.plumbing.files import atomic_path, locked
 from dnadet_lib.plumbing.paths import build_folder
 from dnadet_lib.zoo.generators import build_generator, renew_batch_norm, sample_images
@@ -129,7 +130,7 @@ class Trainer:
     """Teaches a generator to decode, then trains it against a critic; keeps an averaged copy."""
 
     def __init__(self, entry: Entry, runs: Path) -> None:
-        self.entry, self.recipe = entry, RECIPES[entry.loss]
+        self.entry, self.recipe, self.device = entry, RECIPES[entry.loss], chosen_device()
         self.warm = 0 if entry.finetuned_from else int(WARM * entry.steps)
         torch.manual_seed(entry.seed * 1000 + sum(map(ord, entry.architecture + entry.content)))
         self.crops = crops_of(entry.content, entry.group, entry.seed, runs)
@@ -144,9 +145,8 @@ class Trainer:
         }
         self.step = 0
 
-    @staticmethod
-    def _place(module: nn.Module) -> nn.Module:
-        return module.to(memory_format=torch.channels_last)
+    def _place(self, module: nn.Module) -> nn.Module:
+        return module.to(self.device, memory_format=torch.channels_last)
 
     def _adam(self, rates: list[tuple[float, list[nn.Parameter]]]) -> torch.optim.Adam:
         groups = [{"params": p, "rate": r, "warm_rate": max(r, WARM_RATE)} for r, p in rates]
@@ -154,13 +154,13 @@ class Trainer:
 
     def _real(self) -> Tensor:
         index = torch.randint(len(self.crops), (self.recipe.batch_size,))
-        return as_images(self.crops[index.numpy()])
+        return as_images(self.crops[index.numpy()]).to(self.device)
 
     def train_step(self) -> dict[str, float]:
         """One step of the critic, one of the generator, one of the average."""
         real = self._real()
         copied = len(real) // 2
-        latents = torch.randn(len(real), LATENT)
+        latents = torch.randn(len(real), LATENT).to(self.device)
         layouts = [thumbnails(real[:copied]), self.generator.layouts.draw(latents[copied:])]
         fake = self.generator.around(torch.cat(layouts), latents)
         losses = {
@@ -209,7 +209,7 @@ class Trainer:
     @torch.no_grad()
     def averaged_generator(self) -> nn.Module:
         """Return the averaged generator with batch-norm statistics made for its own weights."""
-        generator = copy.deepcopy(self.average)
+        generator = copy.deepcopy(self.average).cpu()
         return renew_batch_norm(generator, torch.Generator().manual_seed(0), batches=10)
 
     def state(self) -> dict:

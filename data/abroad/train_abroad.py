@@ -33,6 +33,7 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dnadet_lib.plumbing.devices import chosen_device
 from dnadet_lib.plumbing.files import atomic_path, sha256_of
 from dnadet_lib.plumbing.paths import build_folder
 from dnadet_lib.zoo.photographs import Photograph, load_photographs
@@ -43,7 +44,7 @@ from quality import mean_pairwise_distance, sliced_wasserstein  # noqa: E402
 from train_gan import add_manifest_row, read_state, train_missing  # noqa: E402
 
 CROPS = 4000
-IMAGES = {64: 300, 128: 150}  # by size
+IMAGES = {64: 200, 128: 100}  # by size
 SAVE_EVERY = 180  # seconds
 REPORT_EVERY = 100
 KL_WEIGHT = 0.01  # against the mean absolute difference of a pixel
@@ -147,7 +148,7 @@ def generator_loss(kind: str, fake: Tensor) -> Tensor:
 
 def gradient_penalty(network: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     """Ten times the squared difference of the gradient's norm from 1 (Gulrajani et al. 2017)."""
-    share = torch.rand(len(real), 1, 1, 1)
+    share = torch.rand(len(real), 1, 1, 1).to(real.device)
     between = (share * real + (1 - share) * fake).requires_grad_(True)
     (gradient,) = torch.autograd.grad(network(between).sum(), between, create_graph=True)
     return 10 * (gradient.flatten(1).norm(dim=1) - 1).square().mean()
@@ -157,7 +158,7 @@ class Trainer:
     """Trains a generator against a critic, with an encoder where the entry starts as a VAE."""
 
     def __init__(self, entry: Entry) -> None:
-        self.entry, self.step = entry, 0
+        self.entry, self.step, self.device = entry, 0, chosen_device()
         torch.manual_seed(zlib.crc32(entry.name.encode()))
         images = torch.from_numpy(prepared(entry, "train", CROPS)).permute(0, 3, 1, 2)
         self.photographs = images.contiguous(memory_format=torch.channels_last)
@@ -170,7 +171,7 @@ class Trainer:
             encoder = critic(24, entry.size, "batch")
             encoder[-1] = nn.Linear(encoder[-1].in_features, 2 * entry.latent)
             self.modules["encoder"] = encoder
-        self.modules.to(memory_format=torch.channels_last)
+        self.modules.to(self.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(generator).requires_grad_(False)
         made = [p for k, m in self.modules.items() if k != "critic" for p in m.parameters()]
         self.optimisers = {
@@ -189,8 +190,8 @@ class Trainer:
         """One step of the critic, one of generator and encoder."""
         entry, modules = self.entry, self.modules
         index = torch.randint(len(self.photographs), (entry.batch,))
-        real = self.photographs[index].float() / 127.5 - 1
-        fake = modules["generator"](latents(entry, entry.batch))
+        real = self.photographs[index].to(self.device).float() / 127.5 - 1
+        fake = modules["generator"](latents(entry, entry.batch).to(self.device))
         losses = {}
         if entry.start == "gan" or self.step >= entry.steps // 3:
             scores = modules["critic"](real), modules["critic"](fake.detach())
@@ -255,8 +256,9 @@ class Trainer:
     def sample(self, count: int) -> np.ndarray:
         """Draw images: uint8 (count, size, size, 3)."""
         noise = torch.Generator().manual_seed(1)
+        generator = copy.deepcopy(self.average).cpu().eval()
         drawn = [
-            self.average.eval()(latents(self.entry, min(50, count - start), noise))
+            generator(latents(self.entry, min(50, count - start), noise))
             for start in range(0, count, 50)
         ]
         levels = ((torch.cat(drawn) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
