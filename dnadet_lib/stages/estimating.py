@@ -48,7 +48,7 @@ class Estimate:
     scoring: float  # of dev images, and calibration, after an epoch
     epochs: int  # at most
     once: float  # reading images, and what is solved
-    memory: int | None  # at most; None where the system does not say
+    memory: int | None  # about; None where the system does not say
 
     @property
     def seconds(self) -> float:
@@ -64,8 +64,10 @@ class Estimate:
                 f"  {self.epochs} epochs at most, each {self.steps} steps of {self.step:.3g} s "
                 f"(mean of {self.timed}) and {spell(self.scoring)} to score and calibrate"
             )
-        memory = "not known on this system" if self.memory is None else f"{self.memory / 2**30:.1f}"
-        return "\n".join([*lines, f"  memory: {memory}{' GiB' if self.memory else ''}"])
+        memory = "not known on this system"
+        if self.memory is not None:
+            memory = f"about {self.memory / 2**30:.1f} GiB"
+        return "\n".join([*lines, f"  memory: {memory}"])
 
 
 def spell(seconds: float) -> str:
