@@ -1,6 +1,5 @@
 """How long a run would take, and how much memory, from a few of its steps."""
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from dnadet_lib.evaluation.open_set import REFERENCES_A_CLASS
 from dnadet_lib.images.reading import read_image
 from dnadet_lib.inference import image_features
 from dnadet_lib.model import DNADet
+from dnadet_lib.plumbing.memory import peak_memory
 from dnadet_lib.plumbing.notes import listening
 from dnadet_lib.presets import Preset
 from dnadet_lib.stages.batches import PatchBatches, TransformationBatches
@@ -162,9 +162,5 @@ def memory(model: DNADet, images: int) -> int | None:
     """Peak memory of this process, or of its GPU, with that of decoded images on the CPU."""
     if device_of(model) == "cuda":
         return torch.cuda.max_memory_allocated()
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return (peak if sys.platform == "darwin" else 1024 * peak) + images
+    peak = peak_memory()
+    return None if peak is None else peak + images
