@@ -23,26 +23,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from peak import peak_mib
-from PIL import Image
+from sides import taking_turns, write_pictures
 
 from dnadet_lib.attribution import attribution, infer, views_of
 from dnadet_lib.checkpoints.models import load_model
 from dnadet_lib.explorer.embedding_writing import write_embeddings
 from dnadet_lib.inference import answers
 from dnadet_lib.model import DNADet
+from dnadet_lib.plumbing.memory import peak_memory
 
 BATCH = 32
-
-
-def write_images(folder: Path, count: int, side: int = 64) -> list[Path]:
-    """Write PNG images with structure at some scales, as many as asked for."""
-    rng = np.random.default_rng(0)
-    paths = [folder / f"{i:06}.png" for i in range(count)]
-    for path in paths:
-        small = Image.fromarray(rng.integers(0, 256, (side // 4, side // 4, 3), np.uint8))
-        small.resize((side, side), Image.Resampling.BICUBIC).save(path)
-    return paths
 
 
 def network_alone(model: DNADet, paths: list[Path]) -> Callable[[], object]:
@@ -62,13 +52,8 @@ def network_alone(model: DNADet, paths: list[Path]) -> Callable[[], object]:
 
 def speeds(ways: dict[str, Callable[[], object]], count: int, turns: int) -> dict[str, float]:
     """Images per second of each way, taking turns."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(turns):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: count / float(np.median(times)) for name, times in seconds.items()}
+    seconds = taking_turns(list(ways.values()), turns, warm_up=0)
+    return {n: count / float(np.median(times)) for n, times in zip(ways, seconds, strict=True)}
 
 
 @contextmanager
@@ -87,7 +72,7 @@ def busy(wanted: bool) -> Iterator[None]:
 
 def compare(folder: Path, count: int, turns: int) -> None:
     """Print the speeds of attribute and of embed."""
-    model, paths = load_model("pocket"), write_images(folder, count)
+    model, paths = load_model("pocket"), write_pictures(folder, count, 64)
     out = folder / "out.parquet"
     found = speeds(
         {
@@ -115,12 +100,12 @@ def peak(source: Path, count: int) -> None:
     model = load_model("pocket")
     for _ in answers(model, sorted(source.glob("*.png"))[:count], []):
         pass
-    print(round(peak_mib()))
+    print(round((peak_memory() or 0) / 2**20))
 
 
 def memory(folder: Path, counts: list[int]) -> None:
     """Print peak memory by number of images."""
-    write_images(folder, max(counts))
+    write_pictures(folder, max(counts), 64)
     for count in counts:
         line = [sys.executable, __file__, "--peak", str(folder), "--images", str(count)]
         done = subprocess.run(line, capture_output=True, text=True, check=True)
@@ -129,9 +114,9 @@ def memory(folder: Path, counts: list[int]) -> None:
 
 def waits(folder: Path) -> None:
     """Print the seconds to the first line, with the start, and of a large image beyond it."""
-    write_images(folder, 500)
+    write_pictures(folder, 500, 64)
     (folder / "large").mkdir()
-    (large,) = write_images(folder / "large", 1, side=4000)
+    (large,) = write_pictures(folder / "large", 1, 4000)
     line = [sys.executable, "-m", "dnadet_lib", "attribute", "-q"]
     start = time.perf_counter()
     with subprocess.Popen([*line, str(folder)], stdout=subprocess.PIPE) as running:

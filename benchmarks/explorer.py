@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from peak import peak_mib
 from PIL import Image
 
 from dnadet_lib.checkpoints.models import load_model
 from dnadet_lib.explorer.explorer import open_table
 from dnadet_lib.explorer.widgets import Panel, degrade
+from dnadet_lib.plumbing.memory import peak_memory
 
 FILES = 50
 LASSO = 500  # images inside
@@ -93,7 +93,7 @@ def measure(count: int) -> None:
 
         middle = np.median([seconds(slide) for _ in range(12)])
         print(f"| {count:,} points: slider to probabilities and place (s) | {middle:.3f} |")
-    peak = peak_mib() / 1024
+    peak = (peak_memory() or 0) / 2**30
     print(f"| {count:,} points: peak memory (GiB) | {peak:.2f} |", flush=True)
 
 

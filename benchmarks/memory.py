@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -26,8 +25,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
+from sides import write_pictures
+
+from dnadet_lib.plumbing.memory import peak_memory
 
 CLASSES = ("Real", "ProGAN", "MMDGAN", "SNGAN", "InfoMaxGAN")
 DIFFERENT = 1000
@@ -37,12 +37,8 @@ GOAL = 100_000
 
 def write_images(folder: Path, train: int, dev: int) -> None:
     """Write class folders under `train` and `dev`, with names for the same images in turn."""
-    rng = np.random.default_rng(0)
     (folder / "pool").mkdir(parents=True)
-    pool = [folder / "pool" / f"{number}.png" for number in range(min(DIFFERENT, train))]
-    for path in pool:
-        small = Image.fromarray(rng.integers(0, 256, (SIDE // 4, SIDE // 4, 3), np.uint8))
-        small.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(path)
+    pool = write_pictures(folder / "pool", min(DIFFERENT, train), SIDE)
     for split, count in (("train", train), ("dev", dev)):
         for name in CLASSES:
             (folder / split / name).mkdir(parents=True)
@@ -89,8 +85,7 @@ def run_part(name: str, folder: Path) -> None:
     """Run a part in this process, and print its peak memory in KiB and its seconds."""
     start = time.perf_counter()
     PARTS[name](folder)
-    unit = 1024 if sys.platform == "darwin" else 1
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit
+    peak = (peak_memory() or 0) // 1024
     print(f"PEAK {peak} {time.perf_counter() - start}")
 
 

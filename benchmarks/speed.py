@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from sides import taking_turns, write_pictures
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -84,7 +83,7 @@ def comparisons(width: int, images: int, folder: Path) -> list[Comparison]:
     fp32 = make_network(width, torch.contiguous_format, False)
     patches = make_patches(16 * CLASSES, 64)  # 16 patches of one image a class
     native, enlarged = make_patches(4 * CLASSES, 32), make_patches(4 * CLASSES, 128)
-    paths = write_images(folder, images)
+    paths = write_pictures(folder, images, 64)
     return [
         Comparison(
             "all patches in one forward pass, against 16 passes, a patch of each image",
@@ -109,16 +108,6 @@ def comparisons(width: int, images: int, folder: Path) -> list[Comparison]:
     ]
 
 
-def write_images(folder: Path, count: int) -> list[Path]:
-    """Write PNG images of 64x64 that compress about as a photograph's crops do."""
-    rng = np.random.default_rng(0)
-    paths = [folder / f"{i}.png" for i in range(count)]
-    for path in paths:
-        small = Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8))
-        small.resize((64, 64), Image.Resampling.BICUBIC).save(path)
-    return paths
-
-
 def gather(images: np.ndarray) -> None:
     """Draw every image once an epoch, in random order, 32 at a time."""
     rng = np.random.default_rng(0)
@@ -129,14 +118,8 @@ def gather(images: np.ndarray) -> None:
 
 def measure(comparison: Comparison, turns: int) -> tuple[float, float]:
     """Median seconds of the library's way and of the other, taking turns after a warm-up."""
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for turn in range(turns + 1):
-        for way, times in zip((comparison.ours, comparison.other), seconds, strict=True):
-            start = time.perf_counter()
-            way()
-            if turn:
-                times.append(time.perf_counter() - start)
-    return float(np.median(seconds[0])), float(np.median(seconds[1]))
+    ours, other = taking_turns([comparison.ours, comparison.other], turns)
+    return float(np.median(ours)), float(np.median(other))
 
 
 def main() -> None:

@@ -16,7 +16,6 @@ import platform
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -25,8 +24,7 @@ from pathlib import Path
 import numpy as np
 import release
 import torch
-from peak import peak_mib
-from PIL import Image
+from sides import taking_turns, write_pictures
 from torch import Tensor
 
 from dnadet_lib import training
@@ -36,6 +34,7 @@ from dnadet_lib.model import DNADet
 from dnadet_lib.patches import cut_resized, normalise
 from dnadet_lib.plumbing.devices import fast_bf16
 from dnadet_lib.plumbing.files import atomic_path
+from dnadet_lib.plumbing.memory import peak_memory
 from dnadet_lib.plumbing.paths import build_folder
 from dnadet_lib.plumbing.workers import in_threads
 from dnadet_lib.presets import Preset, get_preset
@@ -70,33 +69,20 @@ def bf16(on: bool) -> Iterator[None]:
         training.fast_bf16 = before
 
 
-def write_photographs(folder: Path, count: int) -> list[Path]:
-    """Write PNG images of 128x128 that compress about as photographs do."""
-    rng = np.random.default_rng(0)
-    paths = [folder / f"{i:04d}.png" for i in range(count)]
-    for path in paths:
-        small = Image.fromarray(rng.integers(0, 256, (SIDE // 4, SIDE // 4, 3), np.uint8))
-        small.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(path)
-    return paths
-
-
 def compare(
     name: str, images: int, ours: Callable[[], object], other: Callable[[], object], turns: int
 ) -> Row:
     """Time both ways in turn, after a warm-up of each; images are those of one call."""
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for turn in range(turns + 1):
-        for way, times in zip((ours, other), seconds, strict=True):
-            start = time.perf_counter()
-            way()
-            if DEVICE.type == "cuda":
-                torch.cuda.synchronize()
-            if turn:
-                times.append(time.perf_counter() - start)
-    mine, theirs = map(np.array, seconds)
+    mine, theirs = taking_turns([ours, other], turns)
     ratios = theirs / mine
     rates = images / np.median(theirs), images / np.median(mine)
     return Row(name, *map(float, (*rates, np.median(ratios), ratios.min(), ratios.max())))
+
+
+def cut_all(images: np.ndarray, corners: Sequence[np.ndarray], preset: Preset) -> np.ndarray:
+    """Cut patches (B, V, h, w, 3) of images (B, H, W, 3) at given corners, as the library does."""
+    side, patch = preset.input.resize, preset.input.patch
+    return np.stack(in_threads(lambda i, own: cut_resized(i, side, own, patch), images, corners))
 
 
 class Sides:
@@ -129,10 +115,7 @@ class Sides:
 
     def our_views(self, corners: Sequence[np.ndarray]) -> np.ndarray:
         """Make the same as bytes, from images that are decoded once."""
-        side, patch = self.preset.input.resize, self.preset.input.patch
-        cut = in_threads(lambda image, own: cut_resized(image, side, own, patch),
-                         self.pixels, corners)  # fmt: skip
-        return np.stack(cut)
+        return cut_all(self.pixels, corners, self.preset)
 
     def train_theirs(self) -> None:
         """Take one step as the release does, data included."""
@@ -176,12 +159,10 @@ def pretraining_row(pixels: np.ndarray, turns: int) -> Row:
     count = len(every)
     crops = pixels[np.arange(count) % len(pixels)]
     corners = list(release.corners_of(count, preset, rng))
-    side, patch = preset.input.resize, preset.input.patch
 
     def ours() -> np.ndarray:
         changed = apply_transformations(crops, np.arange(count), every, rng)
-        return np.stack(in_threads(lambda image, own: cut_resized(image, side, own, patch),
-                                   changed, corners))  # fmt: skip
+        return cut_all(changed, corners, preset)
 
     def theirs() -> list[Tensor]:
         return release.transformed_views(crops, every, corners, preset)
@@ -237,10 +218,10 @@ def train_and_tell(way: str, folder: Path, items: int, width: int) -> None:
     sides = Sides(sorted(folder.glob("*.png")), items, width)
     for _ in range(2):
         (sides.train_ours if way == "ours" else sides.train_theirs)()
-    print(f"{peak_mib():.0f}")
+    print(round((peak_memory() or 0) / 2**20))
 
 
-def peak_memory(folder: Path, items: int, width: int) -> dict[str, float]:
+def peaks(folder: Path, items: int, width: int) -> dict[str, float]:
     """Peak memory of two steps of training in a process of its own, in MiB, for both ways."""
     own = [sys.executable, __file__, "--items", str(items), "--width", str(width), "--images",
            str(folder), "--memory"]  # fmt: skip
@@ -275,7 +256,7 @@ def main() -> None:
     print(", ".join(f"{name} {value}" for name, value in about.items()), end="\n\n")
     print("| images per second | release | ours | times (range over turns) |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        paths = write_photographs(Path(folder), CLASSES * options.items)
+        paths = write_pictures(Path(folder), CLASSES * options.items, SIDE)
         sides = Sides(paths, options.items, options.width)
         rows = []
         for make in (
@@ -288,7 +269,7 @@ def main() -> None:
                 spread = f"{row.ratio:.2f} ({row.lowest:.2f} to {row.highest:.2f})"
                 print(f"| {row.name} | {row.release:.1f} | {row.ours:.1f} | {spread} |", flush=True)
         shares = share_of_machine(sides, options.turns)
-        memory = peak_memory(Path(folder), options.items, options.width)
+        memory = peaks(Path(folder), options.items, options.width)
     for name, share in shares.items():
         print(f"\nA step in {name} does {share:.2f} of a matrix product's operations per second.")
     print(f"\nPeak memory of training: {memory['release']:.0f} MiB as released, "

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 Images = np.ndarray | Sequence[np.ndarray]  # B uint8 images (H, W, 3), as a list of any sizes
+Corners = np.ndarray | Sequence[tuple[int, int]]  # V top left corners
 FILTERS = tuple(resampling.name.lower() for resampling in Image.Resampling)
 
 
@@ -74,8 +75,8 @@ def random_patches(
     return np.stack([cut(image, own, patch) for image, own in zip(images, corners, strict=True)])
 
 
-def cut(image: np.ndarray, corners: np.ndarray, patch: int) -> np.ndarray:
-    """Cut the patches (V, patch, patch, 3) of an image (H, W, 3) at top left corners (V, 2)."""
+def cut(image: np.ndarray, corners: Corners, patch: int) -> np.ndarray:
+    """Cut the patches (V, patch, patch, 3) of an image (H, W, 3) at V top left corners."""
     return np.stack([image[top : top + patch, left : left + patch] for top, left in corners])
 
 
@@ -167,8 +168,7 @@ def grid_patches(image: np.ndarray, patch: int, max_per_side: int = 8) -> np.nda
         ValueError: the image is smaller than a patch.
     """
     height, width = image.shape[:2]
-    corners = grid_corners(height, width, patch, max_per_side)
-    return np.stack([image[top : top + patch, left : left + patch] for top, left in corners])
+    return cut(image, grid_corners(height, width, patch, max_per_side), patch)
 
 
 def grid_share(height: int, width: int, patch: int, max_per_side: int = 8) -> float:

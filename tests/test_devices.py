@@ -35,14 +35,18 @@ def test_auto_is_cuda_then_mps_then_cpu(monkeypatch, there, chosen):
     assert devices.chosen_device().type == "cpu"
 
 
-def test_a_device_that_is_not_there_is_one_line(monkeypatch, capsys, tmp_path):
+def test_a_device_that_is_not_there_is_one_line(monkeypatch, capsys, tmp_path, checkpoint):
     monkeypatch.setattr(devices, "present_devices", lambda: ["mps", "cpu"])
     assert main(["attribute", "nowhere.png", "--device", "cuda"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == "dnadet: device 'cuda': there is none here; choose of auto, mps, cpu"
     monkeypatch.setenv("DNADET_DEVICE", "tpu")
-    assert main(["train", "--out", str(tmp_path / "o"), "--device", "auto"]) != 0
-    assert "tpu" not in capsys.readouterr().err  # the option goes first
+    arguments = ["attribute", str(tmp_path / "nowhere.png"), "--model", str(checkpoint)]
+    assert main(arguments) == 2
+    assert "device 'tpu': there is none here" in capsys.readouterr().err
+    assert main([*arguments, "--device", "cpu"]) == 2  # the option goes first
+    told = capsys.readouterr().err
+    assert "tpu" not in told and "nowhere.png" in told
 
 
 @pytest.fixture

@@ -60,8 +60,10 @@ def images_in(folder: Path) -> list[Path]:
 
     Linked folders are searched, too, except those that hold the folder itself; a file that several
     links lead to is listed once. Files that are no images, and hidden files and folders, are left
-    out; a note counts them. A FileNotFoundError if there is no image.
+    out; a note counts them. A FileNotFoundError if there is no folder, or no image in it.
     """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: there is no such folder")
     found = _Search()
     _search(folder, found)
     if not (images := _images_of(found, str(folder))):

@@ -1,14 +1,13 @@
 """Images of any sizes and number to draw from, in bounded memory."""
 
-import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from dnadet_lib.images.reading import read_image
 from dnadet_lib.plumbing.notes import listening
+from dnadet_lib.plumbing.workers import in_threads
 
 MEMORY_LIMIT = 512 * 2**20  # bytes of decoded images that are kept
 
@@ -35,8 +34,7 @@ class ImageFiles:
     def __getitem__(self, index: np.ndarray) -> list[np.ndarray]:
         """Return the images at some positions, uint8 (H, W, 3); an OSError names a bad file."""
         missing = [i for i in dict.fromkeys(index.tolist()) if i not in self._kept]
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            decoded = dict(zip(missing, pool.map(self._decoded, missing), strict=True))
+        decoded = dict(zip(missing, in_threads(self._decoded, missing), strict=True))
         for number, image in decoded.items():
             if self._size < MEMORY_LIMIT:
                 self._kept[number] = image

@@ -9,10 +9,9 @@ from itertools import islice
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-import torch
-
 Item = TypeVar("Item")
 Piece = TypeVar("Piece")
+MOST = 8  # threads that decode or cut; more wait for Python's lock
 Work = Callable[[list[Item], threading.Event], Iterable[Piece]]
 
 
@@ -26,11 +25,11 @@ def prefetched(items: Iterator[Item]) -> Iterator[Item]:
 
 
 def in_threads(function: Callable[..., Piece], *columns: Iterable[Any]) -> list[Piece]:
-    """Call a function on the rows of some columns, a thread per core; results in their order.
+    """Call a function on the rows of some columns, a thread per core, 8 at most; in their order.
 
     It pays for work outside Python's lock, such as Pillow's and OpenCV's.
     """
-    with ThreadPoolExecutor(os.cpu_count(), "dnadet_map") as threads:
+    with ThreadPoolExecutor(min(MOST, os.cpu_count() or 1), "dnadet_map") as threads:
         return list(threads.map(function, *columns))
 
 
@@ -53,6 +52,8 @@ def on_workers(
     early, so do the threads. PyTorch runs on one thread in each of them. `work` makes the pieces of
     a window, and ends early when the event is set.
     """
+    import torch  # where it is used: reading images needs none of it
+
     threads, stop = torch.get_num_threads(), threading.Event()
     pool = ThreadPoolExecutor(workers, "dnadet", initializer=torch.set_num_threads, initargs=(1,))
     waiting: deque[SimpleQueue[Any]] = deque()

@@ -112,11 +112,12 @@ def cut_views(images: Images, preset: Preset, rng: np.random.Generator) -> np.nd
     spec = preset.input
     if preset.flips:
         images = random_turns(images, rng)
-    if preset.patches == 0:
-        return np.stack([spec.resized(image) for image in images])[:, None]
-    if (side := spec.resize) is None:
-        images = np.stack([spec.resized(image) for image in images])
-        return random_patches(images, spec.patch, preset.patches, rng)
+    side = spec.resize
+    if preset.patches == 0 or side is None:
+        resized = np.stack([spec.resized(image) for image in images])
+        if preset.patches == 0:
+            return resized[:, None]
+        return random_patches(resized, spec.patch, preset.patches, rng)
     shape = len(images), preset.patches
     corners = random_corners(side, side, spec.patch, shape, rng)
 

@@ -1,6 +1,5 @@
 """How long a run would take, and how much memory, from a few of its steps."""
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from dnadet_lib.evaluation.open_set import REFERENCES_A_CLASS
 from dnadet_lib.images.reading import read_image
 from dnadet_lib.inference import image_features
 from dnadet_lib.model import DNADet
+from dnadet_lib.plumbing.memory import peak_memory
 from dnadet_lib.plumbing.notes import listening
 from dnadet_lib.presets import Preset
 from dnadet_lib.stages.batches import PatchBatches, TransformationBatches
@@ -48,7 +48,7 @@ class Estimate:
     scoring: float  # of dev images, and calibration, after an epoch
     epochs: int  # at most
     once: float  # reading images, and what is solved
-    memory: int | None  # at most; None where the system does not say
+    memory: int | None  # about; None where the system does not say
 
     @property
     def seconds(self) -> float:
@@ -64,8 +64,10 @@ class Estimate:
                 f"  {self.epochs} epochs at most, each {self.steps} steps of {self.step:.3g} s "
                 f"(mean of {self.timed}) and {spell(self.scoring)} to score and calibrate"
             )
-        memory = "not known on this system" if self.memory is None else f"{self.memory / 2**30:.1f}"
-        return "\n".join([*lines, f"  memory: {memory}{' GiB' if self.memory else ''}"])
+        memory = "not known on this system"
+        if self.memory is not None:
+            memory = f"about {self.memory / 2**30:.1f} GiB"
+        return "\n".join([*lines, f"  memory: {memory}"])
 
 
 def spell(seconds: float) -> str:
@@ -160,9 +162,5 @@ def memory(model: DNADet, images: int) -> int | None:
     """Peak memory of this process, or of its GPU, with that of decoded images on the CPU."""
     if device_of(model) == "cuda":
         return torch.cuda.max_memory_allocated()
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return (peak if sys.platform == "darwin" else 1024 * peak) + images
+    peak = peak_memory()
+    return None if peak is None else peak + images

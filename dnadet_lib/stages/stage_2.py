@@ -98,15 +98,14 @@ def learn(
     """Train and calibrate a network, which is kept ready to use whenever it gets better."""
 
     def keep(best: DNADet) -> None:
-        calibrate(best, train, dev, seed)
         if run is not None:
+            calibrate(best, train, dev, seed)
             run.keep(best)
 
     batches = PatchBatches(ImageFiles(train.paths), train.labels, preset)
     history = fit(
-        model, batches, dev_validation(dev), preset, seed=seed, run_folder=run,
-        keep=keep if run else None,
-    )  # fmt: skip
+        model, batches, dev_validation(dev), preset, seed=seed, run_folder=run, keep=keep
+    )
     if is_first():
         calibrate(model, train, dev, seed)
     return history

@@ -576,6 +576,7 @@ WRITERS = {  # every command that writes to --out, and what it writes there
     "grade": (["."], "x.csv"),
     "enrol": (["new", "a.png"], "x.safetensors"),
     "convert": (["x.pth"], "x.safetensors"),
+    "data": (["lists", "."], "folder"),
 }
 each_writer = pytest.mark.parametrize("command", WRITERS)
 
