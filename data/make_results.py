@@ -7,6 +7,7 @@
     python data/make_results.py unknown       # architectures that the model does not know
     python data/make_results.py calibration
     python data/make_results.py robustness
+    python data/make_results.py abroad        # generators that other code made
     python data/make_results.py verdicts      # what is said of changed copies, and how surely
     python data/make_results.py page          # RESULTS.md from what the steps before left
     python data/make_results.py               # all of it
@@ -17,6 +18,7 @@ Every step leaves its figures in `data/results/`.
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -48,6 +50,7 @@ from dnadet_lib.bench.methods import PLAIN, SHIPPED, TOP, all_methods, make_meth
 from dnadet_lib.bench.position import INNER, compare_labels, generated, mean_maps, study_table
 from dnadet_lib.bench.suite import run_suite
 from dnadet_lib.bench.tables import (
+    SETUPS,
     differences,
     generator_table,
     image_counts,
@@ -84,7 +87,7 @@ MODEL = PLAIN  # whose unknown score and calibration are measured
 CENTRE = (2, 2)
 POSITION_IMAGES = {"train": 1000, "test": 300}  # a generator
 SEEDS = (0, 1, 2, 3)
-WORKERS = 2  # that train rows of the table side by side
+WORKERS = min(8, os.cpu_count() or 1)  # that train rows of the table side by side
 ROBUSTNESS_IMAGES = {PLAIN: 200, SHIPPED: 10}  # a generator
 VERDICT_IMAGES = {"Real": 150, "": 30}  # of a content's photographs, of a generator
 SURE = 0.9  # probability of a photograph that would mislead
@@ -113,7 +116,10 @@ def suite(only_there: bool = False) -> None:
     """Fill the table; at will from the rows that are there."""
     work = build_folder() / "suite" / "pocket"
     methods = [make_method(name) for name in all_methods()]
-    predictions = run_suite(methods, image_root(), work, only_there=only_there, workers=WORKERS)
+    setups = (*SETUPS, "abroad")
+    predictions = run_suite(
+        methods, image_root(), work, setups=setups, only_there=only_there, workers=WORKERS
+    )
     write_suite(predictions, PLAIN, RESULTS)
     suite_figure()
     save_table(confusions(predictions), "confusions")
@@ -322,6 +328,35 @@ def verdicts() -> None:
     save_table(pd.concat(rows), "verdicts")
 
 
+def abroad() -> None:
+    """Say what both checkpoints answer on images of generators abroad, in their own formats."""
+    rows = []
+    for name in (PLAIN, SHIPPED):
+        model = load_model(name)
+        for split in ("dev", "test"):
+            images = load_setup("abroad", split)
+            found = model.attribute(images.paths)
+            truth = [images.classes[k] for k in images.labels]
+            table = pd.DataFrame({
+                "generator": images.sources,
+                "class": truth,
+                "nearest right": [a == b for a, b in zip(found.labels, truth, strict=True)],
+                "named rightly": [a == b for a, b in zip(found.verdicts, truth, strict=True)],
+                "cannot tell": [verdict is None for verdict in found.verdicts],
+                "refused": ~found.known,
+                "sure and known as Real": (
+                    (found.probabilities[:, model.classes.index("Real")] >= SURE) & found.known
+                ),
+            })  # fmt: skip
+            means = table.groupby(["generator", "class"], as_index=False, sort=False).mean()
+            means["taken for"] = [
+                pd.Series(found.labels)[table["generator"] == generator].mode()[0]
+                for generator in means["generator"]
+            ]
+            rows.append(means.assign(checkpoint=name, split=split))
+    save_table(pd.concat(rows), "abroad")
+
+
 def verdicts_table() -> str:
     """Average over new generators, all known GANs and photographs, as Markdown."""
     table = pd.read_csv(RESULTS / "verdicts.csv")
@@ -462,7 +497,7 @@ def page() -> None:
 STEPS = {
     "suite": suite, "table": partial(suite, only_there=True), "figure": suite_figure,
     "position": position, "unknown": unknown, "calibration": calibration,
-    "robustness": robustness, "verdicts": verdicts, "page": page,
+    "abroad": abroad, "robustness": robustness, "verdicts": verdicts, "page": page,
 }  # fmt: skip
 WITHOUT_IMAGES = {"figure", "page"}  # steps that read results only
 

@@ -58,7 +58,7 @@ GRIDS = {
     "DCT-CNN": grid(high_pass=FRONT_END, learning_rate=RATES),
     "AttNet": grid(high_pass=(True,), learning_rate=RATES, width=(8,), epochs=(4,)),
     **{name: grid(learning_rate=RATES) for name in networks() if tuned_as(name) == name},
-    PLAIN: grid(discriminant=(4, 5, 6)),
+    PLAIN: grid(discriminant=(3, 4, 5, 6)),
 }
 SEEDS = {PLAIN: (0, 1, 2)}  # others: (0,)
 RAW = replace(pocket_plain, input=replace(pocket_plain.input, high_pass=False))

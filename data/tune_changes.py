@@ -30,13 +30,16 @@ from dnadet_lib.data import ImageSet, load_images, origins, some_of_each
 from dnadet_lib.evaluation.robustness import add_noise, blur, compress, resize_back
 from dnadet_lib.images.changes import CHANGES, changed_copies, webp
 from dnadet_lib.images.history import COLOUR_AT, GRID_AT, LUMA, colour_phase, grid_share
+from dnadet_lib.images.reading import read_image
 from dnadet_lib.inference import image_features
 from dnadet_lib.model import DNADet
 from dnadet_lib.plumbing.code_key import code_digest
 from dnadet_lib.plumbing.files import atomic_path
 from dnadet_lib.plumbing.paths import build_folder
 from dnadet_lib.stages.stage_2 import training_data
+from dnadet_lib.zoo.abroad import read_abroad
 from dnadet_lib.zoo.rendering import image_root, render
+from dnadet_lib.zoo.setups import load_setup
 
 RESULTS = Path(__file__).resolve().parent / "results"
 TRAIN_IMAGES, DEV_IMAGES, HISTORY_IMAGES = 400, 30, 100  # of a class; of a dev generator
@@ -110,12 +113,12 @@ def candidates() -> None:
     model.trace_blocks = (len(model.main) - 1,)
     upright = copy.copy(model)
     upright.input = replace(model.input, vote="patches")
-    train, dev = training_data()[0], some_dev(DEV_IMAGES)
+    train, dev = training_data()[0], some_dev(DEV_IMAGES).joined(load_setup("abroad", "dev"))
     train = train.take(some_of_each(train.labels, TRAIN_IMAGES))
     learned = {"": traces(upright, "as they are", train, lambda: train.paths)}
     for name in CHANGES:
         learned[name] = traces(upright, name, train, partial(changed_copies, train.paths, name))
-    pixels = load_images(dev.paths)
+    pixels = [read_image(path) for path in dev.paths]
     tested = {
         name: traces(model, f"dev, {name}", dev, partial(map, degrade, pixels))
         for name, degrade in degradations().items()
@@ -147,11 +150,12 @@ def solved(parts: list[np.ndarray], labels: np.ndarray, classes: int) -> Callabl
 
 
 def accuracies(right: np.ndarray, dev: ImageSet) -> dict[str, float]:
-    """Average over generators of horizons, of stamps, and over photographs."""
+    """Average over generators of horizons, of stamps, abroad, and over photographs."""
     names = origins(np.array(dev.sources))
     each = pd.Series(right).groupby(names).mean()
     real = each.index.str.startswith("real/")
     return {
+        "abroad": each[each.index.isin([g.name for g in read_abroad()])].mean(),
         "horizons": each[~real & each.index.str.contains("horizons")].mean(),
         "stamps": each[~real & each.index.str.contains("stamps")].mean(),
         "photographs": each[real].mean(),

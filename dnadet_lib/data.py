@@ -216,11 +216,25 @@ def load_images(paths: Sequence[Path], cache: Path | None = None) -> np.ndarray:
     return np.load(file, mmap_mode="r")
 
 
-def decoded_in_parts(paths: Sequence[Path]) -> Iterator[np.ndarray]:
-    """Decode images of one size as `load_images`, at most 512 MiB at a time."""
-    at_once = max(1, MEMORY_LIMIT // read_image(paths[0]).nbytes)
+def decoded_in_parts(paths: Sequence[Path], height: int, width: int) -> Iterator[np.ndarray]:
+    """Decode images to uint8 (N, height, width, 3), at most 512 MiB at a time.
+
+    Of larger images the middle is taken; a ValueError names one that is smaller.
+    """
+    at_once = max(1, MEMORY_LIMIT // (3 * height * width))
     for start in range(0, len(paths), at_once):
-        yield load_images(paths[start : start + at_once])
+        yield np.stack([_middle(path, height, width) for path in paths[start : start + at_once]])
+
+
+def _middle(path: Path, height: int, width: int) -> np.ndarray:
+    image = read_image(path)
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    if top < 0 or left < 0:
+        raise ValueError(
+            f"{path}: {image.shape[1]}x{image.shape[0]} pixels; {width}x{height} were learned, "
+            "and a test image must be as large or larger"
+        )
+    return image[top : top + height, left : left + width]
 
 
 def _fill(images: np.ndarray, paths: Sequence[Path]) -> None:

@@ -89,10 +89,10 @@ def own_method(place: str, name: str = "") -> Method:
 
         def score(images: ImageSet) -> np.ndarray:
             parts = []
-            for pixels in decoded_in_parts(images.paths):
+            for part in decoded_in_parts(images.paths, *pixels.shape[1:3]):
                 with _telling(make, "predict_proba"):
-                    found = own.predict_proba(pixels)
-                parts.append(checked_probabilities(found, len(pixels), images.classes))
+                    found = own.predict_proba(part)
+                parts.append(checked_probabilities(found, len(part), images.classes))
             return np.concatenate(parts)
 
         return score

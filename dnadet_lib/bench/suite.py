@@ -104,7 +104,10 @@ def baseline(name: str, estimator: ClassifierMixin) -> Method:
             own.set_params(seed=seed)
         own.fit(pixels, train.labels)
         scores = own.predict_proba if hasattr(own, "predict_proba") else own.decision_function
-        return lambda images: np.concatenate([scores(p) for p in decoded_in_parts(images.paths)])
+        side = pixels.shape[1:3]
+        return lambda tested: np.concatenate(
+            [scores(part) for part in decoded_in_parts(tested.paths, *side)]
+        )
 
     settings = code_digest(estimator)  # all parameters; repr cuts long ones short
     return Method(name, settings, fit, seeded=isinstance(estimator, NetworkClassifier))
