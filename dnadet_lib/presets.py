@@ -77,7 +77,7 @@ pocket_plain = Preset(  # a patch of 64 is all of a zoo image; larger ones get a
     "pocket_plain",
     width=32,
     input=replace(_NATIVE, patch=64, vote="turned"),
-    discriminant=4,
+    discriminant=3,
 )
 pocket = replace(
     pocket_plain,

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from support import photograph, write_images
 
-from dnadet_lib.data import ImageSet, list_images, load_images
+from dnadet_lib.data import ImageSet, decoded_in_parts, list_images, load_images
 from dnadet_lib.images.lists import read_annotation
 from dnadet_lib.images.reading import read_image
 from dnadet_lib.stages.batches import balanced_batches
@@ -168,3 +168,15 @@ def test_batches_follow_from_the_seed():
 def test_more_items_than_images_still_make_one_batch(rng):
     (batch,) = balanced_batches(np.array([0, 0, 1]), 8, rng)
     assert len(batch) == 16
+
+
+def test_of_larger_images_the_middle_is_taken_and_smaller_ones_are_named(tmp_path):
+    rng = np.random.default_rng(0)
+    pixels = [rng.integers(0, 256, (side, side, 3), np.uint8) for side in (8, 14)]
+    paths = [tmp_path / f"{k}.png" for k in range(2)]
+    for image, path in zip(pixels, paths, strict=True):
+        Image.fromarray(image).save(path)
+    (part,) = decoded_in_parts(paths, 8, 8)
+    assert np.array_equal(part, np.stack([pixels[0], pixels[1][3:11, 3:11]]))
+    with pytest.raises(ValueError, match=r"0\.png: 8x8 pixels; 10x10 were learned"):
+        list(decoded_in_parts(paths, 10, 10))

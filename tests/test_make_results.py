@@ -21,7 +21,7 @@ def results(tmp_path, monkeypatch):
     names = (
         "suite", "leads", "fault_a", "tuning", "position", "unknown", "blocks",
         "refused", "calibration", "calibration_seeds", "robustness", "verdicts",
-        "changes", "histories",
+        "changes", "histories", "abroad",
     )  # fmt: skip
     (tmp_path / "results_template.md").write_text(
         "\n".join(f"## {name}\n\n{{{name}}}\n" for name in names)
@@ -65,7 +65,11 @@ def results(tmp_path, monkeypatch):
     ])  # fmt: skip
     save("changes", [
         {"candidate": name, "dev copies": "JPEG 95", "horizons": 0.5, "stamps": 0.25,
-         "photographs": 1} for name in ("none", "all")
+         "abroad": 0.125, "photographs": 1} for name in ("none", "all")
+    ])  # fmt: skip
+    save("abroad", [
+        {"checkpoint": "pocket", "split": "test", "generator": "dcgan_c", "class": "MMDGAN",
+         **dict.fromkeys(answers, 0.5), "taken for": "Real"}
     ])  # fmt: skip
     save("history", [{"dev copies": "JPEG 95", "grid, generators": 0.75}])
     save("robustness", [
@@ -91,10 +95,11 @@ def test_the_page_shows_every_table(results):
     assert page.index("| seed | 0.010") < page.index("| closed | 0.010")  # in the table's order
     assert "| AttNet | {} | 0 | 0.457 |" in page
     assert "| AttNet | 0.123 |" in page
-    assert "| JPEG 95 | 0.50, 0.25, 1.00 | 0.50, 0.25, 1.00 |" in page
+    assert "| JPEG 95 | 0.50, 0.25, 0.12, 1.00 | 0.50, 0.25, 0.12, 1.00 |" in page
     assert "| JPEG 95 | 0.75 |" in page
     assert "| JPEG 95 | 0.375 | 0.375 | 0.375 | 0.25 | 1.0 | 1.0 | 0.125 | 0.125 |" in page
     assert "| pocket, first seed repeated | 0.5 |" in page
+    assert "| pocket | test | dcgan_c | MMDGAN | 0.5 | 0.5 | 0.5 | 0.5 | Real |" in page
 
 
 def test_the_committed_page_shows_the_committed_figures(tmp_path, monkeypatch):

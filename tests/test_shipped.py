@@ -65,11 +65,14 @@ def test_every_setup_has_every_class(generators):
     assert len(setups["seed"]) == 24
 
 
-def test_every_generator_but_one_is_above_the_quality_line():
-    """A better dev generator of stamps drew the line later, above one ProGAN of the tests."""
+def test_generators_below_the_quality_line_are_named_in_the_data_card():
+    """Three seeds of MMDGAN are a little above three times the best SWD at the finest level."""
     below = below_the_line(pd.read_csv(DATA / "zoo" / "manifest.csv"))
-    assert [sentence.split(":")[0] for sentence in below] == ["ProGAN_stamps_s0"]
-    assert below[0] in (DATA / "README.md").read_text(encoding="utf-8")
+    assert [sentence.split(":")[0] for sentence in below] == [
+        "MMDGAN_horizons_s2", "MMDGAN_horizons_s3", "MMDGAN_horizons_s6"
+    ]  # fmt: skip
+    card = (DATA / "README.md").read_text(encoding="utf-8")
+    assert all(sentence in card for sentence in below)
 
 
 def test_data_card_shows_every_generator_as_the_manifest_has_it():
@@ -91,7 +94,7 @@ def test_nearest_crop_is_the_one_that_looks_alike():
 
 
 def test_weights_take_no_more_room_than_a_clone_should():
-    assert sum(p.stat().st_size for p in (DATA / "zoo").glob("*.safetensors")) <= 70e6
+    assert sum(p.stat().st_size for p in (DATA / "zoo").glob("*.safetensors")) <= 20e6
 
 
 def test_weights_are_the_manifests_and_fit_their_class(generators):
@@ -105,7 +108,8 @@ def test_weights_are_the_manifests_and_fit_their_class(generators):
 
 
 def test_no_weights_lie_there_without_a_row(generators):
-    assert set((DATA / "zoo").glob("*.safetensors")) == {g.file for g in generators}
+    needed = {file for g in generators for file in (g.file, g.layouts_file)}
+    assert set((DATA / "zoo").glob("*.safetensors")) == needed
 
 
 def test_generators_give_images_that_differ_and_are_no_noise(generators):

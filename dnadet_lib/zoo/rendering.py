@@ -38,7 +38,7 @@ class RenderCounts:
     closed_test: int = 500
     test: int = 250
     photos: tuple[int, int, int] = (1500, 300, 500)  # train, dev, test
-    abroad: int = 300
+    abroad: int = 200
 
 
 POCKET = RenderCounts()
