@@ -314,7 +314,7 @@ Every generator:
 [RESULTS.md](../RESULTS.md) compares it with rivals, says how many training seeds each row has, and
 what was chosen on dev generators and why.
 
-Limits: 64-pixel images of small generators with two kinds of photographs. It does not know large
+Limits: 64-pixel images of small generators with four kinds of photographs. It does not know large
 generators or other contents; `dnadet attribute` says so where the unknown score is past the
 threshold, and can be wrong about that, too.
 """

@@ -174,7 +174,8 @@ class DNADet(nn.Module):
         self.reference: Distances | None = None
         self.origin = "pre-trained model"  # for messages; a loaded one names its checkpoint
         self.sha256, self.named = "", False
-        self.trace_blocks = tuple(block for block in TRACE_BLOCKS if block < blocks)
+        shared = tuple(block for block in TRACE_BLOCKS if block < blocks)
+        self.trace_blocks = shared or (blocks - 1,)
         self.channels = channels = [3, *(width * 2 ** (k // 2) for k in range(BLOCKS))]
         self.high_pass = HighPass() if self.input.high_pass else nn.Identity()
         pairs = enumerate(pairwise(channels[: blocks + 1]))

@@ -242,7 +242,7 @@ def test_missing_generators_are_named(
     world, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = (world.data / "zoo" / "manifest.csv").read_text().splitlines()
-    kept = [line for line in lines if "SNGAN_horizons_s0" not in line and ",dev," not in line]
+    kept = [line for line in lines if "SNGAN_meadow_s0" not in line and ",dev," not in line]
     (tmp_path / "zoo").mkdir()
     (tmp_path / "zoo" / "manifest.csv").write_text("\n".join(kept) + "\n")
     monkeypatch.setenv("DNADET_DATA", str(tmp_path))
@@ -255,8 +255,8 @@ def test_missing_weights_are_named(
     world, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(world.data, tmp_path / "data")
-    (tmp_path / "data" / "zoo" / "SNGAN_horizons_s0.safetensors").unlink()
-    wanted = "(?s)SNGAN_horizons_s0.safetensors is missing.*data_dir.*git checkout -- data"
+    (tmp_path / "data" / "zoo" / "SNGAN_meadow_s0.safetensors").unlink()
+    wanted = "(?s)SNGAN_meadow_s0.safetensors is missing.*data_dir.*git checkout -- data"
     monkeypatch.setenv("DNADET_DATA", "")
     monkeypatch.setenv("DNADET_BUILD", str(tmp_path / "build"))  # nothing is rendered there
     with pytest.raises(lessons.LessonError, match=wanted):

@@ -16,7 +16,7 @@ from dnadet_lib.bench.baselines import DCTRegression
 from dnadet_lib.bench.own import own_method
 from dnadet_lib.bench.suite import baseline, run_suite
 from dnadet_lib.cli import main
-from dnadet_lib.data import load_images
+from dnadet_lib.data import decoded_in_parts
 from dnadet_lib.stages.stage_2 import training_data
 from dnadet_lib.zoo.manifest import CLASSES
 from dnadet_lib.zoo.setups import load_setup
@@ -186,10 +186,12 @@ def test_test_images_are_decoded_some_at_a_time(world, write, tmp_path, monkeypa
         whole, sizes = classify(test), []
         with monkeypatch.context() as patch:
             patch.setattr("dnadet_lib.data.MEMORY_LIMIT", 7 * 64 * 64 * 3)
-            def load(paths, sizes=sizes):
-                sizes.append(len(paths))
-                return load_images(paths)
+            def parts(paths, *side, sizes=sizes):
+                for part in decoded_in_parts(paths, *side):
+                    sizes.append(len(part))
+                    yield part
 
-            patch.setattr("dnadet_lib.data.load_images", load)
+            for module in ("own", "suite"):
+                patch.setattr(f"dnadet_lib.bench.{module}.decoded_in_parts", parts)
             np.testing.assert_allclose(classify(test), whole, rtol=1e-6)
         assert max(sizes) == 7 and sum(sizes) == len(test)

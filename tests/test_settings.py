@@ -30,7 +30,7 @@ def test_a_preset_printed_in_full_sets_itself(name, capsys):
     assert main(["presets", name]) == 0
     lines = capsys.readouterr().out.splitlines()[2:]
     settings = [line.split("  ")[0] for line in lines]
-    assert len(settings) >= 10
+    assert len(settings) >= 9
     preset = PRESETS[name]
     assert with_settings(preset, settings) == preset
     stranger = replace(Preset("other", stage=preset.stage), discriminant=preset.discriminant)

@@ -201,15 +201,14 @@ def test_settings_tell_presets_checkpoints_and_parameters_apart(checkpoint, tmp_
     other.write_bytes(checkpoint.read_bytes() + b" ")
     methods = [
         suite.network("a", preset), suite.network("a", replace(preset, items=5)),
-        *(suite.network("a", preset, [str(one)]) for one in (checkpoint, other)),
-        suite.network("a", preset, [str(checkpoint), str(other)]),
+        *(suite.network("a", preset, str(one)) for one in (checkpoint, other)),
         suite.baseline("a", AttNet()), suite.baseline("a", AttNet(high_pass=True)),
     ]  # fmt: skip
     assert len({method.settings for method in methods}) == len(methods)
     assert len({method.folder("images") for method in methods}) == len(methods)
     assert methods[0].folder("images") != methods[0].folder("other images")
     with pytest.raises(FileNotFoundError, match="nowhere: neither a checkpoint file nor"):
-        suite.network("a", preset, ["nowhere"])
+        suite.network("a", preset, "nowhere")
 
 
 def test_an_images_hash_is_of_its_pixels(world):
@@ -244,15 +243,15 @@ def test_a_network_keeps_its_run(world, tmp_path):
 def test_a_discriminants_seed_is_that_of_stage_1(world, tmp_path, checkpoint, monkeypatch):
     asked = []
 
-    def stage_1(names, seed=0):
-        asked.append((*names, seed))
+    def stage_1(name, seed=0):
+        asked.append((name, seed))
         return load_model(checkpoint)
 
     monkeypatch.setattr("dnadet_lib.bench.suite.pretrained_model", stage_1)
     solved = replace(get_preset("pocket_plain"), width=8)
     trained = replace(get_preset("smoke"), epochs=1, steps_per_epoch=1)
     for preset in (solved, trained):
-        method = suite.network(preset.name, preset, [str(checkpoint)])
+        method = suite.network(preset.name, preset, str(checkpoint))
         suite.run_suite([method], world.images, tmp_path, seeds=[0, 2], setups=["seed"])
     assert asked == [(str(checkpoint), seed) for seed in (0, 2, 0, 0)]
 

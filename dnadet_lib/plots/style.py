@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from dnadet_lib.plumbing.files import atomic_path
 from dnadet_lib.plumbing.text import for_figure, for_html
 
-# Okabe and Ito's colours for the known classes, and four for the zoo's unknown architectures that
+# Okabe and Ito's colours for the known classes, and eight for the zoo's unknown architectures that
 # colour-blind readers can tell from these and from one another; markers say the same again.
 CLASS_COLOURS = {
     "Real": "#4D4D4D",
@@ -24,10 +24,15 @@ CLASS_COLOURS = {
     "WaveletGAN": "#8C510A",
     "StyleGAN2": "#4B0082",
     "BicubicGAN": "#00E5B0",
+    "TransposedGAN": "#2D0FD2",
+    "VAE": "#690000",
+    "FastGAN": "#00003C",
+    "ViTGAN": "#965AFF",
 }
 CLASS_MARKERS = {
     "Real": "o", "ProGAN": "s", "MMDGAN": "^", "SNGAN": "D", "InfoMaxGAN": "v",
     "SubPixelGAN": "<", "WaveletGAN": ">", "StyleGAN2": "p", "BicubicGAN": "X",
+    "TransposedGAN": "*", "VAE": "h", "FastGAN": "d", "ViTGAN": "8",
 }  # fmt: skip
 OTHER_COLOUR, OTHER_MARKER = "#56B4E9", "P"  # not labelled
 # Of classes from elsewhere, each by its name, so that it is the same in every figure.

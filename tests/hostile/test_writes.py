@@ -133,7 +133,7 @@ def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 # Rendering ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("place", ["real/meadow/train", "GANs/SNGAN/SNGAN_meadow_s1/dev"])
+@pytest.mark.parametrize("place", ["real/horizons/dev", "GANs/SNGAN/SNGAN_meadow_s1/dev"])
 @pytest.mark.parametrize("name", ["holiday.jpg", "00000.png", "album/a.png"])
 def test_render_refuses_a_folder_of_somebody_elses_files(small, tmp_path, capsys, place, name):
     own = tmp_path / "mine" / place / name
@@ -224,7 +224,7 @@ def test_a_linked_folder_that_leads_out_is_not_rendered_to(small, tmp_path, caps
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "real").symlink_to(tmp_path / "elsewhere")
     arguments = ["render", "--profile", "smoke", "--count", "1", "--out", str(tmp_path / "out")]
-    assert f"real/meadow/train: leads out of {tmp_path / 'out'}" in refusal(arguments, capsys)
+    assert f"real/horizons/dev: leads out of {tmp_path / 'out'}" in refusal(arguments, capsys)
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
