@@ -95,7 +95,7 @@ def test_two_at_the_same_row_train_it_once(world, tmp_path, counted):
     def fill():
         tests = {"seed": suite.HashedImages(seed, suite.pixel_hashes(seed))}
         row = replace(method, fit=slow)
-        suite.fill_row(row, 0, train, train, tests, world.images, tmp_path / "row")
+        suite.fill_row(row, 0, train, train, tests, tmp_path / "row")
 
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(fill)
