@@ -18,8 +18,7 @@ Every step leaves its figures in `data/results/`.
 from __future__ import annotations
 
 import argparse
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -87,7 +86,7 @@ MODEL = PLAIN  # whose unknown score and calibration are measured
 CENTRE = (2, 2)
 POSITION_IMAGES = {"train": 1000, "test": 300}  # a generator
 SEEDS = (0, 1, 2, 3)
-WORKERS = min(8, os.cpu_count() or 1)  # that train rows of the table side by side
+WORKERS = 2  # that train rows of the table side by side
 ROBUSTNESS_IMAGES = {PLAIN: 30, SHIPPED: 10}  # a generator
 VERDICT_IMAGES = {"Real": 150, "": 30}  # of a content's photographs, of a generator
 SURE = 0.9  # probability of a photograph that would mislead
@@ -103,10 +102,8 @@ COPIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # what test images un
 BLOCK_IMAGES = 100  # a generator
 PANELS = {d.name: d.unit + "\n(a pre-training class)" * d.pretrained for d in DEGRADATIONS}
 GUARD = "relative distance"  # the score that `attribute` refuses images by
-ABROAD = [  # columns shown
-    "checkpoint", "split", "generator", "class", "nearest right", "named rightly", "cannot tell",
-    "refused", "taken for",
-]  # fmt: skip
+ANSWERS = "nearest right", "named rightly", "cannot tell", "refused", "sure and known as Real"
+ABROAD = ["checkpoint", "split", "generator", "class", *ANSWERS[:-1], "taken for"]  # shown
 CHANGED = ("seed", "loss", "finetune")  # unseen instances, of the content that was learned
 
 
@@ -303,6 +300,22 @@ def degraded_accuracy(name: str) -> pd.DataFrame:
     )
 
 
+def answers(model: DNADet, asked: Sequence[Path | np.ndarray], images: ImageSet) -> pd.DataFrame:
+    """Attribute paths or pixels of some labelled images: class, nearest and `ANSWERS` of each."""
+    found = model.attribute(asked)
+    real = found.probabilities[:, model.classes.index("Real")]
+    truth = [images.classes[k] for k in images.labels]
+    values = (
+        [a == b for a, b in zip(found.labels, truth, strict=True)],
+        [a == b for a, b in zip(found.verdicts, truth, strict=True)],
+        [verdict is None for verdict in found.verdicts],
+        ~found.known,
+        (real >= SURE) & found.known,
+    )
+    columns = dict(zip(ANSWERS, values, strict=True))
+    return pd.DataFrame({"class": truth, "nearest": found.labels, **columns})
+
+
 def verdicts() -> None:
     """Say what the shipped checkpoint answers on changed copies of test images."""
     model, rows = load_model(SHIPPED), []
@@ -315,18 +328,9 @@ def verdicts() -> None:
             images = images.joined(first_of_each(own, VERDICT_IMAGES["Real"]))
         pixels, names = load_images(images.paths), origins(np.array(images.sources))
         for copies, change in COPIES.items():
-            found = model.attribute([np.ascontiguousarray(change(image)) for image in pixels])
-            real = found.probabilities[:, model.classes.index("Real")]
-            truth = [images.classes[k] for k in images.labels]
-            table = pd.DataFrame({
-                "generator": names,
-                "nearest right": [a == b for a, b in zip(found.labels, truth, strict=True)],
-                "named rightly": [a == b for a, b in zip(found.verdicts, truth, strict=True)],
-                "cannot tell": [verdict is None for verdict in found.verdicts],
-                "refused": ~found.known,
-                "sure and known as Real": (real >= SURE) & found.known,
-            })  # fmt: skip
-            means = table.groupby("generator", as_index=False).mean()
+            copied = [np.ascontiguousarray(change(image)) for image in pixels]
+            table = answers(model, copied, images).assign(generator=names)
+            means = table.groupby("generator")[list(ANSWERS)].mean().reset_index()
             rows.append(means.assign(setup=setup, copies=copies))
             print(setup, copies, flush=True)
     save_table(pd.concat(rows), "verdicts")
@@ -339,25 +343,11 @@ def abroad() -> None:
         model = load_model(name)
         for split in ("dev", "test"):
             images = load_setup("abroad", split)
-            found = model.attribute(images.paths)
-            truth = [images.classes[k] for k in images.labels]
-            table = pd.DataFrame({
-                "generator": images.sources,
-                "class": truth,
-                "nearest right": [a == b for a, b in zip(found.labels, truth, strict=True)],
-                "named rightly": [a == b for a, b in zip(found.verdicts, truth, strict=True)],
-                "cannot tell": [verdict is None for verdict in found.verdicts],
-                "refused": ~found.known,
-                "sure and known as Real": (
-                    (found.probabilities[:, model.classes.index("Real")] >= SURE) & found.known
-                ),
-            })  # fmt: skip
-            means = table.groupby(["generator", "class"], as_index=False, sort=False).mean()
-            means["taken for"] = [
-                pd.Series(found.labels)[table["generator"] == generator].mode()[0]
-                for generator in means["generator"]
-            ]
-            rows.append(means.assign(checkpoint=name, split=split))
+            table = answers(model, images.paths, images).assign(generator=images.sources)
+            groups = table.groupby(["generator", "class"], sort=False)
+            means = groups[list(ANSWERS)].mean()
+            means["taken for"] = groups["nearest"].agg(lambda names: names.mode()[0])
+            rows.append(means.reset_index().assign(checkpoint=name, split=split))
     save_table(pd.concat(rows), "abroad")
 
 

@@ -223,7 +223,11 @@ def decoded_in_parts(paths: Sequence[Path], height: int, width: int) -> Iterator
     """
     at_once = max(1, MEMORY_LIMIT // (3 * height * width))
     for start in range(0, len(paths), at_once):
-        yield np.stack([_middle(path, height, width) for path in paths[start : start + at_once]])
+        part = paths[start : start + at_once]
+        images = np.empty((len(part), height, width, 3), np.uint8)
+        for slot, path in zip(images, part, strict=True):
+            slot[...] = _middle(path, height, width)
+        yield images
 
 
 def _middle(path: Path, height: int, width: int) -> np.ndarray:
