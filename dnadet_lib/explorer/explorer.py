@@ -1,7 +1,8 @@
 """The explorer: look behind the points of a map, through plain functions on one object.
 
-Opening is in `explorer.state`, the static twin of each view in `explorer.figures`; these, searching,
-filtering, tags and saving are reached through this module. The widgets call these functions and hold no logic of their own.
+Opening is in `explorer.state`, the static twin of each view in `explorer.figures`; these,
+searching, filtering, tags and saving are reached through this module. Widgets call these
+functions and hold no logic of their own.
 """
 
 import hashlib

@@ -275,10 +275,11 @@ def histogram(state: Explorer, name: str, filters: Filters, selected: np.ndarray
                     f'<rect x="{k * width:.2f}" y="{60 - tall:.2f}" width="{0.92 * width:.2f}" '
                     f'height="{tall:.2f}" fill="{colour}" opacity="{1 if inside[k] else 0.3}"/>'
                 )
-    about = f"histogram of the {name} of {found.shown.sum()} images, {found.selected.sum()} selected"
+    number = found.shown.sum()
+    about = f"histogram of the {name} of {number} images, {found.selected.sum()} selected"
     return (
-        f"<div>{name}: <b>{found.shown.sum()}</b> images, at most {found.shown.max()} in a bar"
-        f'</div><svg role="img" aria-label="{about}" viewBox="0 0 100 60" '
+        f"<div>{name}: <b>{number}</b> images, at most {found.shown.max()} in a bar</div>"
+        f'<svg role="img" aria-label="{about}" viewBox="0 0 100 60" '
         'preserveAspectRatio="none" class="explorer-histogram">'
         f"{''.join(bars)}</svg>"
     )
