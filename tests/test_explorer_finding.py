@@ -58,7 +58,7 @@ def test_words_are_parts_of_a_path(state: Explorer) -> None:
         ("known == False", lambda t: t["known"].eq(False).fillna(False)),
         ("known != True", lambda t: t["known"].ne(True).fillna(False)),
         ("not known == False", lambda t: ~t["known"].eq(False).fillna(False)),
-        ("known and confidence > 0.5", lambda t: t["known"].fillna(False) & (t["confidence"] > 0.5)),
+        ("known and confidence > 0.5", lambda t: t["known"].eq(True) & (t["confidence"] > 0.5)),
         (
             'confidence < 0.5 and known == False and predicted == "SNGAN"',
             lambda t: (t["confidence"] < 0.5) & t["known"].eq(False).fillna(False)
@@ -69,15 +69,11 @@ def test_words_are_parts_of_a_path(state: Explorer) -> None:
         ("class not in ('Real',)", lambda t: t["class"] != "Real"),
         ("predicted == class", lambda t: t["predicted"] == t["class"]),
         ("'progan' in generator", lambda t: t["generator"].str.startswith("ProGAN")),
-        ('set-up == "mine" & confidence > 0.9', lambda t: t["confidence"] > 0.9),
+        ('(set-up == "mine") & (confidence > 0.9)', lambda t: t["confidence"] > 0.9),
     ],
 )  # fmt: skip
 def test_an_expression_is_about_the_columns(state: Explorer, text: str, holds) -> None:
-    if "&" in text:
-        text = text.replace("set-up == \"mine\"", "(set-up == \"mine\")").replace(
-            "confidence > 0.9", "(confidence > 0.9)"
-        )
-    expected = np.flatnonzero(holds(state.table).to_numpy(bool))
+    expected = np.flatnonzero(holds(state.table).fillna(False).to_numpy(bool))
     assert 0 < len(expected) < len(state)
     assert explorer.search(state, text).tolist() == expected.tolist()
 

@@ -19,6 +19,7 @@ from dnadet_lib.explorer import explorer, html as explorer_html, rewriting
 from dnadet_lib.explorer.embedding_writing import write_embeddings
 from dnadet_lib.explorer.explorer import Explorer
 from dnadet_lib.explorer.panel import Panel
+from dnadet_lib.model import DNADet, InputSpec
 
 
 @pytest.fixture
@@ -36,6 +37,13 @@ def file(paths, checkpoint: Path, tmp_path: Path) -> Path:
         load_model(checkpoint), paths, found, name=str(checkpoint), methods=("PCA",), truths=truths
     )
     return found
+
+
+@pytest.fixture
+def another(rng) -> DNADet:
+    """A model of another width, with the same input."""
+    spec = InputSpec(resize=None, patch=32, vote="patches")
+    return DNADet(5, 4, classes=zoo.CLASSES, input=spec).eval()
 
 
 def mark(state: Explorer) -> None:
@@ -88,7 +96,7 @@ def test_tags_and_notes_are_written(file: Path) -> None:
         (lambda s: explorer.untag(s, np.array([1]), ""), "no tag: write one"),
         (lambda s: explorer.tag(s, np.array([1]), "a\x1b"), "characters that cannot be shown"),
         (lambda s: explorer.annotate(s, np.array([1]), "a\nb"), "characters that cannot be shown"),
-        (lambda s: explorer.tag(s, np.array([1]), "a" * 201), "201 characters of one image"),
+        (lambda s: explorer.tag(s, np.array([1]), "a" * 201), "212 characters of one image: at most 200"),
         (lambda s: explorer.annotate(s, np.array([1]), "a" * 2001), "at most 2000"),
     ],
 )
@@ -251,8 +259,8 @@ def test_tags_go_to_another_runs_file_by_path(
     assert after.drop(["tags", "note"]).equals(before.drop(["tags", "note"]), check_metadata=True)
     found = explorer.open_table(other)
     assert found.table["tags"].tolist() == ["theirs, ours", "", "", "", "theirs, dark"]
-    note = MARKED["note"][2]
-    assert found.table["note"].tolist() == ["", f"their note; {note}", "", "", f"their note; {note}"]
+    both = f"their note; {MARKED['note'][2]}"
+    assert found.table["note"].tolist() == ["", both, "", "", both]
 
 
 def test_a_file_made_anew_by_another_checkpoint_is_not_taken_for_the_old_one(

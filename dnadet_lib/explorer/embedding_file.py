@@ -55,6 +55,7 @@ class EmbeddingFile:
     truths: list[str | None]  # (N,) class of each image, None where nobody said so
     said: Stored | None  # what the model said, or None where the file holds embeddings alone
     kept: dict[str, list[str | None]]  # columns of KEPT that are there -> (N,) texts
+    rows: np.ndarray  # (N,) where they stand in the file
 
 
 def probability_columns(classes: Sequence[str]) -> list[str]:
@@ -131,7 +132,7 @@ def read_embeddings(file: Path) -> EmbeddingFile:
         scores=read.scores[good], maps={m: points[good] for m, points in read.maps.items()},
         errors=errors, truths=[read.truths[i] for i in good],
         said=read.said.take(good) if read.said else None,
-        kept={name: [values[i] for i in good] for name, values in read.kept.items()},
+        kept={name: [values[i] for i in good] for name, values in read.kept.items()}, rows=good,
     )  # fmt: skip
 
 
@@ -153,7 +154,10 @@ def _read(parquet: pq.ParquetFile) -> tuple[list[str], EmbeddingFile]:
     model, digest = (kept_by.get(k, b"").decode(errors="replace") for k in (b"model", b"sha256"))
     said = _stored(parquet)
     kept = {name: table.column(name).to_pylist() for name in KEPT if name in columns}
-    return names, EmbeddingFile(model, digest, [], embeddings, scores, maps, [], truths, said, kept)
+    rows = np.arange(len(names))
+    return names, EmbeddingFile(
+        model, digest, [], embeddings, scores, maps, [], truths, said, kept, rows
+    )
 
 
 def _stored(parquet: pq.ParquetFile) -> Stored | None:

@@ -125,5 +125,7 @@ class Ranges:
         self.said.value = f"{shown} of {len(self.state)} images are shown"
 
     def _limit(self, name: str) -> None:
+        before = dict(self.filters.ranges)
         explorer.limit(self.state, self.filters, name, *self.sliders[name].value)
-        self.changed()
+        if self.filters.ranges != before:
+            self.changed()

@@ -277,8 +277,8 @@ class Panel:
         lines = [f"{len(added)} images added", *self.state.errors[before:]]
         lines += self.state.notes[noted:]
         if len(added):
+            self._draw_maps()
             self.search.only.value = False  # they are shown
             self.ranges.reset()
-            self._draw_maps()
             self.select(added)  # what is selected is outlined
         return lines

@@ -18,7 +18,7 @@ from dnadet_lib.plumbing.text import restored, storable
 
 Key = tuple[str, int]  # a path, and which of its rows: 0 for the first
 Columns = Mapping[str, Sequence[Any] | np.ndarray]  # name -> a value for every row of a batch
-Change = Callable[[pa.RecordBatch, Sequence[Key]], Columns]
+Change = Callable[[pa.RecordBatch, np.ndarray], Columns]  # a batch, its rows' places in the file
 
 
 def rewrite(
@@ -26,12 +26,11 @@ def rewrite(
     more: Callable[[], Iterable[pa.RecordBatch]] = tuple,
 ) -> int:  # fmt: skip
     """Write a file's rows with some columns changed, and further rows; return their number."""
-    rows, counted = 0, Counter[str]()
+    rows = 0
     with atomic_path(target) as temporary, base.open("rb") as stream:
         with temporary.open("wb") as out, pq.ParquetWriter(out, schema) as writer:
             for batch in pq.ParquetFile(stream).iter_batches(ROWS):
-                keys = list(keys_of(batch.column("path").to_pylist(), counted))
-                columns = change(batch, keys)
+                columns = change(batch, np.arange(rows, rows + len(batch)))
                 arrays = [
                     pa.array(columns[field.name], field.type, from_pandas=True)
                     if field.name in columns
@@ -46,11 +45,9 @@ def rewrite(
     return rows
 
 
-def keys_of(
-    paths: Iterable[Path | str | None], counted: Counter[str] | None = None
-) -> Iterator[Key]:
-    """Name rows by their images; `counted` are the rows that came before them."""
-    counted = Counter() if counted is None else counted
+def keys_of(paths: Iterable[Path | str | None]) -> Iterator[Key]:
+    """Name rows by their images."""
+    counted = Counter[str]()
     for path in paths:
         found = restored(path) if isinstance(path, str) else path or ""
         name = storable(os.path.abspath(found)) if found else ""
@@ -107,15 +104,17 @@ def carry_marks(old: Path, new: Path) -> None:
 def rewrite_marks(base: Path, target: Path, marks: Mapping[Key, Sequence[str]]) -> int:
     """Write a file with further tags and notes, beside those that it holds."""
 
-    def change(batch: pa.RecordBatch, keys: Sequence[Key]) -> Columns:
+    def change(batch: pa.RecordBatch, rows: np.ndarray) -> Columns:
         old = [_texts(values_of(batch, name)) for name in MARKS]
-        new = [marks.get(key, ("", "")) for key in keys]
+        new = [marks.get(keys[row], ("", "")) for row in rows]
         tags = [joined(had, more) for had, (more, _) in zip(old[0], new, strict=True)]
         notes = [_both(had, more) for had, (_, more) in zip(old[1], new, strict=True)]
         return {"tags": [tag or None for tag in tags], "note": [note or None for note in notes]}
 
     with base.open("rb") as stream:
-        schema = with_texts(pq.read_schema(stream), MARKS, base)
+        parquet = pq.ParquetFile(stream)
+        schema = with_texts(parquet.schema_arrow, MARKS, base)
+        keys = list(keys_of(parquet.read(["path"]).column("path").to_pylist()))
     return rewrite(base, target, schema, change)
 
 

@@ -1,6 +1,6 @@
 """What is explored, written back into its table of embeddings, tags and notes included."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,6 @@ from dnadet_lib.explorer.embedding_file import (
 from dnadet_lib.explorer.projection import METHODS
 from dnadet_lib.explorer.rewriting import (
     Columns,
-    Key,
     keys_of,
     rewrite,
     rewrite_marks,
@@ -140,24 +139,23 @@ def _write_new(state: Explorer, target: Path) -> Saved:
 def _write_back(state: Explorer, base: Path, target: Path) -> Saved:
     """Write the rows of a file with what the explorer holds of them, and those that it added."""
     places = {key: position for position, key in enumerate(keys_of(state.paths))}
-    seen: list[int] = []
+    read = read_embeddings(base)
+    with base.open("rb") as stream:
+        parquet = pq.ParquetFile(stream)
+        schema = _with_columns(parquet.schema_arrow, state, base)
+        at = np.full(parquet.metadata.num_rows, -1)  # a row may be left out on reading
+    at[read.rows] = [places.get(key, -1) for key in keys_of(read.paths)]
+    further = np.setdiff1d(np.arange(len(state)), at)
 
-    def change(batch: pa.RecordBatch, keys: Sequence[Key]) -> Columns:
-        at = np.array([places.get(key, -1) for key in keys])
-        seen.extend(at[at >= 0].tolist())
+    def change(batch: pa.RecordBatch, rows: np.ndarray) -> Columns:
+        here = at[rows]
         return {
-            name: np.where(at >= 0, values, values_of(batch, name))
-            for name, values in _own_columns(state, at).items()
+            name: np.where(here >= 0, values, values_of(batch, name))
+            for name, values in _own_columns(state, here).items()
         }
 
-    with base.open("rb") as stream:
-        schema = _with_columns(pq.read_schema(stream), state, base)
-
-    def added() -> Iterator[pa.RecordBatch]:
-        return _rows(state, np.setdiff1d(np.arange(len(state)), seen), schema)
-
-    rows = rewrite(base, target, schema, change, added)
-    return _saved(state, target, rows, len(state) - len(seen), np.arange(len(state)))
+    rows = rewrite(base, target, schema, change, lambda: _rows(state, further, schema))
+    return _saved(state, target, rows, len(further), np.arange(len(state)))
 
 
 def _write_marks(state: Explorer, target: Path) -> Saved:

@@ -16,7 +16,7 @@ from dnadet_lib.plumbing.text import one_line, shown
 
 AT_MOST = 500  # characters of a search
 # A text with one of these is an expression, another one is words.
-EXPRESSION = re.compile(r"""[<>]|[=!]=|\bin\s*[\[(]|["']\s*(?:not\s+)?in\b""")
+EXPRESSION = re.compile(r"""[<>]|[=!]=|\bin\s*[\[("']|["']\s*(?:not\s+)?in\b""")
 QUOTED = r""""[^"]*"|'[^']*'"""
 COMPARISONS: dict[type, Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le,
