@@ -343,7 +343,7 @@ def test_added_images_are_placed_and_marked(lesson, tmp_path: Path) -> None:
 
 def search(found, text: str, images: int | None = None) -> int:
     """Search in an explorer as one types, and return how many images it says it has found."""
-    field = found.get_by_label("search")
+    field = found.get_by_placeholder("search: ")
     field.fill(text)
     field.press("Enter")
     said = found.locator(".explorer-said").filter(has_text="images found")
@@ -373,12 +373,12 @@ def test_a_search_selects_and_filters(lesson) -> None:
     found.get_by_role("button", name="clear selection").click()
     assert 0 < dots(lesson, found) < 0.8 * everything
     shot(lesson, "search")
-    for part in (found.get_by_label("search"), only):
+    for part in (found.get_by_placeholder("search: "), only):
         require_in_view(lesson, part)
     found.get_by_role("button", name="select all shown").click()
     found.get_by_text(f"{number} images", exact=True).wait_for()
-    found.get_by_label("search").fill("confidance < 0.5")
-    found.get_by_label("search").press("Enter")
+    found.get_by_placeholder("search: ").fill("confidance < 0.5")
+    found.get_by_placeholder("search: ").press("Enter")
     found.get_by_text("there is no column 'confidance'").wait_for()
     assert "unknown score" in found.locator(".explorer-said").inner_text()
     shot(lesson, "search_refused")

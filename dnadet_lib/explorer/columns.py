@@ -50,7 +50,7 @@ def colours(state: Explorer, colour_by: str) -> tuple[np.ndarray, dict[str, str]
     if colour_by in ("class", "predicted"):
         legend = {name: colour_of(name) for name in names}
     else:
-        unmarked = EMPTY[colour_by] if colour_by in MARKS else None
+        unmarked = EMPTY[colour_by] if colour_by in MARKS else ""
         names = [name for name in names if name != unmarked]
         legend = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
         if unmarked in present:

@@ -11,7 +11,7 @@ from dnadet_lib.plumbing.text import shortened
 
 LEGEND_FITS = 116  # characters of the legend above the maps
 LEGEND = "legend"  # the view that holds all of it
-HINT = 'part of a path, or: confidence < 0.5 and class == "Real"'
+HINT = 'a part of a path, or an expression such as: confidence < 0.5 and class == "Real"'
 
 
 class Search:
@@ -21,7 +21,7 @@ class Search:
         import ipywidgets as widgets
 
         self.field = widgets.Text(
-            placeholder=HINT, description="search", continuous_update=False, tooltip=HINT
+            placeholder="search: part of a path, or ...", continuous_update=False, tooltip=HINT
         )
         self.button = widgets.Button(icon="search", tooltip="select what the search finds")
         self.only = widgets.Checkbox(description="show only these", indent=False)

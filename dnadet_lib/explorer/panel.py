@@ -51,17 +51,28 @@ class Panel:
         self.pictures = Pictures()
         self.grid = widgets.HTML()
         self.said = widgets.HTML(for_html(state.note))
+        self.ranges = Ranges(state, self.filters, self._filter)
+        self.views = self._views()
+        self.pane = widgets.Box(list(self.views.values()))
+        self.widget = self._arranged()
+        self._listen()
+        self._show_view()
+        self._draw_maps()
+
+    def _views(self) -> dict[str, Any]:
+        """Make what stands beside the maps, one at a time, by the names of the buttons."""
+        import ipywidgets as widgets
+
         keeping, self.name = forms.keeping(
             lambda: self.say(self._keep), lambda: self.say(self._export)
         )
-        comparison, self.compared = forms.comparison(state)
+        comparison, self.compared = forms.comparison(self.state)
         adding = forms.adding(
             lambda files: self.say(lambda: self._add_files(files)),
             lambda folder: self.say(lambda: self._add([folder])),
         )
-        self.marking = Marking(state, lambda: self.selected, self.say, self._redraw)
-        self.ranges = Ranges(state, self.filters, self._filter)
-        self.views = {
+        self.marking = Marking(self.state, lambda: self.selected, self.say, self._redraw)
+        return {
             IMAGE: self.close_up,
             SELECTION: widgets.VBox(
                 [self._pages(), self.pictures, self.grid, self.marking.widget, keeping]
@@ -70,11 +81,6 @@ class Panel:
             MORE: widgets.VBox([comparison, adding]),
             LEGEND: self.all_legend,
         }
-        self.pane = widgets.Box(list(self.views.values()))
-        self.widget = self._arranged()
-        self._listen()
-        self._show_view()
-        self._draw_maps()
 
     def _arranged(self) -> Any:
         """Put the pieces where they belong, and name them for the style sheet and for tests."""

@@ -89,8 +89,8 @@ def _condition(node: ast.expr, values: Mapping[str, Any]) -> np.ndarray:
     if isinstance(node, ast.BoolOp):
         return reduce(JOINS[type(node.op)], [_condition(part, values) for part in node.values])
     if isinstance(node, ast.BinOp) and type(node.op) in JOINS:
-        parts = _condition(node.left, values), _condition(node.right, values)
-        return JOINS[type(node.op)](*parts)
+        left, right = (_condition(part, values) for part in (node.left, node.right))
+        return JOINS[type(node.op)](left, right)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not | ast.Invert):
         return ~_condition(node.operand, values)
     if isinstance(node, ast.Compare):
