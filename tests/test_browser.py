@@ -353,10 +353,10 @@ def search(found, text: str, images: int | None = None) -> int:
     return int(said.inner_text().split()[0])
 
 
-def dots(page, found) -> int:
-    """How much of the first map is coloured."""
+def dots(page, found) -> np.ndarray:
+    """How much of each map is coloured."""
     page.wait_for_timeout(700)  # points fade
-    return int((np.ptp(pixels(page, maps(found)[0]), axis=2) > 60).sum())
+    return np.array([(np.ptp(pixels(page, box), axis=2) > 60).sum() for box in maps(found)])
 
 
 def test_a_search_selects_and_filters(lesson) -> None:
@@ -371,7 +371,8 @@ def test_a_search_selects_and_filters(lesson) -> None:
     only = found.get_by_label("show only these")
     only.check()
     found.get_by_role("button", name="clear selection").click()
-    assert 0 < dots(lesson, found) < 0.8 * everything
+    few = dots(lesson, found)
+    assert (0 < few).all() and (few < 0.8 * everything).all()
     shot(lesson, "search")
     for part in (found.get_by_placeholder("search: "), only):
         require_in_view(lesson, part)
@@ -383,7 +384,7 @@ def test_a_search_selects_and_filters(lesson) -> None:
     assert "unknown score" in found.locator(".explorer-said").inner_text()
     shot(lesson, "search_refused")
     only.uncheck()
-    assert dots(lesson, found) > 0.9 * everything
+    assert (dots(lesson, found) > 0.9 * everything).all()
 
 
 def test_ranges_filter_the_maps_and_each_others_histogram(lesson) -> None:
@@ -405,7 +406,7 @@ def test_ranges_filter_the_maps_and_each_others_histogram(lesson) -> None:
     left = int(ranges.get_by_text("images are shown").inner_text().split()[0])
     assert 0 < left < number
     assert [int(text) for text in counts.all_inner_texts()] == [number, left]
-    assert dots(lesson, found) < everything
+    assert (dots(lesson, found) < everything).all()
     for part in (*ranges.locator("svg").all(), *ranges.locator(".noUi-target").all()):
         require_in_view(lesson, part)
     assert found.locator(".explorer").evaluate(SCROLLERS) == []
@@ -426,7 +427,7 @@ def test_tags_and_notes_are_saved_and_opened_again(lesson) -> None:
     found.get_by_label("colour by").select_option("tags")
     found.locator(".explorer-legend").get_by_text("no tag").wait_for()
     shot(lesson, "tagged")
-    few = search(found, '"dark" in tags and confidence > 0.5')
+    few = search(found, '"dark" in tags and confidence > 0.2')
     assert 0 < few <= number
     marking.get_by_label("note").fill("look again")
     marking.get_by_role("button", name="write").click()
@@ -438,10 +439,9 @@ def test_tags_and_notes_are_saved_and_opened_again(lesson) -> None:
     last = cell(lesson, REOPENED.split("\n")[0])
     last.locator(".cm-content").click()
     lesson.keyboard.press("Control+Enter")
-    opened = last.get_by_text("OPENED ")
+    opened = last.locator(".jp-OutputArea-output").filter(has_text="OPENED")
     opened.wait_for()
-    counted = [int(value) for value in opened.inner_text().split("OPENED ")[1].split()[:3]]
-    assert counted[:2] == [number, few]
+    assert [int(value) for value in opened.inner_text().split()[1:3]] == [number, few]
     last.locator("canvas").first.wait_for()
     to_top(lesson, last.locator(".explorer"))
     assert search(last, '"look AGAIN" in note', few) == few

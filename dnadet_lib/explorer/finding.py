@@ -96,7 +96,7 @@ class Ranges:
         self.pictures = {name: widgets.HTML() for name in NUMBERS}
         self.sliders = {
             name: widgets.FloatRangeSlider(
-                description=name, continuous_update=False, style={"description_width": "initial"}
+                readout=False, continuous_update=False, tooltip=f"lowest and highest {name} shown"
             )
             for name in NUMBERS
         }
@@ -114,7 +114,6 @@ class Ranges:
             low, high, step = explorer.scale(self.state, name)
             with slider.hold_trait_notifications():
                 slider.min, slider.max, slider.step, slider.value = low, high, step, (low, high)
-            slider.readout_format = f".{max(0, round(-np.log10(step)))}f"
             slider.disabled = low == high
 
     def draw(self, selected: np.ndarray) -> None:

@@ -262,7 +262,7 @@ def histogram(state: Explorer, name: str, filters: Filters, selected: np.ndarray
     What its own range leaves out is pale.
     """
     found = explorer.histogram(state, name, filters, selected)
-    low, high = filters.ranges.get(name, (-np.inf, np.inf))
+    low, high = filters.ranges.get(name, (found.edges[0], found.edges[-1]))
     middles = (found.edges[1:] + found.edges[:-1]) / 2
     inside = (middles >= low) & (middles <= high)
     top, width = max(1, int(found.shown.max())), 100 / len(middles)
@@ -278,7 +278,7 @@ def histogram(state: Explorer, name: str, filters: Filters, selected: np.ndarray
     number = found.shown.sum()
     about = f"histogram of the {name} of {number} images, {found.selected.sum()} selected"
     return (
-        f"<div>{name}: <b>{number}</b> images, at most {found.shown.max()} in a bar</div>"
+        f"<div>{name} of <b>{number}</b> images, shown from {low:.4g} to {high:.4g}</div>"
         f'<svg role="img" aria-label="{about}" viewBox="0 0 100 60" '
         'preserveAspectRatio="none" class="explorer-histogram">'
         f"{''.join(bars)}</svg>"
