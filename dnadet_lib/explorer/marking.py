@@ -63,4 +63,5 @@ class Marking:
     def _save(self) -> Sequence[str]:
         file = self.state.file or explorer.unused(build_folder() / "explored")
         saved = explorer.save(self.state, file)
-        return *saved.lines(), f"in a cell: explorer.open_table({str(saved.file)!r})"
+        first, *more = saved.lines()
+        return first, f"in a cell: explorer.open_table({str(saved.file)!r})", *more

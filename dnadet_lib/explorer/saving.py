@@ -46,7 +46,7 @@ class Saved:
 
     file: Path
     rows: int  # of the file
-    added: int  # of them, images that it did not hold before
+    added: int  # of them, images that an older file did not hold
     tagged: int  # images of the explorer, in the file, that have a tag
     noted: int  # that have a note
     absent: int  # images that have one and are not in the file, which another run wrote
@@ -133,7 +133,7 @@ def _write_new(state: Explorer, target: Path) -> Saved:
         with pq.ParquetWriter(out, schema) as writer:
             for batch in _rows(state, np.arange(len(state)), schema):
                 writer.write_batch(batch)
-    return _saved(state, target, len(state), len(state), np.arange(len(state)))
+    return _saved(state, target, len(state), 0, np.arange(len(state)))
 
 
 def _write_back(state: Explorer, base: Path, target: Path) -> Saved:
