@@ -527,10 +527,10 @@ def test_of_a_long_legend_a_part_stands_above_the_maps(state: Explorer) -> None:
     panel = explorer_widgets.Panel(state)
     assert "legend" not in panel.view.options
     panel.colour.value = "generator"
-    assert len(panel.boxes) == len(state) > len(find_in(panel.legend)) > 1
+    assert len(panel.key.boxes) == len(state) > len(find_in(panel.legend)) > 1
     assert len(find_in(panel.all_legend)) == len(state)
     panel.view.value = "legend"
-    panel.boxes[-1].value = False
+    panel.key.boxes[-1].value = False
     assert panel.maps[0].widget.filter.tolist() == list(range(len(state) - 1))
     panel.colour.value = "class"
     assert "legend" not in panel.view.options and panel.view.value == "selection"
