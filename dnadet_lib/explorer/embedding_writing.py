@@ -93,8 +93,8 @@ def _write_with_maps(
         schema = pa.schema([*own, *fields], told)
         with temporary.open("wb") as out:
             _place_rows(rows, pq.ParquetWriter(out, schema), sample, fitted, maps)
-        if file.is_file():
-            carry_marks(file, temporary)
+        if Path(file).is_file():
+            carry_marks(Path(file), temporary)
 
 
 def _batches(

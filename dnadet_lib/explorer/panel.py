@@ -283,6 +283,7 @@ class Panel:
         lines = [f"{len(added)} images added", *self.state.errors[before:]]
         lines += self.state.notes[noted:]
         if len(added):
+            lines.append("each lies between its 5 nearest neighbours, whose points stay")
             self._draw_maps()
             self.search.only.value = False  # they are shown
             self.ranges.reset()
