@@ -496,6 +496,7 @@ def page() -> None:
         abroad=markdown_table(pd.read_csv(RESULTS / "abroad.csv")[ABROAD].round(2)),
         enlargement=markdown_table(enlargement_abroad().round(2)),
         changes=changes_table(),
+        makes=markdown_table(pd.read_csv(RESULTS / "makes.csv").round(2)),
         histories=markdown_table(pd.read_csv(RESULTS / "history.csv")),
     )  # fmt: skip
     with atomic_path(DATA / "RESULTS.md") as temporary:

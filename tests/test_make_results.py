@@ -22,7 +22,7 @@ def results(tmp_path, monkeypatch):
     names = (
         "suite", "leads", "fault_a", "tuning", "position", "unknown", "blocks",
         "refused", "calibration", "calibration_seeds", "robustness", "verdicts",
-        "changes", "histories", "abroad", "enlargement",
+        "changes", "histories", "abroad", "enlargement", "makes",
     )  # fmt: skip
     (tmp_path / "results_template.md").write_text(
         "\n".join(f"## {name}\n\n{{{name}}}\n" for name in names)
@@ -76,6 +76,7 @@ def results(tmp_path, monkeypatch):
         {"method": "pocket", "setup": "abroad", "generator": name, "predicted": "MMDGAN",
          "share": 1.0} for name in ("dcgan_c", "sngan_c")
     ])  # fmt: skip
+    save("makes", [{"second make": "none", "mean": 0.444}])
     save("history", [{"dev copies": "JPEG 95", "grid, generators": 0.75}])
     save("robustness", [
         {"checkpoint": "pocket", "setup": setup, "degradation": "JPEG", "strength": 90,
@@ -105,6 +106,7 @@ def test_the_page_shows_every_table(results):
     assert "| JPEG 95 | 0.375 | 0.375 | 0.375 | 0.25 | 1.0 | 1.0 | 0.125 | 0.125 |" in page
     assert "| pocket, first seed repeated | 0.5 |" in page
     assert "| pocket | test | dcgan_c | MMDGAN | 0.5 | 0.5 | 0.5 | 0.5 | Real |" in page
+    assert "| none | 0.44 |" in page
     assert "| pocket | 1.0 | 0.0 | nan | 0.0 |" in page
 
 
