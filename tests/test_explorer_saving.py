@@ -218,6 +218,7 @@ def test_images_that_were_never_a_table_are_saved(paths, tiny_model, tmp_path, a
     explorer.add_map(state, "PCA")
     explorer.add_checkpoint(state, "another", another)
     explorer.add_map(state, "PCA", checkpoint="another")
+    explorer.add_images(state, [paths[0]])
     mark(state)
     with pytest.raises(ValueError, match="no table was opened that could be saved"):
         explorer.save(state)

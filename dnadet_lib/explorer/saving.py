@@ -209,7 +209,8 @@ def _rows(state: Explorer, positions: np.ndarray, schema: pa.Schema) -> Iterator
             **_own_columns(state, at),
         }  # fmt: skip
         arrays = [
-            pa.array(known[field.name], field.type, from_pandas=True)
+            # pandas keeps text that came in parts as parts, which a batch of Arrow cannot hold
+            pa.array(list(known[field.name]), field.type, from_pandas=True)
             if field.name in known
             else pa.nulls(len(at), field.type)
             for field in schema
