@@ -73,6 +73,15 @@ def test_controls_tell_a_locked_pattern_from_chance():
         assert abs(scattered) < 0.01
 
 
+def test_a_frame_around_all_residuals_is_no_pattern():
+    frame = np.ones((64, 64, 1))
+    frame[6:-6, 6:-6] = 0
+    residuals = noise() + frame
+    found = spectra_of(residuals)
+    assert abs(lock_controls(residuals, found)[0]) < 0.15
+    assert lock_controls(residuals, found, edge=0)[0] > 0.5
+
+
 def test_float32_residuals_serve_as_well():
     plain = noise(20)
     np.testing.assert_allclose(

@@ -61,19 +61,24 @@ def spectra_of(residuals: np.ndarray) -> Spectra:
     return Spectra(mean, locked, power, len(residuals))
 
 
-def lock_controls(residuals: np.ndarray, found: Spectra, seed: int = 0) -> tuple[float, float]:
+def lock_controls(
+    residuals: np.ndarray, found: Spectra, seed: int = 0, edge: int = 8
+) -> tuple[float, float]:
     """Measure two controls of what is locked in position.
 
     Args:
         residuals: float (N, H, W, C), N above 1.
         found: `spectra_of` them.
         seed: Of the places that residuals are moved to; edges wrap around.
+        edge: Pixels at the border that the halves leave out. A denoiser that wraps around leaves a
+            frame on any image, on photographs too, and halves would agree on that.
 
     Returns:
         Correlation of the mean residuals of two halves, 1 if they agree on a pattern and 0 if there
         is none; and the locked share once each residual was moved to a random place, about 0.
     """
-    halves = [residuals[start::2].mean(axis=0).ravel() for start in (0, 1)]
+    inner = slice(edge, -edge or None)
+    halves = [residuals[start::2, inner, inner].mean(axis=0).ravel() for start in (0, 1)]
     places = np.random.default_rng(seed).integers(0, residuals.shape[1:3], (len(residuals), 2))
     mean = np.mean([np.roll(r, p, (0, 1)) for r, p in zip(residuals, places, strict=True)], axis=0)
     locked = spectra_of(mean[None]).power  # moving residuals changes no power but the mean's
