@@ -52,6 +52,14 @@ def test_each_class_has_a_panel_of_profiles_beside_the_photographs():
         assert colours == [plots.colour_of("Real"), plots.colour_of(name)]
 
 
+def test_shifts_begin_at_zero_with_the_classes_colours():
+    (axis,) = plots_spectra.shift_curves({"Real": [0.1, 0.0], "SNGAN": [0.4, 0.2]}).axes
+    assert [line.get_color() for line in axis.get_lines()] == [
+        plots.colour_of(name) for name in ("Real", "SNGAN")
+    ]
+    np.testing.assert_array_equal(axis.get_lines()[1].get_xydata(), [[0, 0.4], [1, 0.2]])
+
+
 def test_similarities_name_each_class_once():
     table = np.eye(4)
     labels = ["ProGAN", "ProGAN", "SNGAN", "SNGAN"]

@@ -180,6 +180,20 @@ def name_of(model: DNADet) -> str:
     return "stage 1 + Fisher" if model.discriminant else "DNA-Det"
 
 
+def description(model: DNADet, origin: str, side: int) -> str:
+    """Say how a model was made, and how it sees an image of `side` pixels; a line each."""
+    how = model.input
+    second = "Fisher's discriminant" if model.discriminant else "training by descent"
+    cut = how.vote != "whole" and how.patch < (how.resize or side)
+    size = f"resized to {how.resize} pixels" if how.resize else "not resized"
+    parts = f"in patches of {how.patch} pixels" if cut else "whole"
+    turned = ", in four rotated copies" if how.vote == "turned" else ""
+    return (
+        f"{origin}; second stage: {second}; high-pass filter: {how.high_pass}.\n"
+        f"Images of {side} pixels are {size}, and seen {parts}{turned}."
+    )
+
+
 def whole_raw(lesson: Lesson) -> tuple[DNADet, str]:
     """Return the baseline, the same backbone on whole raw images, and where it comes from.
 

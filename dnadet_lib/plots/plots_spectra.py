@@ -72,6 +72,16 @@ def power_profiles(powers: Mapping[str, Sequence[np.ndarray]], beside: str = "Re
     return figure
 
 
+def shift_curves(correlations: Mapping[str, Sequence[float]]) -> Figure:
+    """Draw a class's correlations by the shift in pixels, from 0 on."""
+    figure, axis = plt.subplots()
+    for name, values in correlations.items():
+        axis.plot(range(len(values)), values, color=colour_of(name), marker=marker_of(name))
+    axis.set(xlabel="shift (pixels)", ylabel="correlation")
+    class_legend(figure, list(correlations))
+    return figure
+
+
 def similarity_maps(tables: Mapping[str, np.ndarray], labels: Sequence[str]) -> Figure:
     """Draw correlations (G, G) between generators sorted by class, which white lines part."""
     figure, axes = plt.subplots(1, len(tables), figsize=(5.2 * len(tables) + 1, 5.2), squeeze=False)
