@@ -168,8 +168,8 @@ def verdict(table: pd.DataFrame) -> str:
                      f"others: a loss of {mean:.3f} [{low:.3f}, {high:.3f}]")  # fmt: skip
     more, low, high = difference_interval(falls["weights"], falls["architecture"])
     lines.append(f"Loss for weights, minus that for architecture: {more:+.3f} [{low:+.3f}, "
-                 f"{high:+.3f}].\nOthers: those that do not touch the border. Brackets: 95% "
-                 "intervals over sets of generators.")  # fmt: skip
+                 f"{high:+.3f}].\nOthers ('elsewhere inside'): those that do not touch the border. "
+                 "Brackets: 95% intervals over sets of generators.")  # fmt: skip
     if low > 0:
         end = "Settled: traces of the weights are more local than those of the architecture."
     elif high < 0:
