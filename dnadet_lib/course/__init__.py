@@ -11,8 +11,8 @@ __getattr__, __dir__, __all__ = names_of(
     ),
     lesson_models=(
         "DEFAULT_MODELS", "baseline_preset", "description", "discriminant_preset", "fresh",
-        "load_model", "name_of", "pretraining_preset", "shipped", "shipped_or_tiny", "stage_one", "stage_two",
-        "training_preset", "whole_raw",
+        "load_model", "name_of", "pretraining_preset", "shipped", "shipped_or_tiny", "stage_one",
+        "stage_two", "training_preset", "whole_raw",
     ),
     quiz=("ask",),
     running=(
