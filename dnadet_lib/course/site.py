@@ -23,6 +23,11 @@ from dnadet_lib.zoo.manifest import CLASSES
 MAP = "explorer.html"
 MAP_TITLE = "The shipped results on a map"
 MAP_IMAGES = {"pocket": 25, "smoke": 6}  # of a generator, by profile; the first one rendered counts
+SHIPPED_TABLE = (
+    "<h3>The whole table, as shipped</h3><p>A row is a mean over training seeds. The checkpoint "
+    "that ships under a row's name is the first of them, seed 0, and was not chosen by its "
+    "figures: it may do better or worse than its row. Lessons print what it does itself.</p>"
+)
 MINUTES = re.compile(r"\*\*Minutes on two cores:\*\* smoke ([^,]+), pocket (\S+)")
 OURS = re.compile(r"index\.html|explorer\.html|[0-9][0-9]_\w+\.html")  # names of pages
 MARKS = (  # one of them stands at the beginning of every page
@@ -160,7 +165,8 @@ def index_page(pages: Sequence[Page], results: Sequence[Path], explorer: str = "
     parts = [
         "<h1>Which generator architecture made this image?</h1>",
         "<p>A lab course on attributing images to the architecture of the network that made them. "
-        "Each lesson asks for a prediction, runs an experiment, and explains what came out.</p>",
+        "Each lesson asks for a prediction, runs an experiment, and says how to read what came out."
+        "</p>",
         f'<p class="note">{done} of {len(pages)} lessons were executed for this site.</p>',
         "<h2>Lessons</h2>",
         *(lesson_entry(page) for page in pages),
@@ -173,7 +179,7 @@ def index_page(pages: Sequence[Page], results: Sequence[Path], explorer: str = "
         )
     for file in results:
         shipped = file.parent.name == "results"
-        parts.append(f"<h3>{'The whole table, as shipped' if shipped else 'This run'}</h3>")
+        parts.append(SHIPPED_TABLE if shipped else "<h3>This run</h3>")
         parts.append(markdown(embed_images(file.read_text(encoding="utf-8"), file.parent)))
     return wrap("Which generator architecture made this image?", "\n".join(parts))
 
