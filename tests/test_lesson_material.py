@@ -58,12 +58,14 @@ def test_flat_and_busy_patches_are_told_apart() -> None:
     assert closeup.agreement_by_contrast(votes) == (1.0, 0.5)
 
 
-def test_a_quarter_of_an_even_map_holds_a_quarter() -> None:
+def test_a_quarter_of_an_even_map_holds_a_quarter_whatever_its_sign() -> None:
     assert gradcam.strongest_quarter(np.ones((8, 8))) == 0.25
-    one = np.full((8, 8), -1.0)
+    assert gradcam.strongest_quarter(-np.ones((8, 8))) == 0.25
+    one = np.zeros((8, 8))
     one[3, 4] = 2
     assert gradcam.strongest_quarter(one) == 1
-    assert gradcam.strongest_quarter(-np.ones((8, 8))) == 0
+    assert gradcam.strongest_quarter(-one) == 1
+    assert gradcam.strongest_quarter(np.zeros((8, 8))) == 0
 
 
 @pytest.mark.parametrize("discriminant", [False, True])

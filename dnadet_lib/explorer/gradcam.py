@@ -84,9 +84,12 @@ def image_cam(
 
 
 def strongest_quarter(values: np.ndarray) -> float:
-    """Share of what speaks for the class that the strongest quarter of a map (H, W) holds."""
-    speaks = np.sort(values.clip(0), axis=None)[::-1]
-    return float(speaks[: len(speaks) // 4].sum() / max(speaks.sum(), 1e-9))
+    """Share of a map's (H, W) total that its strongest quarter holds, for the class or against it.
+
+    Signs do not count: with random weights, a map may speak against a class everywhere.
+    """
+    sizes = np.sort(np.abs(values), axis=None)[::-1]
+    return float(sizes[: len(sizes) // 4].sum() / max(sizes.sum(), 1e-9))
 
 
 def untrained_like(model: DNADet, seed: int = 0) -> DNADet:
