@@ -41,9 +41,9 @@ def dnadet(folder: Path, *arguments: object) -> tuple[str, str]:
     return done.stdout, done.stderr
 
 
-def on_unchanged(model: DNADet, parts: Sequence[ImageSet]) -> str:
+def on_unchanged(model: DNADet, images: ImageSet) -> str:
     """Say how often a model finds a history, or cannot tell, of images that nobody changed."""
-    told = list(answers(model, [path for images in parts for path in images.paths], []))
+    told = list(answers(model, images.paths, []))
     found = Counter(result["history"]["found"] for result in told)
     nothing = found.pop("", 0)
     kinds = "".join(f", {count} {text!r}" for text, count in found.most_common())
