@@ -30,9 +30,9 @@ MARKS = (  # one of them stands at the beginning of every page
     b"system-ui, sans-serif; color: #222; background: #fff;",  # of pages that name no generator
 )
 SHIPPED_TABLE = (
-    "The mean of the four is over seed, loss, finetune and dataset. Abroad are generators that were "
-    "made by other code, in which nearly everything but the architecture differs at once; so they "
-    "are no part of that mean. A row is a mean over training seeds. The checkpoint <code>pocket"
+    "The mean of the four is over seed, loss, finetune and dataset. Abroad are generators made by "
+    "other code, in which nearly everything but the architecture differs at once; so they are no "
+    "part of that mean. A row is a mean over training seeds. The checkpoint <code>pocket"
     "</code> that ships is the first of them, not the best."
 )
 OWN_TABLE = "One training seed of two methods, on at most 100 images of each generator (lesson 04)."
@@ -176,9 +176,9 @@ def index_page(pages: Sequence[Page], results: Sequence[Path], explorer: str = "
     if results:
         parts.append(
             "<h2>Results</h2><p>Accuracy of each method in the set-ups of lesson 04, with 95% "
-            f"intervals. Guessing among the classes gives {1 / len(CLASSES):.2g}. Ends are cut at 0 "
-            "and 1; where an interval has no width, no spread was seen, and it cannot say how far "
-            "the next generator may fall.</p>"
+            f"intervals. Guessing among the classes gives {1 / len(CLASSES):.2g}. Ends are cut at "
+            "0 and 1; where an interval has no width, no spread was seen, and it cannot say how "
+            "far the next generator may fall.</p>"
         )
     for file in results:
         shipped = file.parent.name == "results"
