@@ -46,7 +46,7 @@ def training_preset(profile: str) -> Preset:
     """
     if profile == "smoke":
         return presets.smoke
-    return replace(presets.rung, name="rung_in_six", epochs=6, steps_per_epoch=31)
+    return replace(presets.rung, name="rung_in_six", epochs=6, steps_per_epoch=15)
 
 
 def discriminant_preset(profile: str) -> Preset:
