@@ -23,17 +23,20 @@ from dnadet_lib.zoo.manifest import CLASSES
 MAP = "explorer.html"
 MAP_TITLE = "The shipped results on a map"
 MAP_IMAGES = {"pocket": 25, "smoke": 6}  # of a generator, by profile; the first one rendered counts
-SHIPPED_TABLE = (
-    "<h3>The whole table, as shipped</h3><p>A row is a mean over training seeds. The checkpoint "
-    "that ships under a row's name is the first of them, seed 0, and was not chosen by its "
-    "figures: it may do better or worse than its row. Lessons print what it does itself.</p>"
-)
 MINUTES = re.compile(r"\*\*Minutes on two cores:\*\* smoke ([^,]+), pocket (\S+)")
 OURS = re.compile(r"index\.html|explorer\.html|[0-9][0-9]_\w+\.html")  # names of pages
 MARKS = (  # one of them stands at the beginning of every page
     b'<meta name="generator" content="dnadet">',
     b"system-ui, sans-serif; color: #222; background: #fff;",  # of pages that name no generator
 )
+SHIPPED_TABLE = (
+    "The mean of the four is over seed, loss, finetune and dataset. Abroad are generators made by "
+    "other code, in which nearly everything but the architecture differs at once; so they are no "
+    "part of that mean. A row is a mean over training seeds. The checkpoint that ships under a row's "
+    "name is the first of them, seed 0, and was not chosen by its figures: it may do better or worse "
+    "than its row."
+)
+OWN_TABLE = "One training seed of two methods, on at most 100 images of each generator (lesson 04)."
 
 
 @dataclass(frozen=True)
@@ -175,11 +178,14 @@ def index_page(pages: Sequence[Page], results: Sequence[Path], explorer: str = "
     if results:
         parts.append(
             "<h2>Results</h2><p>Accuracy of each method in the set-ups of lesson 04, with 95% "
-            f"intervals. Guessing among the classes gives {1 / len(CLASSES):.2g}.</p>"
+            f"intervals. Guessing among the classes gives {1 / len(CLASSES):.2g}. Ends are cut at "
+            "0 and 1; where an interval has no width, no spread was seen, and it cannot say how "
+            "far the next generator may fall.</p>"
         )
     for file in results:
         shipped = file.parent.name == "results"
-        parts.append(SHIPPED_TABLE if shipped else "<h3>This run</h3>")
+        parts.append(f"<h3>{'The whole table, as shipped' if shipped else 'This run'}</h3>")
+        parts.append(f"<p>{SHIPPED_TABLE if shipped else OWN_TABLE}</p>")
         parts.append(markdown(embed_images(file.read_text(encoding="utf-8"), file.parent)))
     return wrap("Which generator architecture made this image?", "\n".join(parts))
 
