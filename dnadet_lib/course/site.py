@@ -32,9 +32,9 @@ MARKS = (  # one of them stands at the beginning of every page
 SHIPPED_TABLE = (
     "The mean of the four is over seed, loss, finetune and dataset. Abroad are generators made by "
     "other code, in which nearly everything but the architecture differs at once; so they are no "
-    "part of that mean. A row is a mean over training seeds. The checkpoint that ships under a row's "
-    "name is the first of them, seed 0, and was not chosen by its figures: it may do better or worse "
-    "than its row."
+    "part of that mean. A row is a mean over training seeds. The checkpoint that ships under a "
+    "row's name is the first of them, seed 0, and was not chosen by its figures: it may do better "
+    "or worse than its row."
 )
 OWN_TABLE = "One training seed of two methods, on at most 100 images of each generator (lesson 04)."
 
