@@ -573,6 +573,13 @@ def test_a_new_selection_takes_the_place_of_a_close_up(state: Explorer) -> None:
     assert str(state.paths[4]) not in panel.close_up.value
 
 
+def test_a_fault_of_a_button_is_shown(state: Explorer) -> None:
+    panel = explorer_widgets.Panel(state)
+    with pytest.raises(ZeroDivisionError):
+        panel.say(lambda: [str(1 // 0)])
+    assert "fault of the explorer: ZeroDivisionError" in panel.said.value
+
+
 def test_an_image_of_the_selection_opens_close_up(state: Explorer) -> None:
     panel = explorer_widgets.Panel(state)
     panel.maps[0].widget.selection = [1, 2, 5]

@@ -123,11 +123,17 @@ class Panel:
             scatter.widget.selection = np.asarray(images, int).tolist()
 
     def say(self, action: Callable[[], Sequence[str]]) -> None:
-        """Do something and show the lines that it says, or the message of its error."""
+        """Do something and show the lines that it says, or the message of its error.
+
+        A fault of ours is shown as well, since a notebook only logs it.
+        """
         try:
             self.said.value = "<br>".join(map(for_html, action()))
         except (OSError, ValueError) as error:
             self.said.value = for_html(error)
+        except Exception as error:
+            self.said.value = for_html(f"not done, by a fault of the explorer: {error!r}")
+            raise
 
     # What is on the maps
 

@@ -265,7 +265,7 @@ def test_the_explorer_shows_every_class(odd_model, tmp_path, rng, monkeypatch):
     explorer.selection_figure(state, np.arange(len(state))).canvas.draw()
     explorer.neighbours_figure(state, [0, 1], 3).canvas.draw()
     panel = explorer_widgets.Panel(state)
-    boxes = panel.boxes
+    boxes = panel.key.boxes
     assert len(boxes) == len(CLASSES)
     assert max(len(box.description) for box in boxes) <= text.FIGURE_AT_MOST
     for box in boxes[:3]:
