@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from dnadet_lib.attribution import Features, attribution
 from dnadet_lib.explorer.embedding_file import (
+    MAKERS,
     NEAREST,
     ROWS,
     SCORE,
@@ -19,7 +20,14 @@ from dnadet_lib.explorer.embedding_file import (
     probability_columns,
 )
 from dnadet_lib.explorer.embedding_parts import ERRORS, START, STOP, Parts, key_of, open_parts
-from dnadet_lib.explorer.projection import FIT_AT_MOST, METHODS, map_fault, place, project
+from dnadet_lib.explorer.projection import (
+    FIT_AT_MOST,
+    METHODS,
+    maker_of,
+    map_fault,
+    place,
+    project,
+)
 from dnadet_lib.inference import stream
 from dnadet_lib.model import DNADet
 from dnadet_lib.plumbing.files import (
@@ -92,6 +100,7 @@ def _write_with_maps(
         with rows[0].open("rb") as stream:
             own = pq.read_schema(stream)
         told = {k: v for k, v in own.metadata.items() if k not in (START, STOP, ERRORS)}
+        told[MAKERS] = json.dumps({m: maker_of(m, len(sample)) for m in methods}).encode()
         schema = pa.schema([*own, *fields], told)
         with temporary.open("wb") as out:
             _place_rows(rows, pq.ParquetWriter(out, schema), sample, fitted, maps)

@@ -46,6 +46,7 @@ class Explorer:
     probabilities: np.ndarray  # (N, K) of the model's classes
     classes: tuple[str, ...]  # their names
     maps: dict[str, np.ndarray] = field(default_factory=dict)  # name of a map -> (N, 2)
+    makers: dict[str, str] = field(default_factory=dict)  # name of a map -> package that made it
     selections: dict[str, np.ndarray] = field(default_factory=dict)  # name -> positions
     errors: list[str] = field(default_factory=list)  # what could not be read, a line per file
     others: dict[str, tuple[DNADet, np.ndarray]] = field(default_factory=dict)
@@ -61,6 +62,10 @@ class Explorer:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def title_of(self, name: str) -> str:
+        """Name a map and, where that is known, the package that made it."""
+        return f"{name}, by {self.makers[name]}" if name in self.makers else name
 
     def embeddings_of(self, name: str) -> np.ndarray:
         """Return the embeddings (N, D) that a map shows: the model's, or another checkpoint's."""
@@ -151,7 +156,7 @@ def open_table(file: Path | str, model: DNADet | None = None) -> Explorer:
         raise ValueError(f"{note} The file holds no labels of its own.")
     return Explorer(
         maker, read.paths, table, read.embeddings, probabilities, classes, maps=read.maps,
-        errors=[*read.errors, *_lacking(file, read)], note=note,
+        makers=read.makers, errors=[*read.errors, *_lacking(file, read)], note=note,
     )  # fmt: skip
 
 
