@@ -24,7 +24,7 @@ from dnadet_lib.data import load_images
 from dnadet_lib.inference import image_features
 from dnadet_lib.model import DNADet
 from dnadet_lib.patches import cut_resized, normalise
-from dnadet_lib.plumbing.memory import memory_kept, peak_memory
+from dnadet_lib.plumbing.memory import peak_memory
 from dnadet_lib.plumbing.workers import in_threads
 from dnadet_lib.presets import Preset, get_preset
 from dnadet_lib.stages.batches import PatchBatches, apply_transformations
@@ -220,10 +220,7 @@ def main() -> None:
     if options.way == "release":
         serve(Released(paths, options.items, options.width))
         return
-    import os
-    from contextlib import nullcontext
-    with memory_kept() if "KEEP" in os.environ else nullcontext():
-        serve(Ours(paths, options.items, options.width))
+    serve(Ours(paths, options.items, options.width))
 
 
 if __name__ == "__main__":

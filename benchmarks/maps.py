@@ -49,7 +49,8 @@ def embeddings(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     own = np.arange(count) % GENERATORS
     classes = 1.5 * rng.standard_normal((CLASSES, SIZE))
-    centres = classes[np.arange(GENERATORS) % CLASSES] + rng.standard_normal((GENERATORS, SIZE))
+    centres = classes[np.arange(GENERATORS) % CLASSES]
+    centres += 0.3 * rng.standard_normal((GENERATORS, SIZE))
     rows = np.empty((count, SIZE), np.float32)
     for generator in range(GENERATORS):
         inside = np.flatnonzero(own == generator)

@@ -2,7 +2,8 @@
 
 Every image is decoded, resized whole and normalised whole for each epoch; its patches are cut from
 the floats, and each patch number goes through the network in a pass of its own, in float32 and the
-default memory format. Sources: Yang et al. 2022; `DNADet` is the network of both sides.
+default memory format. Source: Yang et al. 2022. `DNADet` is the network of both sides, here with
+activations as PyTorch makes them by default, not in place.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from dnadet_lib.losses import AutomaticWeightedLoss, SupConLoss, classification_loss
 from dnadet_lib.model import DNADet, ProjectionHead
@@ -77,7 +78,10 @@ class ReleaseRun:
 
     @classmethod
     def start(cls, model: DNADet, preset: Preset) -> ReleaseRun:
-        """Draw the heads of a model."""
+        """Draw the heads of a model, whose activations are then not made in place."""
+        for module in model.modules():
+            if isinstance(module, nn.LeakyReLU):
+                module.inplace = False  # PyTorch's default
         head, weights = ProjectionHead(model.embedding_size), AutomaticWeightedLoss(2)
         optimiser = torch.optim.Adam(
             [

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -25,6 +26,7 @@ import torch
 from both_ways import CLASSES, DEVICE, PRODUCT, PRODUCTS, Ours, Released
 from sides import taking_turns, write_pictures
 
+from dnadet_lib.cli import HUGE_PAGES
 from dnadet_lib.model import DNADet
 from dnadet_lib.plumbing.devices import fast_bf16
 from dnadet_lib.plumbing.files import atomic_path
@@ -53,9 +55,11 @@ class Worker:
     def __init__(self, way: str, folder: Path, items: int, width: int) -> None:
         """Start it."""
         line = [sys.executable, str(BOTH_WAYS), way, str(folder), str(items), str(width)]
+        values = {HUGE_PAGES: "1"} if way == "ours" else {}  # as the command line has it
         self.process = subprocess.Popen(
-            line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+            line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, **values},
+        )  # fmt: skip
 
     def ask(self, name: str) -> float:
         """Have a piece of work done; return the peak memory so far in MiB."""
