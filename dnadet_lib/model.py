@@ -49,6 +49,7 @@ class ConvolutionBlock(nn.Module):
         if self.training or torch.is_grad_enabled():
             return self.main(x)
         assert isinstance(convolution, nn.Conv2d) and isinstance(norm, _BatchNorm)
+        assert norm.running_mean is not None and norm.running_var is not None
         weight, bias = fuse_conv_bn_weights(
             convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps,
             norm.weight, norm.bias,

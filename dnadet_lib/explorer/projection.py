@@ -13,7 +13,7 @@ from dnadet_lib.plumbing.code_key import code_digest
 
 FIT_AT_LEAST = 4
 FIT_AT_MOST = 20_000
-FFT_FROM = 1_000  # embeddings, from which openTSNE is the quicker one
+FFT_FROM = 10_000  # embeddings, from which openTSNE makes t-SNE maps
 SAME = 1e-6  # of unit length: embeddings that differ by less are those of one image
 SCORED_AT_MOST = 2_000
 METHODS = ("t-SNE", "UMAP", "PCA")
@@ -46,8 +46,8 @@ def project(embeddings: np.ndarray, method: str = "t-SNE", *, seed: int = 0,
 def maker_of(method: str, count: int) -> str:
     """Name the package that projects so many embeddings by a method.
 
-    For t-SNE that is the quicker one of scikit-learn (Barnes and Hut's tree) and openTSNE
-    (interpolation and a Fourier transform), as `benchmarks/maps.py` measures; scikit-learn where
+    For t-SNE that is scikit-learn (Barnes and Hut's tree) for few and openTSNE (interpolation and a
+    Fourier transform) for many; `benchmarks/maps.py` times both. It is scikit-learn for all where
     openTSNE is not installed, as on Linux for ARM, where it would have to be compiled.
     """
     if method == "t-SNE" and count >= FFT_FROM and find_spec("openTSNE"):
