@@ -32,6 +32,7 @@ from dnadet_lib.unknown import (
 )
 
 SCORES = ("maximum logit", "energy", "relative distance")
+INTERPOLATING = ("ProGAN", "SNGAN", "InfoMaxGAN")  # enlarge by a fixed formula, then convolve
 
 
 def maximum_logit(logits: np.ndarray) -> np.ndarray:
@@ -42,6 +43,38 @@ def maximum_logit(logits: np.ndarray) -> np.ndarray:
 def energy(logits: np.ndarray) -> np.ndarray:
     """Minus the log of the summed exponentials of the logits (N, K): (N,) (Liu 2020)."""
     return -logsumexp(logits, axis=1)
+
+
+def enlargement_table(confused: pd.DataFrame) -> pd.DataFrame:
+    """Ask less of the answers: only how a generator enlarges its feature maps.
+
+    MMDGAN's transposed convolutions are one way, the fixed interpolation of the other three classes
+    another, and a photograph has none.
+
+    Args:
+        confused: Columns method, generator, class, predicted, share (of a generator's images).
+
+    Returns:
+        Of every method, means over generators: the share of MMDGAN's images that are named so; of
+        the others' that get one of the three, and of those the share with the right name (a third
+        by guessing); and of all generated images that are called photographs.
+    """
+    rows = []
+    for method, part in confused.groupby("method", sort=False):
+        named = part.pivot_table(
+            index=["class", "generator"], columns="predicted", values="share", fill_value=0.0
+        ).reindex(columns=["Real", "MMDGAN", *INTERPOLATING], fill_value=0.0)
+        interpolating = named[named.index.isin(INTERPOLATING, level="class")]
+        alike = interpolating[list(INTERPOLATING)].sum(axis=1)
+        right = [row[kind] for (kind, _), row in interpolating.iterrows()]
+        rows.append({
+            "method": method,
+            "transposed convolution": named.loc["MMDGAN", "MMDGAN"].mean(),
+            "interpolation": alike.mean(),
+            "right among those": np.sum(right) / alike.sum() if alike.any() else np.nan,
+            "called photographs": named["Real"].mean(),
+        })  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 @torch.no_grad()

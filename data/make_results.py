@@ -37,6 +37,7 @@ from evidence import (
     accuracy_curves,
     block_table,
     degradation_curves,
+    enlargement_table,
     open_set_table,
     reliability_curve,
     unknown_scores,
@@ -76,6 +77,7 @@ from dnadet_lib.plumbing.paths import build_folder
 from dnadet_lib.plumbing.stopping import ending_cleanly
 from dnadet_lib.transforms import jpeg
 from dnadet_lib.unknown import LabelledTraces, held_out_distances, relative_distance
+from dnadet_lib.zoo.abroad import read_abroad
 from dnadet_lib.zoo.manifest import CLASSES, read_manifest
 from dnadet_lib.zoo.rendering import image_root, render
 from dnadet_lib.zoo.setups import load_setup
@@ -351,6 +353,15 @@ def abroad() -> None:
     save_table(pd.concat(rows), "abroad")
 
 
+def enlargement_abroad() -> pd.DataFrame:
+    """Read what the rows of the table take test generators abroad for, by how these enlarge."""
+    classes = {g.name: g.architecture for g in read_abroad()}
+    confused = pd.read_csv(RESULTS / "confusions.csv").query("setup == 'abroad'")
+    table = enlargement_table(confused.assign(**{"class": confused["generator"].map(classes)}))
+    order = [name for name in all_methods() if name in set(table["method"])]
+    return table.set_index("method").loc[order].reset_index()
+
+
 def verdicts_table() -> str:
     """Average over new generators, all known GANs and photographs, as Markdown."""
     table = pd.read_csv(RESULTS / "verdicts.csv")
@@ -483,7 +494,9 @@ def page() -> None:
         robustness=robustness_table(),
         verdicts=verdicts_table(),
         abroad=markdown_table(pd.read_csv(RESULTS / "abroad.csv")[ABROAD].round(2)),
+        enlargement=markdown_table(enlargement_abroad().round(2)),
         changes=changes_table(),
+        makes=markdown_table(pd.read_csv(RESULTS / "makes.csv").round(2)),
         histories=markdown_table(pd.read_csv(RESULTS / "history.csv")),
     )  # fmt: skip
     with atomic_path(DATA / "RESULTS.md") as temporary:

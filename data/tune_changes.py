@@ -1,8 +1,9 @@
 """Choose on dev copies which changed images the shipped recipe learns from, and find histories.
 
-    python data/tune_changes.py            # data/results/changes.csv and history.csv
+    python data/tune_changes.py            # changes.csv, makes.csv and history.csv of data/results
     python data/tune_changes.py history    # how often file histories are found in the pixels
     python data/tune_changes.py changes    # accuracy of candidates on dev copies; some 10 minutes
+    python data/tune_changes.py makes      # what more than one generator per class would buy abroad
 
 Features that are made once are kept in `build/changes/`.
 """
@@ -107,17 +108,35 @@ def traces(model: DNADet, name: str, images: ImageSet, make: Callable[[], object
     return np.load(file)
 
 
-def candidates() -> None:
-    """Solve each candidate on changed copies of training images, and test it on dev copies."""
+def models() -> tuple[DNADet, DNADet]:
+    """Load what statistics come from: with votes of turned copies, and without them."""
     model = load_model(PLAIN)
     model.trace_blocks = (len(model.main) - 1,)
     upright = copy.copy(model)
     upright.input = replace(model.input, vote="patches")
-    train, dev = training_data()[0], some_dev(DEV_IMAGES).joined(load_setup("abroad", "dev"))
-    train = train.take(some_of_each(train.labels, TRAIN_IMAGES))
-    learned = {"": traces(upright, "as they are", train, lambda: train.paths)}
-    for name in CHANGES:
-        learned[name] = traces(upright, name, train, partial(changed_copies, train.paths, name))
+    return model, upright
+
+
+def some_train() -> ImageSet:
+    """Take some training images of each class."""
+    train = training_data()[0]
+    return train.take(some_of_each(train.labels, TRAIN_IMAGES))
+
+
+def copies_of(upright: DNADet, train: ImageSet, changes: tuple[str, ...]) -> list[np.ndarray]:
+    """Make the statistics of the training images, and of copies that are changed in some ways."""
+    return [
+        traces(upright, "as they are", train, lambda: train.paths),
+        *(traces(upright, name, train, partial(changed_copies, train.paths, name))
+          for name in changes),
+    ]  # fmt: skip
+
+
+def candidates() -> None:
+    """Solve each candidate on changed copies of training images, and test it on dev copies."""
+    model, upright = models()
+    train, dev = some_train(), some_dev(DEV_IMAGES).joined(load_setup("abroad", "dev"))
+    learned = dict(zip(("", *CHANGES), copies_of(upright, train, tuple(CHANGES)), strict=True))
     pixels = [read_image(path) for path in dev.paths]
     tested = {
         name: traces(model, f"dev, {name}", dev, partial(map, degrade, pixels))
@@ -125,8 +144,8 @@ def candidates() -> None:
     }
     rows = []
     for candidate, changes in CANDIDATES.items():
-        parts = [learned[name] for name in ("", *changes)]
-        predict = solved(parts, train.labels, len(train.classes))
+        parts = [(learned[name], train.labels) for name in ("", *changes)]
+        predict = solved(parts, len(train.classes))
         for name, values in tested.items():
             rows.append({"candidate": candidate, "dev copies": name,
                          **accuracies(predict(values) == dev.labels, dev)})  # fmt: skip
@@ -134,16 +153,53 @@ def candidates() -> None:
     save(pd.DataFrame(rows), "changes")
 
 
-def solved(parts: list[np.ndarray], labels: np.ndarray, classes: int) -> Callable:
-    """Solve a discriminant with a mean of each class and part; return what predicts classes."""
-    numbers = np.concatenate([labels + classes * k for k in range(len(parts))])
-    scaler, count = StandardScaler(), classes * len(parts)
+def makes() -> None:
+    """Learn from a second generator per class, of another make; test on the makes that are left.
+
+    Of the two dev generators of each class abroad, one is learned from and the other is tested.
+    """
+    model, upright = models()
+    train = some_train()
+    images = load_setup("abroad", "dev").with_classes(train.classes)
+    names, labels, classes = np.array(images.sources), images.labels, len(train.classes)
+    tested = traces(model, "dev abroad", images, lambda: images.paths)
+    seen = traces(upright, "dev abroad, upright", images, lambda: images.paths)
+    first = np.char.endswith(names, "a")
+    rows = []
+    for candidate in ("none", "compressed"):
+        home = [(x, train.labels) for x in copies_of(upright, train, CANDIDATES[candidate])]
+        for second in ("no second make", "a mean of its own", "one mean per class"):
+            predicted = np.empty(len(images), int)
+            for held_out in (first, ~first):
+                other = seen[~held_out], labels[~held_out]
+                parts = home if second == "no second make" else [*home, other]
+                if second == "one mean per class":
+                    parts = [tuple(map(np.concatenate, zip(*parts, strict=True)))]
+                predicted[held_out] = solved(parts, classes)(tested[held_out])
+            each = pd.Series(predicted == labels).groupby(names).mean()
+            rows.append({"changed copies": candidate, "second make": second,
+                         "mean": each.mean(), **each})  # fmt: skip
+    save(pd.DataFrame(rows), "makes")
+
+
+def solved(parts: list[tuple[np.ndarray, np.ndarray]], classes: int) -> Callable:
+    """Solve a discriminant with a mean of each class and part; return what predicts classes.
+
+    Args:
+        parts: Statistics (N, T) and labels (N,); a part need not have every class.
+        classes: Their number.
+    """
+    values = np.concatenate([values for values, _ in parts]).astype(float)
+    numbers = np.concatenate([labels + classes * k for k, (_, labels) in enumerate(parts)])
+    there, scaler = np.unique(numbers), StandardScaler()
     rule = LinearDiscriminantAnalysis(
-        solver="lsqr", shrinkage="auto", priors=np.full(count, 1 / count)
-    ).fit(scaler.fit_transform(np.concatenate(parts).astype(float)), numbers)
+        solver="lsqr", shrinkage="auto", priors=np.full(len(there), 1 / len(there))
+    ).fit(scaler.fit_transform(values), numbers)
 
     def predict(values: np.ndarray) -> np.ndarray:
-        scores = torch.from_numpy(rule.decision_function(scaler.transform(values.astype(float))))
+        scores = torch.full((len(values), len(parts) * classes), -torch.inf, dtype=torch.double)
+        found = rule.decision_function(scaler.transform(values.astype(float)))
+        scores[:, there] = torch.from_numpy(found)
         return scores.unflatten(1, (len(parts), classes)).logsumexp(dim=1).argmax(dim=1).numpy()
 
     return predict
@@ -198,10 +254,10 @@ def save(table: pd.DataFrame, name: str) -> None:
 
 
 def main() -> None:
-    """Run the named steps, or both."""
-    steps = {"history": histories, "changes": candidates}
+    """Run the named steps, or all."""
+    steps = {"history": histories, "changes": candidates, "makes": makes}
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("steps", nargs="*", choices=[*steps, []], help="default: both")
+    parser.add_argument("steps", nargs="*", choices=[*steps, []], help="default: all")
     options = parser.parse_args()
     if not image_root().is_dir():
         render()

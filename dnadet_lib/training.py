@@ -202,7 +202,8 @@ def fit(
     if run_folder is not None and (saved := run_folder.load(device)) is not None:
         run.resume(saved, run_folder.state)
     if ranks.is_first():
-        print(f"{preset.epochs} epochs at most of {batches.steps} steps, on {device}", flush=True)
+        most = " at most" if preset.patience < preset.epochs else ""
+        print(f"{preset.epochs} epochs{most} of {batches.steps} steps, on {device}", flush=True)
     while len(run.history) < preset.epochs and not out_of_patience(run.history, preset.patience):
         row = train_epoch(run, batches, preset, seed, len(run.history))
         figures = ranks.from_first(lambda: dev_figures(*validate(model)))

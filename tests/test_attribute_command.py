@@ -77,7 +77,7 @@ def test_the_summary_counts_classes_refusals_and_what_was_not_read(
     assert main(arguments) == 1
     printed = capsys.readouterr()
     summary = printed.err.splitlines()[-1]
-    assert summary.startswith("dnadet: 12 of 13 images attributed: ")
+    assert summary.startswith("dnadet: 12 of 13 images read: ")
     assert "outside what this model knows 3;" in summary
     assert "not read 1 (cannot be read as an image (the file is empty) 1)" in summary
     assert summary.endswith("left out 1 (.txt 1)")
@@ -257,7 +257,7 @@ def test_signals_leave_what_was_found(start, tmp_path, rng, sent, status):
     assert "Traceback" not in err
     if sent == signal.SIGINT:
         (line,) = err.splitlines()
-        assert line.startswith(f"dnadet: interrupted: {len(lines)} of 3,000 images attributed: ")
+        assert line.startswith(f"dnadet: interrupted: {len(lines)} of 3,000 images read: ")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from dnadet_lib import plots
-from dnadet_lib.evaluation.base_rates import Alarms, error_section, posterior, upper_bound
+from dnadet_lib.evaluation.base_rates import (
+    Alarms,
+    Hits,
+    error_section,
+    posterior,
+    upper_bound,
+)
 
 
 def test_posterior_is_the_share_of_alarms_that_are_right(rng: np.random.Generator) -> None:
@@ -37,9 +43,19 @@ def test_section_of_a_report_and_figure() -> None:
         Alarms.count("photographs", np.zeros(1500, bool)),
         Alarms.count("unknown architectures", np.arange(100) < 30),
     ]
-    text = error_section("ProGAN", 0.9, 200, rest)
-    assert "trained on: 180 of 200 pass as known and are called ProGAN (share 0.900)" in text
-    assert "0 of 1500 are called ProGAN too (share 0.0000, upper bound 0.0020)" in text
+    sources = ["a"] * 4 + ["b"] * 2 + ["c"] * 4
+    called = np.array([1, 1, 1, 0, 1, 1, 1, 1, 0, 0], bool)
+    hits = [
+        Hits.count("retrained", called, sources),
+        Hits.count("other pictures", called[:4], sources[:4]),
+    ]
+    assert (hits[0].share, hits[0].generators) == (0.75, 3)  # each generator counts once
+    assert hits[0].low == pytest.approx(0.75 - 4.303 * 0.25 / np.sqrt(3), abs=1e-3)
+    assert hits[0].high == 1
+    text = error_section("ProGAN", hits, rest)
+    assert "- retrained: 0.750 [0.129, 1.000], 10 images of 3 generators\n" in text
+    assert "pictures: 0.750 (no interval over generators), 4 images of 1 generator\n" in text
+    assert "photographs: 0 of 1500 (share 0.0000, upper bound 0.0020)" in text
     assert "unknown architectures: 30 of 100" in text
     figure = plots.posterior_curves("ProGAN", 0.9, rest)
     figure.canvas.draw()

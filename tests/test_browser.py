@@ -54,6 +54,11 @@ COUNTED = """\
 kept = explorer.frame(state, "mine")
 print("KEPT", len(kept), *sorted(kept["generator"].value_counts().tolist()))"""
 
+REOPENED = """\
+again = explorer.open_table(state.file)
+print("OPENED", *(int((again.table[name] != "").sum()) for name in ("tags", "note")), len(again))
+explorer_widgets.explore(again)"""
+
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -62,7 +67,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     lesson = nbformat.read(ROOT / "notebooks" / "06_explore.ipynb", 4)
     (parameters,) = (c for c in lesson.cells if "parameters" in c.metadata.get("tags", ()))
     parameters.source = parameters.source.replace('"pocket"', '"smoke"', 1)
-    lesson.cells.append(nbformat.v4.new_code_cell(COUNTED))
+    lesson.cells += [nbformat.v4.new_code_cell(code) for code in (COUNTED, REOPENED)]
     nbformat.write(lesson, folder / "06_explore.ipynb")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -112,7 +117,8 @@ def lesson(browser, lab: str) -> Iterator:
     ended = cell(page, COUNTED.split("\n")[0]).locator(".jp-OutputArea-output")
     failed = page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']")
     ended.or_(failed).first.wait_for(timeout=8 * MINUTE)  # on a busy machine
-    assert "no selection 'mine'" in failed.first.inner_text()  # the last cell: nothing is kept yet
+    assert "no selection 'mine'" in failed.first.inner_text()  # nothing is kept yet, so it stops
+    page.set_default_timeout(MINUTE)
     yield page
     page.close()
 
@@ -333,6 +339,119 @@ def test_added_images_are_placed_and_marked(lesson, tmp_path: Path) -> None:
     found.get_by_role("button", name="selection", exact=True).click()
     assert "added" in found.locator(".explorer-grid").inner_text()
     shot(lesson, "added")
+
+
+def search(found, text: str, images: int | None = None) -> int:
+    """Search in an explorer as one types, and return how many images it says it has found."""
+    field = found.get_by_placeholder("search: ")
+    field.fill(text)
+    field.press("Enter")
+    said = found.locator(".explorer-said").filter(has_text="images found")
+    said.wait_for()
+    if images is not None:
+        found.locator(".explorer-said").filter(has_text=f"{images} images found").wait_for()
+    return int(said.inner_text().split()[0])
+
+
+def dots(page, found) -> np.ndarray:
+    """How much of each map is coloured."""
+    page.wait_for_timeout(700)  # points fade
+    return np.array([(np.ptp(pixels(page, box), axis=2) > 60).sum() for box in maps(found)])
+
+
+def test_a_search_selects_and_filters(lesson) -> None:
+    found = explorer_cell(lesson)
+    found.get_by_role("button", name="clear selection").click()
+    found.get_by_text("Nothing is selected").wait_for()
+    everything = dots(lesson, found)
+    number = search(found, 'set-up == "closed" and class in ["Real", "SNGAN"]')
+    assert number > 3
+    heading = found.locator(".explorer-pages b")
+    assert heading.inner_text() == f"{number} images"
+    only = found.get_by_label("show only these")
+    only.check()
+    found.get_by_role("button", name="clear selection").click()
+    few = dots(lesson, found)
+    assert (0 < few).all() and (few < 0.8 * everything).all()
+    shot(lesson, "search")
+    for part in (found.get_by_placeholder("search: "), only):
+        require_in_view(lesson, part)
+    found.get_by_role("button", name="select all shown").click()
+    found.get_by_text(f"{number} images", exact=True).wait_for()
+    found.get_by_placeholder("search: ").fill("confidance < 0.5")
+    found.get_by_placeholder("search: ").press("Enter")
+    found.get_by_text("there is no column 'confidance'").wait_for()
+    assert "unknown score" in found.locator(".explorer-said").inner_text()
+    shot(lesson, "search_refused")
+    only.uncheck()
+    found.get_by_role("button", name="clear selection").click()  # beside it, the others are faint
+    assert (dots(lesson, found) > 0.9 * everything).all()
+
+
+def test_ranges_filter_the_maps_and_each_others_histogram(lesson) -> None:
+    found = explorer_cell(lesson)
+    found.get_by_role("button", name="select all shown").click()
+    found.get_by_role("button", name="filter", exact=True).click()
+    ranges = found.locator(".explorer-ranges")
+    counts = ranges.locator("b")
+    number = int(counts.first.inner_text())
+    assert counts.all_inner_texts() == [str(number)] * 2
+    everything = dots(lesson, found)
+    handle = ranges.locator(".noUi-handle").first  # of the lowest confidence
+    handle.focus()
+    for _ in range(6):
+        handle.press("PageUp")
+    ranges.get_by_text("images are shown").filter(has_not_text=f"{number} of {number}").wait_for()
+    lesson.wait_for_timeout(500)
+    shot(lesson, "filter")
+    left = int(ranges.get_by_text("images are shown").inner_text().split()[0])
+    assert 0 < left < number
+    assert [int(text) for text in counts.all_inner_texts()] == [number, left]
+    assert (dots(lesson, found) < everything).all()
+    for part in (*ranges.locator("svg").all(), *ranges.locator(".noUi-target").all()):
+        require_in_view(lesson, part)
+    assert found.locator(".explorer").evaluate(SCROLLERS) == []
+    handle.press("Home")
+    ranges.get_by_text(f"{number} of {number} images are shown").wait_for()
+    found.get_by_role("button", name="selection", exact=True).click()
+
+
+def test_tags_and_notes_are_saved_and_opened_again(lesson) -> None:
+    found = explorer_cell(lesson)
+    number = search(found, 'class == "SNGAN" and set-up == "closed"')
+    marking = found.locator(".explorer-marking")
+    require_in_view(lesson, marking)
+    said = found.locator(".explorer-said")
+    marking.get_by_label("tag").fill("odd, dark")
+    marking.get_by_role("button", name="add").click()
+    said.get_by_text(f"{number} images tagged odd, dark").wait_for()
+    found.get_by_label("colour by").select_option("tags")
+    found.locator(".explorer-legend").get_by_text("no tag").wait_for()
+    shot(lesson, "tagged")
+    few = search(found, '"dark" in tags and confidence > 0.2')
+    assert 0 < few <= number
+    marking.get_by_label("note").fill("look again")
+    marking.get_by_role("button", name="write").click()
+    said.get_by_text(f"note of {few} images written").wait_for()
+    marking.get_by_role("button", name="save").click()
+    said.get_by_text("saved: ").wait_for()
+    shot(lesson, "saved")
+    assert f"{number} with tags and {few} with a note" in said.inner_text()
+    last = cell(lesson, REOPENED.split("\n")[0])
+    last.locator(".cm-content").click()
+    lesson.keyboard.press("Control+Enter")
+    opened = last.locator(".jp-OutputArea-output").filter(has_text="OPENED")
+    opened.wait_for()
+    assert [int(value) for value in opened.inner_text().split()[1:3]] == [number, few]
+    last.locator("canvas").first.wait_for()
+    to_top(lesson, last.locator(".explorer"))
+    assert search(last, '"look AGAIN" in note', few) == few
+    assert search(last, '"odd" in tags', number) == number
+    last.locator(".explorer-pages b").get_by_text(f"{number} images").wait_for()
+    last.locator(".explorer-pictures button").first.hover()
+    last.locator(".explorer-hover").get_by_text("tags: odd, dark").wait_for()
+    shot(lesson, "reopened")
+    found.get_by_label("colour by").select_option("class")
 
 
 def test_the_slider_moves_the_probabilities_and_the_point(lesson) -> None:

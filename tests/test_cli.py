@@ -44,7 +44,7 @@ def test_attribute_json(pictures, checkpoint, capsys):
     assert list(report) == ["model", "results", "errors", "notes", "skipped"]
     assert report["model"] == str(checkpoint)
     assert report["errors"] == []
-    assert printed.err.startswith("dnadet: 3 of 3 images attributed: ")
+    assert printed.err.startswith("dnadet: 3 of 3 images read: ")
     assert [r["path"] for r in report["results"]] == [str(pictures / f"{i}.png") for i in range(3)]
 
     expected = load_model(checkpoint).attribute([pictures / "1.png"])

@@ -477,7 +477,7 @@ def test_a_selection_on_a_map_fills_the_grid(state: Explorer) -> None:
     assert panel.pictures.pictures == [vars(one) for one in expected]
     first.hovering = 5
     assert state.table["generator"][5] in panel.hover.value
-    find(box, "Text")[0].value = "mine"
+    panel.name.value = "mine"
     find(box, "Button", "keep")[0].click()
     assert state.selections["mine"].tolist() == [1, 2, 5]
     find(box, "Button", "export")[0].click()
@@ -527,10 +527,10 @@ def test_of_a_long_legend_a_part_stands_above_the_maps(state: Explorer) -> None:
     panel = explorer_widgets.Panel(state)
     assert "legend" not in panel.view.options
     panel.colour.value = "generator"
-    assert len(panel.boxes) == len(state) > len(find_in(panel.legend)) > 1
+    assert len(panel.key.boxes) == len(state) > len(find_in(panel.legend)) > 1
     assert len(find_in(panel.all_legend)) == len(state)
     panel.view.value = "legend"
-    panel.boxes[-1].value = False
+    panel.key.boxes[-1].value = False
     assert panel.maps[0].widget.filter.tolist() == list(range(len(state) - 1))
     panel.colour.value = "class"
     assert "legend" not in panel.view.options and panel.view.value == "selection"
@@ -670,10 +670,10 @@ def test_names_are_no_html(state: Explorer) -> None:
 
 
 def test_keeping_nothing_says_so(state: Explorer) -> None:
-    box = explorer_widgets.explore(state)
-    find(box, "Text")[0].value = "empty"
-    find(box, "Button", "keep")[0].click()
-    assert any("nothing is selected" in html.value for html in find(box, "HTML"))
+    panel = explorer_widgets.Panel(state)
+    panel.name.value = "empty"
+    find(panel.widget, "Button", "keep")[0].click()
+    assert "nothing is selected" in panel.said.value
 
 
 def test_the_slider_moves_the_probabilities(state: Explorer) -> None:

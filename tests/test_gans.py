@@ -10,6 +10,7 @@ from dnadet_lib.zoo.generators import (
     UNKNOWN_ARCHITECTURES,
     build_generator,
     sample_images,
+    sample_layouts,
 )
 from dnadet_lib.zoo.layers import (
     LATENT,
@@ -20,7 +21,7 @@ from dnadet_lib.zoo.layers import (
     PixelNorm,
     blur,
 )
-from dnadet_lib.zoo.layouts import Layouts
+from dnadet_lib.zoo.layouts import Layouts, thumbnails
 
 EVERY = [*ARCHITECTURES, *UNKNOWN_ARCHITECTURES]
 # What leaves a trace: how it enlarges, batch norm, pixel norm, gates, tanh.
@@ -171,6 +172,18 @@ def test_samples_follow_from_their_latents(layouts):
     assert torch.equal(sample_images(generator, latents, batch_size=3), images)
     assert len({image.numpy().tobytes() for image in images}) == 6
     assert not generator.training
+
+
+def test_layouts_are_the_thumbnails_of_all_generators(layouts):
+    latents = 0.2 * torch.randn(4, LATENT, generator=torch.Generator().manual_seed(0))
+    names = "SNGAN", "ProGAN"
+    bare, other = (sample_layouts(build_generator(name, layouts), latents) for name in names)
+    assert bare.dtype == torch.uint8 and bare.shape == (4, 64, 64, 3)
+    assert torch.equal(bare, other)
+    drawn = sample_images(build_generator("SNGAN", layouts), latents)
+    assert not torch.equal(bare, drawn)
+    small, smaller = (thumbnails(x.permute(0, 3, 1, 2).float()) for x in (bare, drawn))
+    assert (small - smaller).abs().mean() < 3  # what is clipped and rounded
 
 
 def test_unknown_architecture(layouts):

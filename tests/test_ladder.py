@@ -127,3 +127,14 @@ def test_overview_has_a_line_a_method_and_the_interval_of_the_last_setup(table):
     assert shown["its interval"].str.replace("\u00a0", " ").tolist() == ["0.40 to 0.60"] * 3
     assert shown["seeds"].tolist() == [2, 1, 2]
     assert ladder.told(0.1, -0.02, 0.3).replace("\u00a0", " ") == "+0.10 [-0.02, +0.30]"
+
+
+def test_rungs_of_the_figure_stand_in_the_order_of_the_longest_ladder():
+    top = [f"{front}, all" for front in ("high-pass", "raw")]
+    raw = ["raw, base", top[1]]
+    figure = plots.ladder_dots(
+        rows_of([*raw, *NAMES, top[0]]), {RAW: raw, FRONT: [*NAMES, top[0]]}, 0.2
+    )
+    steps = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert steps == ["base", "+ pre-training", "+ patches", "all"]
+    plots.plt.close(figure)

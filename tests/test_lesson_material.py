@@ -58,12 +58,27 @@ def test_flat_and_busy_patches_are_told_apart() -> None:
     assert closeup.agreement_by_contrast(votes) == (1.0, 0.5)
 
 
-def test_a_quarter_of_an_even_map_holds_a_quarter() -> None:
+def test_a_quarter_of_an_even_map_holds_a_quarter_whatever_its_sign() -> None:
     assert gradcam.strongest_quarter(np.ones((8, 8))) == 0.25
-    one = np.full((8, 8), -1.0)
+    assert gradcam.strongest_quarter(-np.ones((8, 8))) == 0.25
+    one = np.zeros((8, 8))
     one[3, 4] = 2
     assert gradcam.strongest_quarter(one) == 1
-    assert gradcam.strongest_quarter(-np.ones((8, 8))) == 0
+    assert gradcam.strongest_quarter(-one) == 1
+    assert gradcam.strongest_quarter(np.zeros((8, 8))) == 0
+
+
+def test_maps_are_compared_with_those_of_random_weights() -> None:
+    torch.manual_seed(7)
+    model = DNADet(5, 8, input=InputSpec(patch=32, vote="patches", resize=None))
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    table = gradcam.against_random(model, list(images), [0, 4, 2], draws=2)
+    assert table.index.tolist() == ["trained", "random 0", "random 1"]
+    assert table.loc["trained", "correlation"] == pytest.approx(1)
+    assert (table["correlation"].iloc[1:] < 0.999).all()
+    own = [gradcam.image_cam(model, x, k) for x, k in zip(images, (0, 4, 2), strict=True)]
+    wanted = np.median([gradcam.strongest_quarter(values) for values in own])
+    assert table.loc["trained", "strongest quarter"] == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize("discriminant", [False, True])

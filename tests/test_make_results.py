@@ -4,6 +4,7 @@ import make_results
 import numpy as np
 import pandas as pd
 import pytest
+from evidence import enlargement_table
 
 from dnadet_lib.data import ImageSet
 from dnadet_lib.zoo.manifest import CLASSES
@@ -21,7 +22,7 @@ def results(tmp_path, monkeypatch):
     names = (
         "suite", "leads", "fault_a", "tuning", "position", "unknown", "blocks",
         "refused", "calibration", "calibration_seeds", "robustness", "verdicts",
-        "changes", "histories", "abroad",
+        "changes", "histories", "abroad", "enlargement", "makes",
     )  # fmt: skip
     (tmp_path / "results_template.md").write_text(
         "\n".join(f"## {name}\n\n{{{name}}}\n" for name in names)
@@ -71,6 +72,11 @@ def results(tmp_path, monkeypatch):
         {"checkpoint": "pocket", "split": "test", "generator": "dcgan_c", "class": "MMDGAN",
          **dict.fromkeys(answers, 0.5), "taken for": "Real"}
     ])  # fmt: skip
+    save("confusions", [
+        {"method": "pocket", "setup": "abroad", "generator": name, "predicted": "MMDGAN",
+         "share": 1.0} for name in ("dcgan_c", "sngan_c")
+    ])  # fmt: skip
+    save("makes", [{"second make": "none", "mean": 0.444}])
     save("history", [{"dev copies": "JPEG 95", "grid, generators": 0.75}])
     save("robustness", [
         {"checkpoint": "pocket", "setup": setup, "degradation": "JPEG", "strength": 90,
@@ -100,6 +106,8 @@ def test_the_page_shows_every_table(results):
     assert "| JPEG 95 | 0.375 | 0.375 | 0.375 | 0.25 | 1.0 | 1.0 | 0.125 | 0.125 |" in page
     assert "| pocket, first seed repeated | 0.5 |" in page
     assert "| pocket | test | dcgan_c | MMDGAN | 0.5 | 0.5 | 0.5 | 0.5 | Real |" in page
+    assert "| none | 0.44 |" in page
+    assert "| pocket | 1.0 | 0.0 | nan | 0.0 |" in page
 
 
 def test_the_committed_page_shows_the_committed_figures(tmp_path, monkeypatch):
@@ -154,3 +162,21 @@ def test_photographs_take_turns(tmp_path):
     )
     kept = make_results.first_of_each(images, 3)
     assert [int(path.name) for path in kept.paths] == [0, 5, 1, 8, 9, 10]
+
+
+def test_the_way_of_enlarging_counts_apart_from_the_class():
+    shares = [
+        ("a", "MMDGAN", {"MMDGAN": 0.75, "Real": 0.25}),
+        ("b", "ProGAN", {"ProGAN": 0.25, "SNGAN": 0.25, "MMDGAN": 0.5}),
+        ("c", "SNGAN", {"Real": 1.0}),
+    ]
+    confused = pd.DataFrame(
+        [("m", name, kind, predicted, share)
+         for name, kind, given in shares for predicted, share in given.items()],
+        columns=["method", "generator", "class", "predicted", "share"],
+    )  # fmt: skip
+    row = enlargement_table(confused).iloc[0]
+    assert row["transposed convolution"] == 0.75
+    assert row["interpolation"] == 0.25  # of b half, of c nothing
+    assert row["right among those"] == 0.5
+    assert row["called photographs"] == pytest.approx(1.25 / 3)

@@ -36,10 +36,28 @@ def test_profiles_have_the_classes_colours_and_dashes_for_the_second_generator()
             plots.colour_of(name) for name in ("Real", "SNGAN", "SNGAN")
         ]
         assert [line.get_linestyle() for line in lines] == ["-", "-", "--"]
-        assert "(" in axis.get_xlabel() and "(dB)" in axis.get_ylabel()
+        assert "(dB)" in axis.get_ylabel()
+    assert [axis.get_xlabel() for axis in figure.axes] == ["cycles per pixel", "degrees"]
     radial, angular = (axis.get_lines()[2].get_ydata() for axis in figure.axes)
     np.testing.assert_allclose(radial, 10 * np.log10(2))
     np.testing.assert_allclose(angular, 0, atol=1e-9)
+
+
+def test_each_class_has_a_panel_of_profiles_beside_the_photographs():
+    names = ("Real", "MMDGAN", "SNGAN")
+    figure = plots_spectra.power_profiles({name: [np.ones((64, 64))] for name in names})
+    assert [axis.get_title() for axis in figure.axes] == ["MMDGAN", "SNGAN", "", ""]
+    for axis, name in zip(figure.axes, ("MMDGAN", "SNGAN") * 2, strict=True):
+        colours = [line.get_color() for line in axis.get_lines()]
+        assert colours == [plots.colour_of("Real"), plots.colour_of(name)]
+
+
+def test_shifts_begin_at_zero_with_the_classes_colours():
+    (axis,) = plots_spectra.shift_curves({"Real": [0.1, 0.0], "SNGAN": [0.4, 0.2]}).axes
+    assert [line.get_color() for line in axis.get_lines()] == [
+        plots.colour_of(name) for name in ("Real", "SNGAN")
+    ]
+    np.testing.assert_array_equal(axis.get_lines()[1].get_xydata(), [[0, 0.4], [1, 0.2]])
 
 
 def test_similarities_name_each_class_once():

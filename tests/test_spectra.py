@@ -6,9 +6,11 @@ from dnadet_lib.fingerprints.spectra import (
     autocorrelation,
     decibels,
     frequencies,
+    level_map,
     lock_controls,
     period_level,
     radial_profile,
+    resemblance,
     spectra_of,
 )
 
@@ -73,11 +75,31 @@ def test_controls_tell_a_locked_pattern_from_chance():
         assert abs(scattered) < 0.01
 
 
+def test_a_frame_around_all_residuals_is_no_pattern():
+    frame = np.ones((64, 64, 1))
+    frame[6:-6, 6:-6] = 0
+    residuals = noise() + frame
+    found = spectra_of(residuals)
+    assert abs(lock_controls(residuals, found)[0]) < 0.15
+    assert lock_controls(residuals, found, edge=0)[0] > 0.5
+
+
+def test_generators_with_the_same_pattern_resemble_each_other():
+    one, other = (spectra_of(noise(200, seed=seed) + chequers()) for seed in (0, 1))
+    assert resemblance(one, other) == pytest.approx(0.98, abs=0.05)
+    assert abs(resemblance(one, spectra_of(noise(200, seed=2)))) < 0.1
+
+
 def test_float32_residuals_serve_as_well():
     plain = noise(20)
     np.testing.assert_allclose(
         spectra_of(plain.astype(np.float32)).power, spectra_of(plain).power, rtol=1e-3
     )
+
+
+def test_a_map_of_levels_is_around_its_mean():
+    one = spectra_of(noise(40))
+    np.testing.assert_allclose(level_map([one, one]), decibels(one.power / one.power.mean()))
 
 
 def test_autocorrelation_peaks_at_the_shift_of_a_copy():

@@ -115,7 +115,7 @@ def test_each_change_has_its_own_temperature(doubtful):
 
 def test_the_summary_counts_what_cannot_be_told(file, pictures, capsys):
     main(["attribute", str(pictures), "--model", str(file)])
-    assert "3 of 3 images attributed: cannot tell 3" in capsys.readouterr().err
+    assert "3 of 3 images read: cannot tell 3" in capsys.readouterr().err
     summary = Summary(1)
     summary.add({"known": False, "label": None})
     assert (summary.untold, summary.refused, summary.done) == (1, 0, 1)

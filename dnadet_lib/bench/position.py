@@ -152,7 +152,9 @@ def study_table(studies: Mapping[tuple[str, str], PositionStudy]) -> pd.DataFram
 
 
 def verdict(table: pd.DataFrame) -> str:
-    """Say how far accuracy falls off inside, by label, and whether weights fall further.
+    """Say what is lost away from the learned cell, by label, and whether weights lose more.
+
+    Cells at the border of the image are left out.
 
     Args:
         table: Of `study_table`, with both labels.
@@ -161,11 +163,13 @@ def verdict(table: pd.DataFrame) -> str:
     for label, part in table.groupby("label"):
         falls[label] = part["fall-off"]
         mean, low, high = mean_interval(falls[label])
-        lines.append(f"{label}: {part['learned cell'].mean():.3f} in the learned cell; elsewhere "
-                     f"inside {mean:.3f} less [{low:.3f}, {high:.3f}]")  # fmt: skip
+        here = part["learned cell"].mean()
+        lines.append(f"{label}: accuracy {here:.3f} in the learned cell, {here - mean:.3f} in the "
+                     f"others: a loss of {mean:.3f} [{low:.3f}, {high:.3f}]")  # fmt: skip
     more, low, high = difference_interval(falls["weights"], falls["architecture"])
-    lines.append(f"Weights fall {more:.3f} further [{low:.3f}, {high:.3f}]. Brackets: 95% "
-                 "intervals over sets of generators.")  # fmt: skip
+    lines.append(f"Loss for weights, minus that for architecture: {more:+.3f} [{low:+.3f}, "
+                 f"{high:+.3f}].\nOthers ('elsewhere inside'): those that do not touch the border. "
+                 "Brackets: 95% intervals over sets of generators.")  # fmt: skip
     if low > 0:
         end = "Settled: traces of the weights are more local than those of the architecture."
     elif high < 0:

@@ -8,7 +8,11 @@ from dnadet_lib.commands.inputs import complain, gather, keep_inputs, loaded_mod
 from dnadet_lib.plumbing.text import is_storable, one_line, storable
 
 HELP = "write embeddings, probabilities and maps as Parquet"
-EXAMPLES = (" folder/ --out mine.parquet", " list.txt --classes Real ProGAN --maps PCA")
+EXAMPLES = (
+    " folder/ --out mine.parquet",
+    " list.txt --classes Real ProGAN --maps PCA",
+    " folder/ --maps UMAP --atlas atlas.parquet",
+)
 MAPS = ("t-SNE", "UMAP", "PCA")
 
 
@@ -25,18 +29,26 @@ def describe(parser: argparse.ArgumentParser) -> None:
         "--maps", nargs="*", choices=MAPS, default=MAPS, help="projections (default: all)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the maps")
+    parser.add_argument(
+        "--atlas", type=Path, metavar="FILE.parquet",
+        help="write what embedding-atlas opens as well: the first map, thumbnails, neighbours",
+    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
     """Write one row per image: path, truth, label, probabilities, score, embedding, maps."""
     from dnadet_lib.checkpoints.models import holds_names
+    from dnadet_lib.explorer.atlas import require_atlas
     from dnadet_lib.explorer.embedding_file import map_makers
     from dnadet_lib.explorer.embedding_writing import write_embeddings
     from dnadet_lib.plumbing.progress import counting
     from dnadet_lib.stages.labelled import known_labels
 
     paths, missing = gather(options.paths)
-    keep_inputs([options.out], [options.model, *options.paths, *paths])
+    outputs = [options.out, *([options.atlas] if options.atlas else [])]
+    keep_inputs(outputs, [options.model, *options.paths, *paths])
+    if options.atlas:
+        require_atlas(options.atlas, options.out, options.maps)
     named = holds_names(options.model)
     model = loaded_model(options.model, None if named else options.classes)
     truths, notes = known_labels(options.paths, paths, options.classes, model.classes)
@@ -56,4 +68,14 @@ def run(options: argparse.Namespace) -> int:
         print(f"maps: {', '.join(made)}")
     if odd := sum(not is_storable(path) for path in paths):
         print(f"{odd} names that are no UTF-8 are written with their bytes as \\xe9")
+    if options.atlas:
+        _write_atlas(options)
     return 1 if errors else 0
+
+
+def _write_atlas(options: argparse.Namespace) -> None:
+    from dnadet_lib.explorer.atlas import command, write_atlas
+
+    count = write_atlas(options.out, options.atlas, options.maps[0])
+    print(f"{one_line(options.atlas)}: {count} images for embedding-atlas. To open it:")
+    print(f"  {one_line(command(options.atlas))}")

@@ -143,7 +143,7 @@ class Summary:
 
     def text(self, notes: Notes) -> str:
         """Say all in one line."""
-        parts = [f"{self.done:,} of {self.total:,} images attributed"]
+        parts = [f"{self.done:,} of {self.total:,} images read"]
         parts += [f"{one_line(name)} {count:,}" for name, count in self.classes.most_common()]
         if self.untold:
             parts.append(f"cannot tell {self.untold:,}")
@@ -151,7 +151,7 @@ class Summary:
             parts.append(f"outside what this model knows {self.refused:,}")
         if self.unchecked:
             parts.append(f"not checked whether the model knows such images {self.unchecked:,}")
-        text = ", ".join(parts).replace(" attributed, ", " attributed: ", 1)
+        text = ", ".join(parts).replace(" read, ", " read: ", 1)
         if self.errors:
             reasons = Counter(e["error"].removeprefix(f"{e['path']}: ") for e in self.errors)
             named = [f"{one_line(r)} {n:,}" for r, n in reasons.most_common(REASONS)]

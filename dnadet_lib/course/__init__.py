@@ -10,9 +10,9 @@ __getattr__, __dir__, __all__ = names_of(
         "shuffled", "start",
     ),
     lesson_models=(
-        "DEFAULT_MODELS", "baseline_preset", "discriminant_preset", "fresh", "load_model",
-        "name_of", "pretraining_preset", "shipped", "shipped_or_tiny", "stage_one", "stage_two",
-        "training_preset", "whole_raw",
+        "DEFAULT_MODELS", "baseline_preset", "description", "discriminant_preset", "fresh",
+        "load_model", "name_of", "pretraining_preset", "shipped", "shipped_or_tiny", "stage_one",
+        "stage_two", "training_preset", "whole_raw",
     ),
     quiz=("ask",),
     running=(

@@ -34,7 +34,7 @@ def pretraining_preset(profile: str) -> Preset:
         presets.pocket_pretrain,
         name="pocket_pretrain_continued",
         epochs=3,
-        steps_per_epoch=150,
+        steps_per_epoch=100,
         learning_rate=1e-4,
     )
 
@@ -46,7 +46,7 @@ def training_preset(profile: str) -> Preset:
     """
     if profile == "smoke":
         return presets.smoke
-    return replace(presets.rung, name="rung_in_six", epochs=6, steps_per_epoch=31)
+    return replace(presets.rung, name="rung_in_six", epochs=6, steps_per_epoch=15)
 
 
 def discriminant_preset(profile: str) -> Preset:
@@ -178,6 +178,20 @@ def stage_two(lesson: Lesson, name: str = "pocket") -> tuple[DNADet, str]:
 def name_of(model: DNADet) -> str:
     """Name a model by its method: the published one, or stage 1 with Fisher's discriminant."""
     return "stage 1 + Fisher" if model.discriminant else "DNA-Det"
+
+
+def description(model: DNADet, origin: str, side: int) -> str:
+    """Say how a model was made, and how it sees an image of `side` pixels; a line each."""
+    how = model.input
+    second = "Fisher's discriminant" if model.discriminant else "training by descent"
+    cut = how.vote != "whole" and how.patch < (how.resize or side)
+    size = f"resized to {how.resize} pixels" if how.resize else "not resized"
+    parts = f"in patches of {how.patch} pixels" if cut else "whole"
+    turned = ", in four rotated copies" if how.vote == "turned" else ""
+    return (
+        f"{origin}; second stage: {second}; high-pass filter: {how.high_pass}.\n"
+        f"Images of {side} pixels are {size}, and seen {parts}{turned}."
+    )
 
 
 def whole_raw(lesson: Lesson) -> tuple[DNADet, str]:

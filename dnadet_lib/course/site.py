@@ -29,6 +29,14 @@ MARKS = (  # one of them stands at the beginning of every page
     b'<meta name="generator" content="dnadet">',
     b"system-ui, sans-serif; color: #222; background: #fff;",  # of pages that name no generator
 )
+SHIPPED_TABLE = (
+    "The mean of the four is over seed, loss, finetune and dataset. Abroad are generators made by "
+    "other code, in which nearly everything but the architecture differs at once; so they are no "
+    "part of that mean. A row is a mean over training seeds. The checkpoint that ships under a "
+    "row's name is the first of them, seed 0, and was not chosen by its figures: it may do better "
+    "or worse than its row."
+)
+OWN_TABLE = "One training seed of two methods, on at most 100 images of each generator (lesson 04)."
 
 
 @dataclass(frozen=True)
@@ -160,7 +168,8 @@ def index_page(pages: Sequence[Page], results: Sequence[Path], explorer: str = "
     parts = [
         "<h1>Which generator architecture made this image?</h1>",
         "<p>A lab course on attributing images to the architecture of the network that made them. "
-        "Each lesson asks for a prediction, runs an experiment, and explains what came out.</p>",
+        "Each lesson asks for a prediction, runs an experiment, and says how to read what came out."
+        "</p>",
         f'<p class="note">{done} of {len(pages)} lessons were executed for this site.</p>',
         "<h2>Lessons</h2>",
         *(lesson_entry(page) for page in pages),
@@ -169,11 +178,14 @@ def index_page(pages: Sequence[Page], results: Sequence[Path], explorer: str = "
     if results:
         parts.append(
             "<h2>Results</h2><p>Accuracy of each method in the set-ups of lesson 04, with 95% "
-            f"intervals. Guessing among the classes gives {1 / len(CLASSES):.2g}.</p>"
+            f"intervals. Guessing among the classes gives {1 / len(CLASSES):.2g}. Ends are cut at "
+            "0 and 1; where an interval has no width, no spread was seen, and it cannot say how "
+            "far the next generator may fall.</p>"
         )
     for file in results:
         shipped = file.parent.name == "results"
         parts.append(f"<h3>{'The whole table, as shipped' if shipped else 'This run'}</h3>")
+        parts.append(f"<p>{SHIPPED_TABLE if shipped else OWN_TABLE}</p>")
         parts.append(markdown(embed_images(file.read_text(encoding="utf-8"), file.parent)))
     return wrap("Which generator architecture made this image?", "\n".join(parts))
 

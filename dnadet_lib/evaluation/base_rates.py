@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import beta
 
+from dnadet_lib.evaluation.intervals import mean_interval
 from dnadet_lib.model import DNADet
 from dnadet_lib.plumbing.files import sha256_of
 from dnadet_lib.plumbing.paths import data_folder
@@ -60,16 +61,50 @@ class Alarms:
         return cls(makers, int(np.sum(called)), len(called))
 
 
-def error_section(suspect: str, sensitivity: float, images: int, rest: Sequence[Alarms]) -> str:
-    """Write in Markdown how often a model is wrong: a sensitivity, and false alarms by maker."""
+@dataclass(frozen=True)
+class Hits:
+    """How often images of a class are called so, as known: a mean over generators.
+
+    The 95% interval is over generators and cut to [0, 1]; of fewer than three, its ends are NaN.
+    """
+
+    makers: str
+    share: float
+    low: float
+    high: float
+    images: int
+    generators: int
+
+    @classmethod
+    def count(cls, makers: str, called: np.ndarray, sources: Sequence[str]) -> "Hits":
+        """Count (N,) booleans by the images' N generators."""
+        names = np.array(sources)
+        each = [float(called[names == name].mean()) for name in np.unique(names)]
+        share, low, high = mean_interval(each)
+        return cls(makers, share, max(low, 0.0), min(high, 1.0), len(called), len(each))
+
+    def __str__(self) -> str:
+        over = f"{self.images} images of {self.generators} generator" + "s" * (self.generators > 1)
+        if np.isnan(self.low):
+            return f"{self.share:.3f} (no interval over generators), {over}"
+        return f"{self.share:.3f} [{self.low:.3f}, {self.high:.3f}], {over}"
+
+
+def error_section(suspect: str, hits: Sequence[Hits], rest: Sequence[Alarms]) -> str:
+    """Write in Markdown how often a model is right and wrong about a class, by makers."""
     lines = [
-        f"## How often a verdict of {suspect} is wrong",
+        f"## How far a verdict of {suspect} can be trusted",
         "",
-        f"- {suspect} images of generators not trained on: {round(sensitivity * images)} of "
-        f"{images} pass as known and are called {suspect} (share {sensitivity:.3f})",
+        f"Of images of {suspect}, these shares pass as known and are called {suspect} (mean over "
+        "generators and its 95% interval, cut at 0 and 1):",
+        "",
+        *(f"- {row.makers}: {row}" for row in hits),
+        "",
+        f"Of other images, these are called {suspect} too:",
+        "",
         *(
-            f"- {r.makers}: {r.alarms} of {r.images} are called {suspect} too (share {r.rate:.4f}, "
-            f"upper bound {r.worst:.4f})"
+            f"- {r.makers}: {r.alarms} of {r.images} (share {r.rate:.4f}, upper bound "
+            f"{r.worst:.4f})"
             for r in rest
         ),
         "",

@@ -88,7 +88,7 @@ DEGRADATIONS = (
     Degradation("resize", "factor", (1.5, 1.25, 0.9, 0.75, 0.5), resize_back, True),
     Degradation("crop and resize", "side kept", (0.95, 0.9, 0.8, 0.7, 0.5), crop_and_resize, False),
     Degradation("shift", "pixels", (1, 2, 3, 4, 8), shift, False),
-    Degradation("colour jitter", "strength", (0.05, 0.1, 0.2, 0.35, 0.5), jitter_colour, False),
+    Degradation("colour jitter", "factors, +-", (0.05, 0.1, 0.2, 0.35, 0.5), jitter_colour, False),
 )
 
 

@@ -9,8 +9,10 @@ __getattr__, __dir__, __all__ = names_of(
         "lasso", "moved", "neighbours", "quality"
     ),
     state=("Explorer", "add_checkpoint", "add_images", "open_images", "open_table"),
-    figures=(
-        "CATEGORIES", "NUMBERS", "as_text", "colours", "figure", "neighbours_figure",
-        "selection_figure"
-    ),
+    columns=("CATEGORIES", "MARKS", "NUMBERS", "as_text", "colours"),
+    figures=("figure", "histograms_figure", "neighbours_figure", "selection_figure"),
+    filtering=("Filters", "Histogram", "histogram", "limit", "passing", "scale"),
+    saving=("Saved", "save"),
+    searching=("search",),
+    tags=("annotate", "tag", "untag"),
 )

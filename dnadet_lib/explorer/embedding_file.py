@@ -20,6 +20,7 @@ NEEDED = ("path", "embedding")
 NEAREST = "nearest"  # the column of the most probable classes
 MAKERS = b"maps"  # in the metadata: the package that made each map, as JSON
 PREFIX = "p_"  # of a class's name, for the column of its probability
+KEPT = ("generator", "set-up", "tags", "note")  # columns of text that `explorer.save` adds
 SAID = ("label", "confidence", "known")  # columns of what the model says, beside the probabilities
 
 
@@ -55,11 +56,29 @@ class EmbeddingFile:
     errors: list[str]  # what was left out, and why
     truths: list[str | None]  # (N,) class of each image, None where nobody said so
     said: Stored | None  # what the model said, or None where the file holds embeddings alone
+    kept: dict[str, list[str | None]]  # columns of KEPT that are there -> (N,) texts
+    rows: np.ndarray  # (N,) where they stand in the file
 
 
 def probability_columns(classes: Sequence[str]) -> list[str]:
     """Name the columns that hold the probabilities of classes, in order."""
     return [f"{PREFIX}{storable(name)}" for name in classes]
+
+
+def row_schema(classes: Sequence[str], size: int, name: str, sha256: str) -> pa.Schema:
+    """Describe the columns, and in the metadata what made them: a checkpoint's name and SHA-256."""
+    probabilities = probability_columns(classes)
+    kinds = {"path": pa.string(), TRUTH: pa.string(), "label": pa.string(),
+             NEAREST: pa.string(), "confidence": pa.float32(), SCORE: pa.float32(),
+             "known": pa.bool_(), **dict.fromkeys(probabilities, pa.float32()),
+             "embedding": pa.list_(pa.float32(), size)}  # fmt: skip
+    made_by = {
+        "model": storable(name),
+        "sha256": sha256,
+        "classes": json.dumps([storable(c) for c in classes], allow_nan=False),
+        "probabilities": json.dumps(probabilities, allow_nan=False),
+    }
+    return pa.schema(list(kinds.items()), made_by)
 
 
 def as_matrix(column: pa.Array, first: int = 0) -> np.ndarray:
@@ -122,6 +141,7 @@ def read_embeddings(file: Path) -> EmbeddingFile:
         scores=read.scores[good], maps={m: points[good] for m, points in read.maps.items()},
         errors=errors, truths=[read.truths[i] for i in good],
         said=read.said.take(good) if read.said else None,
+        kept={name: [values[i] for i in good] for name, values in read.kept.items()}, rows=good,
     )  # fmt: skip
 
 
@@ -143,26 +163,18 @@ def _read(parquet: pq.ParquetFile) -> tuple[list[str], EmbeddingFile]:
     makers = dict(json.loads(kept_by.get(MAKERS, b"{}")))
     model, digest = (kept_by.get(k, b"").decode(errors="replace") for k in (b"model", b"sha256"))
     said = _stored(parquet)
+    kept = {name: table.column(name).to_pylist() for name in KEPT if name in columns}
+    rows = np.arange(len(names))
     return names, EmbeddingFile(
-        model, digest, [], embeddings, scores, maps, makers, [], truths, said
+        model, digest, [], embeddings, scores, maps, makers, [], truths, said, kept, rows
     )
 
 
 def _stored(parquet: pq.ParquetFile) -> Stored | None:
     """Read what the model said, or None where a column of it is missing."""
-    names, kept_by = parquet.schema_arrow.names, parquet.schema_arrow.metadata or {}
-    if any(name not in names for name in SAID):
-        return None
-    if b"probabilities" in kept_by:
-        columns = json.loads(kept_by[b"probabilities"])
-        classes = tuple(map(str, json.loads(kept_by[b"classes"])))
-        if len(classes) != len(columns):
-            raise ValueError(f"{len(classes)} classes, {len(columns)} columns of probabilities")
-    else:  # an older file, or one that lost its header, names them by class, between these two
-        columns = names[names.index("known") + 1 : names.index("embedding")]
-        prefix = PREFIX if all(name.startswith(PREFIX) for name in columns) else ""
-        classes = tuple(name.removeprefix(prefix) for name in columns)
-    if not columns or any(name not in names for name in columns):
+    names = parquet.schema_arrow.names
+    classes, columns = stored_classes(parquet.schema_arrow)
+    if not columns:
         return None
     nearest = NEAREST if NEAREST in names else "label"  # an older file names every image
     table = parquet.read([*dict.fromkeys((*SAID, nearest)), *columns])
@@ -173,6 +185,25 @@ def _stored(parquet: pq.ParquetFile) -> Stored | None:
         table.column("confidence").cast(pa.float32()).to_numpy(),
         table.column("known").cast(pa.bool_()).to_pylist(), np.stack(numbers, axis=1),
     )  # fmt: skip
+
+
+def stored_classes(schema: pa.Schema) -> tuple[tuple[str, ...], list[str]]:
+    """Name the classes of a file, and the columns of their probabilities; both empty if none."""
+    names, kept_by = schema.names, schema.metadata or {}
+    if any(name not in names for name in SAID):
+        return (), []
+    if b"probabilities" in kept_by:
+        columns = json.loads(kept_by[b"probabilities"])
+        classes = tuple(map(str, json.loads(kept_by[b"classes"])))
+        if len(classes) != len(columns):
+            raise ValueError(f"{len(classes)} classes, {len(columns)} columns of probabilities")
+    else:  # an older file, or one that lost its header, names them by class, between these two
+        columns = names[names.index("known") + 1 : names.index("embedding")]
+        prefix = PREFIX if all(name.startswith(PREFIX) for name in columns) else ""
+        classes = tuple(name.removeprefix(prefix) for name in columns)
+    if any(name not in names for name in columns):
+        return (), []
+    return classes, columns
 
 
 def _columns(schema: pa.Schema) -> list[str]:
@@ -195,8 +226,12 @@ def _columns(schema: pa.Schema) -> list[str]:
         if not _is_number(kinds[name]):
             raise ValueError(f"column {name!r} holds {kinds[name]}, not numbers")
     # In the older layout, a class called "truth" has a column of numbers.
-    labelled = names.count(TRUTH) == 1 and _is_text(schema.field(TRUTH).type)
-    return ["path", *numbers, *([TRUTH] if labelled else [])]
+    return ["path", *numbers, *(name for name in (TRUTH, *KEPT) if holds_text(schema, name))]
+
+
+def holds_text(schema: pa.Schema, name: str) -> bool:
+    """Whether a file has a column of text under a name, and no other one of that name."""
+    return schema.names.count(name) == 1 and _is_text(schema.field(name).type)
 
 
 def _is_text(kind: pa.DataType) -> bool:

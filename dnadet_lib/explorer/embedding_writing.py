@@ -1,6 +1,5 @@
 """Embeddings of many images as one Parquet file, in batches."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -12,12 +11,9 @@ import pyarrow.parquet as pq
 from dnadet_lib.attribution import Features, attribution
 from dnadet_lib.explorer.embedding_file import (
     MAKERS,
-    NEAREST,
     ROWS,
-    SCORE,
-    TRUTH,
     as_matrix,
-    probability_columns,
+    row_schema,
 )
 from dnadet_lib.explorer.embedding_parts import ERRORS, START, STOP, Parts, key_of, open_parts
 from dnadet_lib.explorer.projection import (
@@ -28,6 +24,7 @@ from dnadet_lib.explorer.projection import (
     place,
     project,
 )
+from dnadet_lib.explorer.rewriting import carry_marks
 from dnadet_lib.inference import stream
 from dnadet_lib.model import DNADet
 from dnadet_lib.plumbing.files import (
@@ -50,7 +47,8 @@ def write_embeddings(
     r"""Attribute images and write a row for each that can be read, in batches.
 
     Maps are fitted on a seeded sample of at most 20,000 rows, and the other rows placed on them.
-    Rows are kept beside the file in parts; a run that was killed goes on after the last one.
+    Rows are kept beside the file in parts; a run that was killed goes on after the last one. Tags
+    and notes of a file that was there stay with their images.
     Columns are path (a byte that is no UTF-8 as `\xe9`), truth, label (null where the model cannot
     tell), nearest (the most probable class), confidence, unknown_score, known, "p_CLASS" for the
     probability of each class, embedding, and "METHOD x" and "METHOD y" for each map.
@@ -104,6 +102,8 @@ def _write_with_maps(
         schema = pa.schema([*own, *fields], told)
         with temporary.open("wb") as out:
             _place_rows(rows, pq.ParquetWriter(out, schema), sample, fitted, maps)
+        if Path(file).is_file():
+            carry_marks(Path(file), temporary)
 
 
 def _batches(
@@ -142,7 +142,8 @@ def _write_rows(
     progress: Callable[[int], None],
 ) -> None:  # fmt: skip
     """Write what the model says of every image that can be read and is in no part yet."""
-    schema, first = _schema(model, name), parts.done
+    schema = row_schema(model.classes, model.embedding_size, name, model.sha256)
+    first = parts.done
     progress(first)
     rows: list[pa.RecordBatch] = []
     errors: list[str] = []
@@ -159,22 +160,6 @@ def _write_rows(
         if stop - parts.done >= PART or stop == len(paths):
             parts.add(rows, schema, stop, errors)
             rows, errors = [], []
-
-
-def _schema(model: DNADet, name: str) -> pa.Schema:
-    """Describe the columns, and in the metadata what made them."""
-    kinds = {"path": pa.string(), TRUTH: pa.string(), "label": pa.string(),
-             NEAREST: pa.string(), "confidence": pa.float32(), SCORE: pa.float32(),
-             "known": pa.bool_(),
-             **dict.fromkeys(probability_columns(model.classes), pa.float32()),
-             "embedding": pa.list_(pa.float32(), model.embedding_size)}  # fmt: skip
-    made_by = {
-        "model": storable(name),
-        "sha256": model.sha256,
-        "classes": json.dumps([storable(c) for c in model.classes], allow_nan=False),
-        "probabilities": json.dumps(probability_columns(model.classes), allow_nan=False),
-    }
-    return pa.schema(list(kinds.items()), made_by)
 
 
 def _rows(

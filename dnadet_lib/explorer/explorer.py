@@ -1,7 +1,8 @@
 """The explorer: look behind the points of a map, through plain functions on one object.
 
-Opening is in `explorer.state`, the static twin of each view in `explorer.figures`; both are reached
-through this module. The widgets call these functions and hold no logic of their own.
+Opening is in `explorer.state`, the static twin of each view in `explorer.figures`; these,
+searching, filtering, tags and saving are reached through this module. Widgets call these
+functions and hold no logic of their own.
 """
 
 import hashlib
@@ -14,13 +15,21 @@ from matplotlib.path import Path as Outline
 
 from dnadet_lib.explorer.figures import (
     CATEGORIES as CATEGORIES,
-    NOT_LABELLED,
+    MARKS as MARKS,
     NUMBERS as NUMBERS,
     as_text as as_text,
     colours as colours,
     figure as figure,
+    histograms_figure as histograms_figure,
     neighbours_figure as neighbours_figure,
     selection_figure as selection_figure,
+)
+from dnadet_lib.explorer.filtering import (
+    Filters as Filters,
+    histogram as histogram,
+    limit as limit,
+    passing as passing,
+    scale as scale,
 )
 from dnadet_lib.explorer.projection import (
     FIT_AT_MOST,
@@ -31,6 +40,8 @@ from dnadet_lib.explorer.projection import (
     project,
     projection_code,
 )
+from dnadet_lib.explorer.saving import Saved as Saved, save as save, unused as unused
+from dnadet_lib.explorer.searching import search as search
 from dnadet_lib.explorer.state import (
     Explorer as Explorer,
     add_checkpoint as add_checkpoint,
@@ -38,6 +49,8 @@ from dnadet_lib.explorer.state import (
     open_images as open_images,
     open_table as open_table,
 )
+from dnadet_lib.explorer.tags import annotate as annotate, tag as tag, untag as untag
+from dnadet_lib.plots.style import NOT_LABELLED
 from dnadet_lib.plumbing.files import atomic_path
 from dnadet_lib.plumbing.own_files import write_own
 from dnadet_lib.plumbing.paths import build_folder

@@ -7,53 +7,26 @@ from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dnadet_lib.explorer.columns import (
+    CATEGORIES as CATEGORIES,
+    MARKS as MARKS,
+    NUMBERS as NUMBERS,
+    as_text as as_text,
+    colours as colours,
+)
+from dnadet_lib.explorer.filtering import Filters, histogram
 from dnadet_lib.explorer.projection import nearest_to
 from dnadet_lib.images.reading import read_image
 from dnadet_lib.plots.pictures import image_grid
-from dnadet_lib.plots.style import NOT_LABELLED, colour_of, legend_columns
-from dnadet_lib.plumbing.text import for_figure, one_line
+from dnadet_lib.plots.style import colour_of, legend_columns
+from dnadet_lib.plumbing.text import for_figure
 
 if TYPE_CHECKING:
     from dnadet_lib.explorer.state import Explorer
-
-CATEGORIES = ("class", "predicted", "generator", "set-up", "named rightly", "known")
-NUMBERS = ("confidence", "unknown score")
-EMPTY = {"known": "not checked"}  # what an empty place of a column says; else "not labelled"
-COLOURS = (
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D", "#999933",
-)  # fmt: skip
-
-
-def as_text(state: Explorer, column: str) -> pd.Series:
-    """Return a column as text (N,), a line each; empty places say that nobody looked."""
-    values = state.table[column].astype(object)
-    return values.where(values.notna(), EMPTY.get(column, NOT_LABELLED)).map(one_line)
-
-
-def colours(state: Explorer, colour_by: str) -> tuple[np.ndarray, dict[str, str]]:
-    """Colour every image by a column: (N,) hexadecimal, and value -> colour.
-
-    Of a numeric column, the numbers are returned, and no colours.
-    """
-    if colour_by in NUMBERS:
-        return state.table[colour_by].to_numpy(), {}
-    if colour_by not in CATEGORIES:
-        choices = ", ".join((*CATEGORIES, *NUMBERS))
-        raise ValueError(f"colour by {colour_by!r}: choose one of {choices}")
-    values = as_text(state, colour_by)
-    present = list(dict.fromkeys(values))
-    # In the order of every other figure.
-    names = [c for c in map(one_line, state.classes) if c in present]
-    names += [name for name in present if name not in names]
-    if colour_by in ("class", "predicted"):
-        legend = {name: colour_of(name) for name in names}
-    else:
-        legend = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
-    return values.map(legend).to_numpy(), legend
+SHOWN, SELECTED = "#9EB8CC", "#D55E00"  # bars of histograms
 
 
 def require_maps(state: Explorer) -> list[str]:
@@ -116,6 +89,29 @@ def _legend(drawn: Figure, legend: Mapping[str, str]) -> None:
     ]
     columns = min(5, legend_columns(handles))
     drawn.legend(handles=handles, loc="outside upper center", ncols=columns)
+
+
+def histograms_figure(
+    state: Explorer, filters: Filters | None = None, selected: np.ndarray | None = None
+) -> Figure:
+    """Draw histograms of confidence and unknown score: the static twin of those beside the maps.
+
+    Each counts what passes the filters but for its own range, which is drawn as a band. What is
+    selected is laid over.
+    """
+    filters = filters or Filters()
+    drawn, axes = plt.subplots(1, len(NUMBERS), figsize=(5.2 * len(NUMBERS), 3.4))
+    for axis, column in zip(axes, NUMBERS, strict=True):
+        found = histogram(state, column, filters, selected)
+        axis.stairs(found.shown, found.edges, fill=True, color=SHOWN, label="shown")
+        if selected is not None:
+            axis.stairs(found.selected, found.edges, fill=True, color=SELECTED, label="selected")
+        if column in filters.ranges:
+            axis.axvspan(*filters.ranges[column], color=SELECTED, alpha=0.12, zorder=0)
+        axis.set(xlabel=f"{column} (no unit)", ylabel="images")
+    if selected is not None:
+        axes[0].legend()
+    return drawn
 
 
 def selection_figure(state: Explorer, selected: np.ndarray, columns: int = 8) -> Figure:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dnadet_lib.explorer import explorer, html as explorer_html
-from dnadet_lib.explorer.explorer import CATEGORIES, NUMBERS, Explorer
+from dnadet_lib.explorer.explorer import NUMBERS, Explorer
 from dnadet_lib.plumbing.files import inside
 from dnadet_lib.plumbing.paths import build_folder
 from dnadet_lib.plumbing.text import for_html, shortened
@@ -81,14 +81,10 @@ def linked_maps(
     """Make a jupyter-scatter map for each of some of the state's maps, coloured by a column."""
     import jscatter
 
-    texts = {}
-    for column in CATEGORIES:
-        order = list(explorer.colours(state, column)[1])  # jscatter's map goes by their order
-        texts[text_of(column)] = pd.Categorical(explorer.as_text(state, column), order)
     numbers = state.table[list(NUMBERS)].astype(np.float32)
     maps = []
     for points in (state.maps[name] for name in names or state.maps):
-        table = numbers.assign(x=points[:, 0], y=points[:, 1], **texts)
+        table = numbers.assign(x=points[:, 0], y=points[:, 1])
         scatter = jscatter.Scatter(data=table, x="x", y="y", axes=False, size=5)
         scatter.camera(distance=1.15)  # room around the outermost points
         recolour(state, scatter, colour_by)
@@ -96,16 +92,12 @@ def linked_maps(
     return maps
 
 
-def text_of(column: str) -> str:
-    """Name the column that holds a category as text, as jupyter-scatter wants it."""
-    return f"{column} as text"
-
-
 def recolour(state: Explorer, scatter: Any, colour_by: str) -> None:
-    """Colour a jupyter-scatter map by a column."""
+    """Colour a jupyter-scatter map by a column, as it is now."""
     _, legend = explorer.colours(state, colour_by)
-    if legend:
-        scatter.color(by=text_of(colour_by), map=legend)
+    if legend:  # jscatter's map goes by the order of the categories
+        texts = pd.Categorical(explorer.as_text(state, colour_by), list(legend))
+        scatter.color(by=texts, map=legend)
     else:
         scatter.color(by=colour_by, map="cividis")
 

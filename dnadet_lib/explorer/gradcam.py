@@ -1,6 +1,9 @@
 """Grad-CAM: where in an image a layer finds what speaks for a class."""
 
+from collections.abc import Sequence
+
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -84,9 +87,12 @@ def image_cam(
 
 
 def strongest_quarter(values: np.ndarray) -> float:
-    """Share of what speaks for the class that the strongest quarter of a map (H, W) holds."""
-    speaks = np.sort(values.clip(0), axis=None)[::-1]
-    return float(speaks[: len(speaks) // 4].sum() / max(speaks.sum(), 1e-9))
+    """Share of a map's (H, W) total that its strongest quarter holds, for the class or against it.
+
+    Signs do not count: with random weights, a map may speak against a class everywhere.
+    """
+    sizes = np.sort(np.abs(values), axis=None)[::-1]
+    return float(sizes[: len(sizes) // 4].sum() / max(sizes.sum(), 1e-9))
 
 
 def untrained_like(model: DNADet, seed: int = 0) -> DNADet:
@@ -97,3 +103,37 @@ def untrained_like(model: DNADet, seed: int = 0) -> DNADet:
             len(model.classes), model.width, input=model.input, blocks=len(model.main),
             discriminant=model.discriminant,
         )  # fmt: skip
+
+
+def against_random(
+    model: DNADet, images: Sequence[np.ndarray], targets: Sequence[int], draws: int = 5
+) -> pd.DataFrame:
+    """Compare a model's maps with those of networks that learned nothing.
+
+    Args:
+        model: Has learned.
+        images: uint8 (H, W, 3), all of one size.
+        targets: Number of the class to ask for, of each image.
+        draws: So many networks of the same plan with random weights, of seeds 0, 1, ...
+
+    Returns:
+        A row for the model, "trained", and for each draw. Columns are medians over the images:
+        "strongest quarter", its share of a map; "correlation" with the model's map of that image;
+        and "of the mean map", the strongest quarter's share of the maps' mean.
+    """
+    networks = {"trained": model}
+    networks |= {f"random {seed}": untrained_like(model, seed) for seed in range(draws)}
+    maps = {
+        name: [image_cam(network, *case) for case in zip(images, targets, strict=True)]
+        for name, network in networks.items()
+    }
+    rows = {}
+    for name, own in maps.items():
+        pairs = zip(own, maps["trained"], strict=True)
+        alike = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in pairs]
+        rows[name] = {
+            "strongest quarter": np.median([strongest_quarter(values) for values in own]),
+            "of the mean map": strongest_quarter(np.mean(own, axis=0)),
+            "correlation": np.median(alike),
+        }
+    return pd.DataFrame(rows).T

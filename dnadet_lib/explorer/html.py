@@ -16,7 +16,8 @@ from PIL import Image
 
 from dnadet_lib.attribution import Attribution
 from dnadet_lib.explorer import closeup, explorer
-from dnadet_lib.explorer.explorer import Explorer
+from dnadet_lib.explorer.explorer import MARKS, Explorer, Filters
+from dnadet_lib.explorer.figures import SELECTED, SHOWN
 from dnadet_lib.images.reading import read_image
 from dnadet_lib.plots.style import colour_of
 from dnadet_lib.plumbing.text import for_html, one_line, shortened
@@ -180,7 +181,8 @@ def facts(state: Explorer, position: int) -> str:
         lines.append("not checked whether the model knows such images")
     elif not row["known"]:
         lines.append("unknown: outside what the model knows")
-    return as_facts(lines)
+    marks = [f"{name}: {shortened(row[name], 60)}" for name in MARKS if row[name]]
+    return as_facts([*lines, *(["; ".join(marks)] if marks else [])])
 
 
 def as_facts(lines: Sequence[str]) -> str:
@@ -251,6 +253,35 @@ def legend(state: Explorer, colour_by: str) -> str:
         f"{colour_by}: {there.min():.3f} "
         '<span style="display: inline-block; width: 140px; height: 12px; vertical-align: middle; '
         f'background: linear-gradient(to right, {steps})"></span> {there.max():.3f}'
+    )
+
+
+def histogram(state: Explorer, name: str, filters: Filters, selected: np.ndarray) -> str:
+    """Draw a histogram of what passes the filters but for its own range, the selection laid over.
+
+    What its own range leaves out is pale.
+    """
+    found = explorer.histogram(state, name, filters, selected)
+    low, high = filters.ranges.get(name, (found.edges[0], found.edges[-1]))
+    middles = (found.edges[1:] + found.edges[:-1]) / 2
+    inside = (middles >= low) & (middles <= high)
+    top, width = max(1, int(found.shown.max())), 100 / len(middles)
+    bars = []
+    for k, (shown, chosen) in enumerate(zip(found.shown, found.selected, strict=True)):
+        for count, colour in ((shown, SHOWN), (chosen, SELECTED)):
+            if count:  # one image, too, is seen among thousands
+                tall = max(1.5, 60 * count / top)
+                bars.append(
+                    f'<rect x="{k * width:.2f}" y="{60 - tall:.2f}" width="{0.92 * width:.2f}" '
+                    f'height="{tall:.2f}" fill="{colour}" opacity="{1 if inside[k] else 0.3}"/>'
+                )
+    number = found.shown.sum()
+    about = f"histogram of the {name} of {number} images, {found.selected.sum()} selected"
+    return (
+        f"<div>{name} of <b>{number}</b> images, shown from {low:.4g} to {high:.4g}</div>"
+        f'<svg role="img" aria-label="{about}" viewBox="0 0 100 60" '
+        'preserveAspectRatio="none" class="explorer-histogram">'
+        f"{''.join(bars)}</svg>"
     )
 
 

@@ -122,10 +122,15 @@ def page_data(state: Explorer, places: Sequence[Sequence[int]]) -> dict[str, obj
         "classes": [one_line(name) for name in state.classes],
         "probabilities": np.asarray(state.probabilities, float).round(5).tolist(),
         "maps": {one_line(name): at.astype(float).tolist() for name, at in state.maps.items()},
-        "colours": {name: colouring(state, name) for name in columns if name in COLOURED},
+        "colours": {name: colouring(state, name) for name in columns if is_coloured(state, name)},
         "places": places, "errors": [one_line(error) for error in state.errors],
         "note": one_line(state.note),
     }  # fmt: skip
+
+
+def is_coloured(state: Explorer, name: str) -> bool:
+    """Whether the images of a page can be coloured by a column: by tags and notes if there are."""
+    return name in COLOURED or (name in explorer.MARKS and bool((state.table[name] != "").any()))
 
 
 def colouring(state: Explorer, name: str) -> dict[str, list]:

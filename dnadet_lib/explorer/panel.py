@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 
 from dnadet_lib.explorer import explorer, forms, html as explorer_html
-from dnadet_lib.explorer.explorer import CATEGORIES, NUMBERS, Explorer
+from dnadet_lib.explorer.explorer import CATEGORIES, MARKS, NUMBERS, Explorer, Filters
 from dnadet_lib.explorer.figures import require_maps
+from dnadet_lib.explorer.finding import LEGEND, Legend, Ranges, Search
 from dnadet_lib.explorer.forms import linked_maps, place_of, positions, recolour
+from dnadet_lib.explorer.marking import Marking
 from dnadet_lib.plumbing.files import atomic_path, inside, plain_name
 from dnadet_lib.plumbing.paths import build_folder
-from dnadet_lib.plumbing.text import for_html, shortened
+from dnadet_lib.plumbing.text import for_html
 
 MAPS = 500  # pixels of all maps together, from top to bottom: with the controls, a laptop's screen
 TITLE = 22  # pixels of a map's heading
 HIGHEST = 330  # pixels of a map: about its width, else it is cut off at the sides
-LEGEND_FITS = 116  # characters of the legend above the maps
-VIEWS = IMAGE, SELECTION, MORE = "one image", "selection", "compare, add images"
-LEGEND = "legend"
+VIEWS = IMAGE, SELECTION, FILTER, MORE = "one image", "selection", "filter", "compare, add images"
 STYLE = Path(__file__).with_name("widgets.css")
 
 
@@ -36,11 +36,14 @@ class Panel:
 
         self.state, self.names = state, list(names or require_maps(state))
         self.order, self.first = np.empty(0, int), 0  # of the selection; the first one shown
-        choices = [*CATEGORIES, *NUMBERS]
+        self.found = np.empty(0, int)  # by the search
+        self.filters = Filters(colour_by)
+        choices = [*CATEGORIES, *MARKS, *NUMBERS]
         self.colour = widgets.Dropdown(options=choices, value=colour_by, description="colour by")
         self.together = widgets.Checkbox(description="zoom together", indent=False)
-        self.legend = widgets.Box()
-        self.all_legend = widgets.Box()
+        self.search = Search(lambda: self.say(self._find), self._filter)
+        self.key = Legend(state, self._filter)
+        self.legend, self.all_legend = self.key.above, self.key.all
         self.row = widgets.Box()
         self.hover = widgets.HTML(explorer_html.hover(state, None))
         self.view = widgets.ToggleButtons(options=list(VIEWS), value=SELECTION)
@@ -48,25 +51,36 @@ class Panel:
         self.pictures = Pictures()
         self.grid = widgets.HTML()
         self.said = widgets.HTML(for_html(state.note))
-        keeping, self.name = forms.keeping(
-            lambda: self.say(self._keep), lambda: self.say(self._export)
-        )
-        comparison, self.compared = forms.comparison(state)
-        adding = forms.adding(
-            lambda files: self.say(lambda: self._add_files(files)),
-            lambda folder: self.say(lambda: self._add([folder])),
-        )
-        self.views = {
-            IMAGE: self.close_up,
-            SELECTION: widgets.VBox([self._pages(), self.pictures, self.grid, keeping]),
-            MORE: widgets.VBox([comparison, adding]),
-            LEGEND: self.all_legend,
-        }
+        self.ranges = Ranges(state, self.filters, self._filter)
+        self.views = self._views()
         self.pane = widgets.Box(list(self.views.values()))
         self.widget = self._arranged()
         self._listen()
         self._show_view()
         self._draw_maps()
+
+    def _views(self) -> dict[str, Any]:
+        """Make what stands beside the maps, one at a time, by the names of the buttons."""
+        import ipywidgets as widgets
+
+        keeping, self.name = forms.keeping(
+            lambda: self.say(self._keep), lambda: self.say(self._export)
+        )
+        comparison, self.compared = forms.comparison(self.state)
+        adding = forms.adding(
+            lambda files: self.say(lambda: self._add_files(files)),
+            lambda folder: self.say(lambda: self._add([folder])),
+        )
+        self.marking = Marking(self.state, lambda: self.selected, self.say, self._redraw)
+        return {
+            IMAGE: self.close_up,
+            SELECTION: widgets.VBox(
+                [self._pages(), self.pictures, self.grid, self.marking.widget, keeping]
+            ),
+            FILTER: self.ranges.widget,
+            MORE: widgets.VBox([comparison, adding]),
+            LEGEND: self.all_legend,
+        }
 
     def _arranged(self) -> Any:
         """Put the pieces where they belong, and name them for the style sheet and for tests."""
@@ -78,7 +92,7 @@ class Panel:
         none = widgets.Button(description="clear selection")
         every.on_click(lambda _: self.select(self.shown))
         none.on_click(lambda _: self.select(np.empty(0, int)))
-        head = widgets.HBox([self.colour, self.together, every, none])
+        head = widgets.HBox([self.colour, *self.search.parts, self.together, every, none])
         self.side = widgets.VBox([self.hover, self.view, self.pane, self.said])
         self.work = widgets.HBox([self.row, self.side])
         for name in ("hover", "close_up", "grid", "side", "work", "pane", "legend", "all_legend",
@@ -138,57 +152,44 @@ class Panel:
         self._on_select()
 
     def _draw_legend(self) -> None:
-        import ipywidgets as widgets
-
-        _, legend = explorer.colours(self.state, self.colour.value)
-        entries = [self._entry(name, colour) for name, colour in legend.items()]
-        self.boxes = [box for _, box in entries]
-        lengths = np.cumsum([len(shortened(name)) + 6 for name in legend])
-        fitting = int((lengths <= LEGEND_FITS).sum())
-        if fitting < len(entries):  # room for saying so
-            fitting = int((lengths <= LEGEND_FITS - 32).sum())
-        self.all_legend.children = [piece for entry in entries for piece in entry]
-        above = [piece for entry in entries[:fitting] for piece in entry]
-        views = list(VIEWS)
-        if fitting < len(entries):
-            more = f"and {len(entries) - fitting} more: see &ldquo;{LEGEND}&rdquo;"
-            above.append(widgets.HTML(more))
-            views.append(LEGEND)
-        elif not legend:
-            above.append(widgets.HTML(explorer_html.legend(self.state, self.colour.value)))
-        self.legend.children = above
+        """Draw the legend, and offer a view of it where it does not fit above the maps."""
+        views = list(VIEWS) if self.key.draw(self.colour.value) else [*VIEWS, LEGEND]
         if list(self.view.options) != views:
             shown = self.view.value
             self.view.options = views
             self.view.value = shown if shown in views else SELECTION
-
-    def _entry(self, name: str, colour: str) -> tuple[Any, Any]:
-        """Make one entry of the legend: a dot, and a box that hides the points of its kind."""
-        import ipywidgets as widgets
-
-        dot = widgets.HTML(f'<span style="color: {colour}" aria-hidden="true">&#9679;</span>')
-        box = widgets.Checkbox(value=True, description=shortened(name), indent=False)
-        box.names = name
-        box.layout.width = "auto"
-        box.observe(lambda _: self._filter(), "value")
-        return dot, box
+        self._filter()
 
     @property
     def shown(self) -> np.ndarray:
-        """Positions of the images that the legend does not hide."""
-        hidden = [box.names for box in self.boxes if not box.value]
-        return np.flatnonzero(~explorer.as_text(self.state, self.colour.value).isin(hidden))
+        """Positions of the images that the maps show."""
+        return np.flatnonzero(explorer.passing(self.state, self.filters))
 
     def _filter(self) -> None:
-        shown = None if all(box.value for box in self.boxes) else self.shown
+        """Show what the legend, the search and the ranges let pass."""
+        self.filters.column, self.filters.hidden = self.colour.value, self.key.hidden
+        only = self.search.only.value and self.search.text
+        self.filters.found = self.found if only else None
+        shown = self.shown
         for scatter in self.maps:
-            scatter.filter(shown)
+            scatter.filter(None if len(shown) == len(self.state) else shown)
+        self.ranges.draw(self.selected)
+
+    def _find(self) -> Sequence[str]:
+        self.found = explorer.search(self.state, self.search.text)
+        self._filter()
+        self.select(self.found)
+        return (f"{len(self.found)} images found",) if self.search.text else ()
 
     def _recolour(self) -> None:
         for scatter in self.maps:
-            scatter.filter(None)
             recolour(self.state, scatter, self.colour.value)
         self._draw_legend()
+
+    def _redraw(self, column: str) -> None:
+        """Colour the maps anew where the colours are those of a column that has changed."""
+        if self.colour.value == column:
+            self._recolour()
 
     def _link_views(self) -> None:
         for scatter in self.maps:
@@ -216,7 +217,8 @@ class Panel:
             self._open(int(selected[0]))
         else:
             self.close_up.value = explorer_html.HINT
-            self.view.value = SELECTION
+            self.view.value = FILTER if self.view.value == FILTER else SELECTION
+        self.ranges.draw(selected)
 
     def _open(self, position: int) -> None:
         self.close_up.value = "Looking closely ..."  # never the image before
@@ -281,6 +283,9 @@ class Panel:
         lines = [f"{len(added)} images added", *self.state.errors[before:]]
         lines += self.state.notes[noted:]
         if len(added):
+            lines.append("each lies between its 5 nearest neighbours, whose points stay")
             self._draw_maps()
+            self.search.only.value = False  # they are shown
+            self.ranges.reset()
             self.select(added)  # what is selected is outlined
         return lines

@@ -120,7 +120,11 @@ def unit_rows(embeddings: np.ndarray) -> np.ndarray:
 def place(
     embeddings: np.ndarray, points: np.ndarray, new: np.ndarray, neighbours: int = 5
 ) -> np.ndarray:
-    """Place new embeddings (M, D) between their nearest neighbours on a map (N, 2): (M, 2)."""
+    """Place new embeddings (M, D) between their nearest neighbours on a map (N, 2): (M, 2).
+
+    Each comes to the mean of its nearest neighbours' places, weighted by the inverse of the cosine
+    distance. The map stays as it is, whatever method made it; t-SNE or UMAP is not fitted again.
+    """
     nearest, distance = nearest_to(embeddings, new, neighbours)
     weights = 1 / (distance + 1e-6)
     weights /= weights.sum(axis=1, keepdims=True)

@@ -20,11 +20,12 @@ from dnadet_lib.attribution import (
 )
 from dnadet_lib.checkpoints.models import find_checkpoint, load_model
 from dnadet_lib.data import ImageSet, list_images, origins
+from dnadet_lib.explorer.columns import MARKS
 from dnadet_lib.explorer.embedding_file import EmbeddingFile, read_embeddings
-from dnadet_lib.explorer.figures import NOT_LABELLED
 from dnadet_lib.explorer.projection import place
 from dnadet_lib.inference import embed_images, read_features
 from dnadet_lib.model import DNADet
+from dnadet_lib.plots.style import NOT_LABELLED
 from dnadet_lib.plumbing.files import sha256_of
 from dnadet_lib.plumbing.notes import listening
 from dnadet_lib.plumbing.text import one_line, restored, storable
@@ -35,8 +36,9 @@ class Explorer:
     """What is explored: images, what a model says of them, and maps of their embeddings.
 
     The table has the columns class, predicted (the most probable class), told (whether it could be
-    named), generator, set-up, confidence, named rightly, unknown score and known. `others` has the
-    model and the embeddings (N, D) of another checkpoint by its name; its maps are "METHOD, NAME".
+    named), generator, set-up, confidence, named rightly, unknown score, known, tags and note.
+    `others` has the model and the embeddings (N, D) of another checkpoint by its name; its maps are
+    "METHOD, NAME".
     """
 
     maker: DNADet | None  # the model, or None where a table's checkpoint is there no more
@@ -52,6 +54,7 @@ class Explorer:
     others: dict[str, tuple[DNADet, np.ndarray]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)  # what was done to added images to read them
     note: str = ""  # that a table's checkpoint is another one now, or was not compared
+    file: Path | None = None  # the table that was opened, or that was saved last
 
     @property
     def model(self) -> DNADet:
@@ -121,6 +124,7 @@ def _add(
     table["named rightly"] = right.mask(table["class"] == NOT_LABELLED)
     table["unknown score"] = scores
     table["known"] = pd.array(known, dtype="boolean")
+    table[list(MARKS)] = ""
 
 
 def open_table(file: Path | str, model: DNADet | None = None) -> Explorer:
@@ -129,7 +133,8 @@ def open_table(file: Path | str, model: DNADet | None = None) -> Explorer:
     Labels, probabilities and scores come from the file. If the checkpoint that made them (`model`,
     or that which the file names) is gone or has been overwritten since, `note` says so, and what
     would need it is refused. The class of an image is what the column "truth" says, else "not
-    labelled"; its folder stands as its generator. `errors` names images that are gone.
+    labelled"; its folder stands as its generator, unless `explorer.save` wrote that column. Tags
+    and notes are those that it saved. `errors` names images that are gone.
 
     Raises:
         FileNotFoundError: there is no such file, or it holds embeddings alone, without a
@@ -154,9 +159,13 @@ def open_table(file: Path | str, model: DNADet | None = None) -> Explorer:
         probabilities, classes = _describe(maker, table, *known), maker.classes
     else:
         raise ValueError(f"{note} The file holds no labels of its own.")
+    for name, values in read.kept.items():
+        written = np.array([value is not None for value in values])
+        table[name] = table[name].mask(written, values)
     return Explorer(
         maker, read.paths, table, read.embeddings, probabilities, classes, maps=read.maps,
         makers=read.makers, errors=[*read.errors, *_lacking(file, read)], note=note,
+        file=Path(file),
     )  # fmt: skip
 
 

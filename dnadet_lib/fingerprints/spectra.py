@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import fft
 
+EDGE = 8  # pixels: a denoiser that wraps around leaves a frame on any image, photographs too
 CORNER = math.sqrt(0.5)  # the highest frequency of a square grid, along the diagonal
 
 
@@ -61,28 +62,48 @@ def spectra_of(residuals: np.ndarray) -> Spectra:
     return Spectra(mean, locked, power, len(residuals))
 
 
-def lock_controls(residuals: np.ndarray, found: Spectra, seed: int = 0) -> tuple[float, float]:
+def lock_controls(
+    residuals: np.ndarray, found: Spectra, seed: int = 0, edge: int = EDGE
+) -> tuple[float, float]:
     """Measure two controls of what is locked in position.
 
     Args:
         residuals: float (N, H, W, C), N above 1.
         found: `spectra_of` them.
         seed: Of the places that residuals are moved to; edges wrap around.
+        edge: Pixels at the border that the halves leave out.
 
     Returns:
         Correlation of the mean residuals of two halves, 1 if they agree on a pattern and 0 if there
         is none; and the locked share once each residual was moved to a random place, about 0.
     """
-    halves = [residuals[start::2].mean(axis=0).ravel() for start in (0, 1)]
+    halves = [residuals[start::2].mean(axis=0) for start in (0, 1)]
     places = np.random.default_rng(seed).integers(0, residuals.shape[1:3], (len(residuals), 2))
     mean = np.mean([np.roll(r, p, (0, 1)) for r, p in zip(residuals, places, strict=True)], axis=0)
     locked = spectra_of(mean[None]).power  # moving residuals changes no power but the mean's
-    return float(np.corrcoef(halves)[0, 1]), replace(found, locked_power=locked).locked_share
+    return _correlation(halves, edge), replace(found, locked_power=locked).locked_share
+
+
+def resemblance(one: Spectra, two: Spectra, edge: int = EDGE) -> float:
+    """Correlation of two mean residuals, without `edge` pixels at the border."""
+    return _correlation([one.mean_residual, two.mean_residual], edge)
+
+
+def _correlation(means: Sequence[np.ndarray], edge: int) -> float:
+    inner = slice(edge, -edge or None)
+    found = np.corrcoef([mean[inner, inner].ravel() for mean in means])[0, 1]
+    return round(float(found), 3) + 0.0  # never -0.0
 
 
 def decibels(power: np.ndarray, reference: float | np.ndarray = 1.0) -> np.ndarray:
     """Power relative to a reference, in decibels: 10 is ten times as much, 0 is the same."""
     return 10 * np.log10(np.maximum(power, 1e-6) / np.maximum(reference, 1e-6))
+
+
+def level_map(found: Sequence[Spectra]) -> np.ndarray:
+    """Average the powers of some spectra: a map (H, W) in decibels around its own mean."""
+    power = np.mean([one.power for one in found], axis=0)
+    return decibels(power, power.mean())
 
 
 def autocorrelation(power: np.ndarray, reach: int = 32) -> np.ndarray:

@@ -27,8 +27,6 @@ def map_rows(
         len(rows), len(columns), figsize=size, sharex=True, sharey=True, squeeze=False
     )
     extent = (-reach, reach, reach, -reach)  # down is positive, as in an image
-    extent = (-reach, reach, reach, -reach)  # down is positive, as in an image
-    extent = (-reach, reach, reach, -reach)  # down is positive, as in an image
     for line, (name, maps) in zip(axes, rows.items(), strict=True):
         for axis, values in zip(line, maps, strict=True):
             drawn = axis.imshow(values, cmap, vmin=limits[0], vmax=limits[1], extent=extent)
@@ -43,23 +41,44 @@ def map_rows(
     return figure
 
 
-def power_profiles(powers: Mapping[str, Sequence[np.ndarray]]) -> Figure:
-    """Draw radial and angular profiles of powers (H, W) by class: one line, the others dashed."""
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.8))
-    for name, maps in powers.items():
-        for place, power in enumerate(maps):
-            frequency, radial = radial_profile(power)
-            direction, angular = angular_profile(power)
-            lines = (frequency, decibels(radial)), (direction, decibels(angular, angular.mean()))
-            for axis, (x, y) in zip(axes, lines, strict=True):
-                axis.plot(
-                    x, y, color=colour_of(name), markevery=6,
-                    marker="" if place else marker_of(name), linewidth=1.4 if place else 2.2,
-                    linestyle=(0, (4, 2)) if place else "-",
-                )  # fmt: skip
-    axes[0].set(xlabel="frequency (cycles per pixel)", ylabel="power (dB)", ylim=(-10, None))
-    axes[1].set(xlabel="direction (degrees)", ylabel="power (dB)", xticks=range(0, 181, 45))
+def power_profiles(powers: Mapping[str, Sequence[np.ndarray]], beside: str = "Real") -> Figure:
+    """Draw radial and angular profiles of powers (H, W), in a column for each class but one.
+
+    The class `beside` stands in every panel for comparison. The first power of a class is drawn as
+    a line, the others dashed.
+    """
+    names = [name for name in powers if name != beside]
+    size = (2.6 * len(names) + 0.8, 6)
+    figure, axes = plt.subplots(
+        2, len(names), figsize=size, sharex="row", sharey="row", squeeze=False
+    )
+    for column, name in zip(axes.T, names, strict=True):
+        for own in [beside, name] if beside in powers else [name]:
+            for place, power in enumerate(powers[own]):
+                frequency, radial = radial_profile(power)
+                direction, angular = angular_profile(power)
+                look = {"color": colour_of(own), "linewidth": 1.4 if place else 2.2,
+                        "linestyle": (0, (4, 2)) if place else "-", "markevery": 6,
+                        "marker": "" if place else marker_of(own), "markersize": 6}  # fmt: skip
+                column[0].plot(frequency, decibels(radial), **look)
+                column[1].plot(direction, decibels(angular, angular.mean()), **look)
+        column[0].set(title=for_figure(name), ylim=(-10, None))
+        column[1].set(xticks=range(0, 181, 90))
+        column[0].set_xlabel(FREQUENCY)
+        column[1].set_xlabel("degrees")
+    axes[0, 0].set_ylabel("power (dB)")
+    axes[1, 0].set_ylabel("power (dB)")
     class_legend(figure, list(powers))
+    return figure
+
+
+def shift_curves(correlations: Mapping[str, Sequence[float]]) -> Figure:
+    """Draw a class's correlations by the shift in pixels, from 0 on."""
+    figure, axis = plt.subplots()
+    for name, values in correlations.items():
+        axis.plot(range(len(values)), values, color=colour_of(name), marker=marker_of(name))
+    axis.set(xlabel="shift (pixels)", ylabel="correlation")
+    class_legend(figure, list(correlations))
     return figure
 
 

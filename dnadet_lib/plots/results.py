@@ -86,7 +86,8 @@ def ladder_dots(
     names = [name for rungs in ladders.values() for name in rungs]
     found = list(dict.fromkeys(setup for method, setup in figures if method in names))
     setups = [*found[-1:], *found[:-1]]  # the mean first
-    steps = list(dict.fromkeys(name.split(", ", 1)[1] for name in names))
+    longest_first = sorted(ladders.values(), key=len, reverse=True)
+    steps = list(dict.fromkeys(name.split(", ", 1)[1] for own in longest_first for name in own))
     columns = 3
     lines = math.ceil(len(setups) / columns)
     size = 11, 0.9 + lines * (1.2 + 0.42 * len(steps))
@@ -178,17 +179,19 @@ def answer_bars(
 def posterior_curves(suspect: str, sensitivity: float, rest: Sequence[Alarms]) -> Figure:
     """Draw the share of alarms that are right against the base rate, by what the others are.
 
-    Of false alarms, the solid line is as measured, the dashed one at their upper bound.
+    Of false alarms, the solid line is as measured, the dashed one at their upper bound. Each row's
+    lines are thinner than those of the row before, so that one is seen below another.
     """
     rates = np.logspace(-4, -0.01, 200)
-    figure, axis = plt.subplots()
-    for row, colour in zip(rest, LINE_COLOURS, strict=False):
+    figure, axis = plt.subplots(figsize=(7, 5.6))
+    widths = np.linspace(6, 2, max(len(rest), 2))
+    for row, colour, width in zip(rest, LINE_COLOURS, widths, strict=False):
         for false_alarm, style in ((row.rate, "-"), (row.worst, "--")):
             shares = [posterior(rate, sensitivity, false_alarm) for rate in rates]
             label = for_figure(row.makers) if style == "-" else None
-            axis.plot(rates, shares, style, color=colour, label=label)
+            axis.plot(rates, shares, style, color=colour, label=label, linewidth=width)
     axis.set(xscale="log", ylim=(0, 1.02))
     axis.set_xlabel(f"base rate: share of {for_figure(suspect)} images")
     axis.set_ylabel("share of alarms that are right")
-    axis.legend(title="the other images are")
+    figure.legend(title="the other images are", loc="outside upper center", ncols=2)
     return figure

@@ -174,5 +174,18 @@ def sample_images(generator: nn.Module, latents: Tensor, batch_size: int = 50) -
     images = torch.cat([generator(z) for z in latents.split(batch_size)])
     if not images.isfinite().all():
         raise ValueError("the generator's pixels are not finite: its weights are too large")
+    return _levels(images)
+
+
+@torch.no_grad()
+def sample_layouts(generator: LayoutGenerator, latents: Tensor) -> Tensor:
+    """Enlarge the layouts that latents (N, 64) pick, which the generator draws its images around.
+
+    No weights of the generator have a part in them: uint8 (N, 64, 64, 3).
+    """
+    return _levels(generator.enlarge(generator.layouts.draw(latents)))
+
+
+def _levels(images: Tensor) -> Tensor:
     levels = ((images.float() + 1) * 127.5).round().clamp(0, 255)
     return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous()

@@ -1,0 +1,112 @@
+"""What lesson 07 does: a folder of examples, the command line, and how far verdicts are right."""
+
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dnadet_lib.data import ImageSet, load_images
+from dnadet_lib.evaluation.base_rates import Alarms, Hits
+from dnadet_lib.evaluation.robustness import degrade, parse_change
+from dnadet_lib.inference import Source, answers
+from dnadet_lib.model import DNADet
+
+
+def write_examples(folder: Path, parts: Sequence[ImageSet], seed: int = 0) -> dict[str, str]:
+    """Copy images into a folder, in an order that is drawn, under names that say nothing.
+
+    Returns:
+        File name -> class. Examples of an earlier run are removed; other files stay.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("image_[0-9][0-9].png"):
+        old.unlink()
+    picked = [(p, s.classes[k]) for s in parts for p, k in zip(s.paths, s.labels, strict=True)]
+    order = np.random.default_rng(seed).permutation(len(picked))
+    made = {}
+    for number, (path, maker) in enumerate([picked[i] for i in order]):
+        name = f"image_{number:02d}.png"
+        (folder / name).write_bytes(path.read_bytes())
+        made[name] = maker
+    return made
+
+
+def dnadet(folder: Path, *arguments: object) -> tuple[str, str]:
+    """Run the command line in a folder; return what it prints, and its complaints."""
+    command = [sys.executable, "-m", "dnadet_lib.cli", *map(str, arguments)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return done.stdout, done.stderr
+
+
+def on_unchanged(model: DNADet, images: ImageSet) -> str:
+    """Say how often a model finds a history, or cannot tell, of images that nobody changed."""
+    told = list(answers(model, images.paths, []))
+    found = Counter(result["history"]["found"] for result in told)
+    nothing = found.pop("", 0)
+    kinds = "".join(f", {count} {text!r}" for text, count in found.most_common())
+    untold = sum(result["label"] is None for result in told)
+    return (
+        f"{len(told) - nothing} of {len(told)} get a history all the same{kinds}; of {untold} it "
+        "cannot tell"
+    )
+
+
+def is_called(model: DNADet, suspect: str, images: Sequence[Source]) -> np.ndarray:
+    """Whether `dnadet attribute` names each of N images as a class, and takes it as known."""
+    found = model.attribute(images)
+    named = np.array([verdict == suspect for verdict in found.verdicts])
+    return named & np.ma.filled(found.known, True)
+
+
+def changed_copies(images: ImageSet, change: str, seed: int = 0) -> list[np.ndarray]:
+    """Degrade images of one size: uint8 (H, W, 3) each; a change is such as "JPEG:80"."""
+    kind, strength = parse_change(change)
+    return list(degrade(load_images(images.paths), kind, strength, seed))
+
+
+def hits(
+    model: DNADet, suspect: str, sets: Mapping[str, ImageSet], changes: Sequence[str] = (),
+    seed: int = 0,
+) -> list[Hits]:  # fmt: skip
+    """Count how often images of a class are called so.
+
+    Args:
+        model: Names them.
+        suspect: Name of the class.
+        sets: By what is told of them; images of other classes are left out.
+        changes: Of the first set, copies changed in each of these ways are counted, too.
+        seed: Of what a change draws.
+
+    Returns:
+        A row for each set, then one for each change.
+    """
+    own = {
+        name: images.take(np.flatnonzero(images.labels == images.classes.index(suspect)))
+        for name, images in sets.items()
+    }
+    rows = [
+        Hits.count(name, is_called(model, suspect, images.paths), images.sources)
+        for name, images in own.items()
+    ]
+    for change in changes:
+        name, images = next(iter(own.items()))
+        called = is_called(model, suspect, changed_copies(images, change, seed))
+        rows.append(Hits.count(f"{name}, {parse_change(change)}", called, images.sources))
+    return rows
+
+
+def alarms(
+    model: DNADet, suspect: str, makers: str, images: ImageSet, changes: Sequence[str],
+    seed: int = 0,
+) -> list[Alarms]:  # fmt: skip
+    """Count how often images of other makers are called a class, changed in each of some ways."""
+    return [
+        Alarms.count(
+            f"{makers}, {parse_change(change)}",
+            is_called(model, suspect, changed_copies(images, change, seed)),
+        )
+        for change in changes
+    ]
