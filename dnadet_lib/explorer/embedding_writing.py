@@ -1,5 +1,6 @@
 """Embeddings of many images as one Parquet file, in batches."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
