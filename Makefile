@@ -65,6 +65,7 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/maps.py
 	$(BIN)/python benchmarks/explorer.py
 	$(BIN)/python benchmarks/attribute.py
 	$(BIN)/python benchmarks/memory.py

@@ -2,7 +2,8 @@
 
 Every image is decoded, resized whole and normalised whole for each epoch; its patches are cut from
 the floats, and each patch number goes through the network in a pass of its own, in float32 and the
-default memory format. Sources: Yang et al. 2022; `DNADet` is the network of both sides.
+default memory format. Source: Yang et al. 2022. `DNADet` is the network of both sides, here with
+activations as PyTorch makes them by default, not in place.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from dnadet_lib.losses import AutomaticWeightedLoss, SupConLoss, classification_loss
 from dnadet_lib.model import DNADet, ProjectionHead
@@ -22,9 +23,11 @@ from dnadet_lib.presets import Preset
 from dnadet_lib.transforms import Transformation
 
 
-def as_floats(image: Image.Image, side: int) -> Tensor:
-    """Resize a whole image and normalise all of it: (3, side, side) in [-1, 1]."""
-    resized = np.array(image.resize((side, side), Image.Resampling.BICUBIC))
+def as_floats(image: Image.Image, side: int | None) -> Tensor:
+    """Resize a whole image, if it is to be, and normalise all of it: (3, H, W) in [-1, 1]."""
+    if side is not None:
+        image = image.resize((side, side), Image.Resampling.BICUBIC)
+    resized = np.array(image)
     return torch.from_numpy(resized).permute(2, 0, 1).float().div(255).sub(0.5).div(0.5)
 
 
@@ -65,16 +68,20 @@ def transformed_views(
 
 @dataclass
 class ReleaseRun:
-    """Network, heads and optimiser of the release's loop."""
+    """Network, heads, optimiser and schedule of the release's loop."""
 
     model: DNADet
     head: ProjectionHead
     weights: AutomaticWeightedLoss
     optimiser: torch.optim.Adam
+    scheduler: torch.optim.lr_scheduler.StepLR
 
     @classmethod
     def start(cls, model: DNADet, preset: Preset) -> ReleaseRun:
-        """Draw the heads of a model."""
+        """Draw the heads of a model, whose activations are then not made in place."""
+        for module in model.modules():
+            if isinstance(module, nn.LeakyReLU):
+                module.inplace = False  # PyTorch's default
         head, weights = ProjectionHead(model.embedding_size), AutomaticWeightedLoss(2)
         optimiser = torch.optim.Adam(
             [
@@ -82,7 +89,8 @@ class ReleaseRun:
                 {"params": weights.parameters(), "lr": preset.weight_rate},
             ]
         )
-        return cls(model, head, weights, optimiser)
+        scheduler = torch.optim.lr_scheduler.StepLR(optimiser, preset.decay_every, preset.decay)
+        return cls(model, head, weights, optimiser, scheduler)
 
     def step(self, views: Sequence[Tensor], labels: Tensor, preset: Preset) -> float:
         """One step on V batches of patches (B, 3, h, w): the loss."""
@@ -98,6 +106,7 @@ class ReleaseRun:
         self.optimiser.zero_grad()
         total.backward()
         self.optimiser.step()
+        self.scheduler.step()
         return total.item()
 
 
@@ -113,8 +122,10 @@ def evaluate(model: DNADet, paths: Sequence[Path], batch: int = 8) -> list[int]:
     return found
 
 
-def corners_of(count: int, preset: Preset, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Draw corners (V, 2) for each of some images."""
-    free = (preset.input.resize or 512) - preset.input.patch + 1
+def corners_of(
+    count: int, preset: Preset, rng: np.random.Generator, native: int = 64
+) -> Iterator[np.ndarray]:
+    """Draw corners (V, 2) for each of some images, of that native side if they are not resized."""
+    free = (preset.input.resize or native) - preset.input.patch + 1
     for _ in range(count):
         yield rng.integers(0, free, (preset.patches, 2))

@@ -12,38 +12,29 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import release
 import torch
+from both_ways import CLASSES, DEVICE, PRODUCT, PRODUCTS, Ours, Released
 from sides import taking_turns, write_pictures
-from torch import Tensor
 
-from dnadet_lib import training
-from dnadet_lib.data import load_images
-from dnadet_lib.inference import image_features
+from dnadet_lib.cli import HUGE_PAGES
 from dnadet_lib.model import DNADet
-from dnadet_lib.patches import cut_resized, normalise
 from dnadet_lib.plumbing.devices import fast_bf16
 from dnadet_lib.plumbing.files import atomic_path
-from dnadet_lib.plumbing.memory import peak_memory
 from dnadet_lib.plumbing.paths import build_folder
-from dnadet_lib.plumbing.workers import in_threads
-from dnadet_lib.presets import Preset, get_preset
-from dnadet_lib.stages.batches import PatchBatches, apply_transformations
-from dnadet_lib.training import start_run, train_step
-from dnadet_lib.transforms import image_transformations
+from dnadet_lib.presets import Preset
 
-CLASSES, SIDE = 5, 128
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+SIDE = 128
+BOTH_WAYS = Path(__file__).with_name("both_ways.py")
 
 
 @dataclass(frozen=True)
@@ -58,147 +49,98 @@ class Row:
     highest: float
 
 
-@contextmanager
-def bf16(on: bool) -> Iterator[None]:
-    """Let training compute in bfloat16, or not."""
-    before = training.fast_bf16
-    training.fast_bf16 = lambda device: on
-    try:
-        yield
-    finally:
-        training.fast_bf16 = before
+class Worker:
+    """A process that works in one way."""
+
+    def __init__(self, way: str, folder: Path, items: int, width: int) -> None:
+        """Start it."""
+        line = [sys.executable, str(BOTH_WAYS), way, str(folder), str(items), str(width)]
+        values = {HUGE_PAGES: "1"} if way == "ours" else {}  # as the command line has it
+        self.process = subprocess.Popen(
+            line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, **values},
+        )  # fmt: skip
+
+    def ask(self, name: str) -> float:
+        """Have a piece of work done; return the peak memory so far in MiB."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        print(name, file=self.process.stdin, flush=True)
+        if not (answer := self.process.stdout.readline()):
+            raise RuntimeError(f"{name}: the process that does it ended")
+        return float(answer)
+
+    def close(self) -> None:
+        """End it."""
+        self.process.kill()
+        self.process.wait()
 
 
-def compare(
-    name: str, images: int, ours: Callable[[], object], other: Callable[[], object], turns: int
-) -> Row:
-    """Time both ways in turn, after a warm-up of each; images are those of one call."""
-    mine, theirs = taking_turns([ours, other], turns)
-    ratios = theirs / mine
-    rates = images / np.median(theirs), images / np.median(mine)
-    return Row(name, *map(float, (*rates, np.median(ratios), ratios.min(), ratios.max())))
+@dataclass(frozen=True)
+class Both:
+    """A process for each way."""
+
+    release: Worker
+    ours: Worker
+
+    @classmethod
+    def start(cls, folder: Path, items: int, width: int) -> Both:
+        """Start both on the images of a folder."""
+        return cls(*(Worker(way, folder, items, width) for way in ("release", "ours")))
+
+    def close(self) -> None:
+        """End both."""
+        self.release.close()
+        self.ours.close()
+
+    def compare(self, work: str, images: int, turns: int, name: str = "") -> Row:
+        """Time a piece of work of so many images both ways in turn, after a warm-up of each."""
+        ways = [lambda: self.ours.ask(work), lambda: self.release.ask(work)]
+        mine, theirs = taking_turns(ways, turns)
+        ratios = theirs / mine
+        rates = images / np.median(theirs), images / np.median(mine)
+        return Row(name or work,
+                   *map(float, (*rates, np.median(ratios), ratios.min(), ratios.max())))
 
 
-def cut_all(images: np.ndarray, corners: Sequence[np.ndarray], preset: Preset) -> np.ndarray:
-    """Cut patches (B, V, h, w, 3) of images (B, H, W, 3) at given corners, as the library does."""
-    side, patch = preset.input.resize, preset.input.patch
-    return np.stack(in_threads(lambda i, own: cut_resized(i, side, own, patch), images, corners))
+def require_equal(paths: Sequence[Path], items: int, width: int) -> Ours:
+    """Refuse to time two ways that cut different patches or name different classes."""
+    ours, release = Ours(paths, items, width), Released(paths, items, width)
+    corners = ours.corners()
+    equal = torch.allclose(ours.floats(corners), release.floats(corners), atol=1e-6)
+    assert equal, "the two ways make different patches"
+    assert ours.names() == release.names(), "the two ways name different classes"
+    return ours
 
 
-class Sides:
-    """Both ways to train by `paper_celeba` on the same images."""
-
-    def __init__(self, paths: Sequence[Path], items: int, width: int) -> None:
-        """Decode the images, and draw both networks."""
-        self.preset = replace(get_preset("paper_celeba"), items=items, width=width)
-        self.paths = list(paths)[: CLASSES * items]
-        self.labels = np.arange(CLASSES).repeat(items)
-        self.rng = np.random.default_rng(0)
-        self.pixels = load_images(self.paths)
-        torch.manual_seed(0)
-        self.theirs = release.ReleaseRun.start(DNADet(CLASSES, width), self.preset)
-        model = DNADet(CLASSES, width, input=self.preset.input)
-        self.model = model.to(DEVICE, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.run = start_run(self.model, replace(self.preset, epochs=1000), steps=1)
-
-    def __len__(self) -> int:
-        """Count the images of a step."""
-        return len(self.paths)
-
-    def corners(self) -> list[np.ndarray]:
-        """Draw corners for every image."""
-        return list(release.corners_of(len(self), self.preset, self.rng))
-
-    def release_views(self, corners: Sequence[np.ndarray]) -> list[Tensor]:
-        """Make a batch as the release does."""
-        return release.labelled_views(self.paths, corners, self.preset)
-
-    def our_views(self, corners: Sequence[np.ndarray]) -> np.ndarray:
-        """Make the same as bytes, from images that are decoded once."""
-        return cut_all(self.pixels, corners, self.preset)
-
-    def train_theirs(self) -> None:
-        """Take one step as the release does, data included."""
-        views = self.release_views(self.corners())
-        self.theirs.step(views, torch.from_numpy(self.labels), self.preset)
-
-    def train_ours(self) -> None:
-        """Take one step by the library, data included."""
-        batches = PatchBatches(self.pixels, self.labels, self.preset)
-        for views, labels in batches.epoch(self.rng):
-            train_step(self.run, views, labels)
-
-    def require_equal_pixels(self) -> None:
-        """Refuse to time two ways that make different patches."""
-        corners = self.corners()
-        theirs = torch.stack(self.release_views(corners), dim=1).flatten(0, 1)
-        ours = normalise(torch.from_numpy(self.our_views(corners)).flatten(0, 1))
-        assert torch.allclose(theirs, ours, atol=1e-6), "the two ways make different patches"
+def rows_of(
+    both: Both, images: int, transformations: int, turns: int
+) -> Sequence[Callable[[], Row]]:
+    """List the comparisons, each a call that makes it."""
+    precisions = ("float32", "bfloat16")[: 1 + fast_bf16(DEVICE)]
+    return [
+        *(lambda p=p: both.compare(f"training, {p}", images, turns,
+                                   f"training, {p}, data included") for p in precisions),
+        lambda: both.compare("data", images, turns, "data of training alone, equal pixels"),
+        lambda: both.compare("data of stage 1", transformations, turns,
+                             "data of pre-training alone, each of 170 transformations"),
+        lambda: both.compare("evaluation", images, turns,
+                             "evaluation of whole images of 512, float32"),
+    ]  # fmt: skip
 
 
-def training_rows(sides: Sides, turns: int) -> list[Row]:
-    """Compare steps of training, data included, and the data alone."""
-    sides.require_equal_pixels()
-    rows = []
-    for name, on in (("float32", False), ("bfloat16", fast_bf16(DEVICE))):
-        if name == "float32" or on:
-            with bf16(on):
-                rows.append(compare(f"training, {name}, data included", len(sides),
-                                    sides.train_ours, sides.train_theirs, turns))  # fmt: skip
-    corners = sides.corners()
-    data = compare("data of training alone, equal pixels", len(sides),
-                   lambda: sides.our_views(corners), lambda: sides.release_views(corners),
-                   turns)  # fmt: skip
-    return [*rows, data]
-
-
-def pretraining_row(pixels: np.ndarray, turns: int) -> Row:
-    """Compare the data of stage 1: crops, transformed and cut."""
-    preset, rng = get_preset("paper_pretrain"), np.random.default_rng(0)
-    every = image_transformations(preset.transform_size)
-    count = len(every)
-    crops = pixels[np.arange(count) % len(pixels)]
-    corners = list(release.corners_of(count, preset, rng))
-
-    def ours() -> np.ndarray:
-        changed = apply_transformations(crops, np.arange(count), every, rng)
-        return cut_all(changed, corners, preset)
-
-    def theirs() -> list[Tensor]:
-        return release.transformed_views(crops, every, corners, preset)
-
-    return compare("data of pre-training alone, each of 170 transformations", count, ours, theirs,
-                   turns)  # fmt: skip
-
-
-def evaluation_row(paths: Sequence[Path], width: int, turns: int) -> Row:
-    """Compare the naming of whole images of 512 pixels, in float32."""
-    torch.manual_seed(0)
-    model = DNADet(CLASSES, width, input=get_preset("paper_celeba").input).eval()
-    ours = model.logits(image_features(model, paths).embeddings).argmax(dim=1).tolist()
-    assert ours == release.evaluate(model, paths), "the two ways name different classes"
-    return compare("evaluation of whole images of 512, float32", len(paths),
-                   lambda: image_features(model, paths), lambda: release.evaluate(model, paths),
-                   turns)  # fmt: skip
-
-
-def share_of_machine(sides: Sides, turns: int) -> dict[str, float]:
+def share_of_machine(worker: Worker, ours: Ours, turns: int) -> dict[str, float]:
     """Floating-point operations a second of a training step, over those of a large matrix product.
 
     A step counts three passes over the products of its convolutions: forward, and backward to
     weights and to maps (the first layer's maps need none).
     """
-    views = torch.from_numpy(sides.our_views(sides.corners())).numpy()
-    operations = 3 * products_of(sides.model, sides.preset) * views.shape[0] * views.shape[1]
+    patches = len(ours.labels) * ours.preset.patches
+    operations = 3 * products_of(ours.model, ours.preset) * patches
     shares = {}
-    for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
-        if name == "bfloat16" and not fast_bf16(DEVICE):
-            continue
-        a = torch.randn(2048, 2048, device=DEVICE, dtype=dtype)
-        with bf16(name == "bfloat16"):
-            row = compare("", 1, lambda: train_step(sides.run, views, sides.labels),
-                          lambda a=a: a @ a, turns)  # fmt: skip
-        shares[name] = operations * row.ours / (2 * 2048**3 * row.release)
+    for name in ("float32", "bfloat16")[: 1 + fast_bf16(DEVICE)]:
+        ways = [lambda n=name, w=work: worker.ask(f"{w}, {n}") for work in ("step", "product")]
+        step, product = map(np.median, taking_turns(ways, turns))
+        shares[name] = float(operations / step / (PRODUCTS * 2 * PRODUCT**3 / product))
     return shares
 
 
@@ -213,22 +155,14 @@ def products_of(model: DNADet, preset: Preset) -> float:
     return total
 
 
-def train_and_tell(way: str, folder: Path, items: int, width: int) -> None:
-    """Train two steps, and print the peak memory of this process in MiB."""
-    sides = Sides(sorted(folder.glob("*.png")), items, width)
-    for _ in range(2):
-        (sides.train_ours if way == "ours" else sides.train_theirs)()
-    print(round((peak_memory() or 0) / 2**20))
-
-
 def peaks(folder: Path, items: int, width: int) -> dict[str, float]:
-    """Peak memory of two steps of training in a process of its own, in MiB, for both ways."""
-    own = [sys.executable, __file__, "--items", str(items), "--width", str(width), "--images",
-           str(folder), "--memory"]  # fmt: skip
-    return {
-        way: float(subprocess.run([*own, way], stdout=subprocess.PIPE, check=True).stdout)
-        for way in ("release", "ours")
-    }
+    """Peak memory of two steps of training in float32, in MiB, of a new process for each way."""
+    both = Both.start(folder, items, width)
+    found = {}
+    for way, worker in (("release", both.release), ("ours", both.ours)):
+        found[way] = [worker.ask("training, float32") for _ in range(2)][-1]
+    both.close()
+    return found
 
 
 def machine() -> dict[str, object]:
@@ -246,30 +180,23 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--items", type=int, default=4, help="images per class and step")
     parser.add_argument("--width", type=int, default=64, help="of the network")
-    parser.add_argument("--memory", choices=("release", "ours"), help=argparse.SUPPRESS)
-    parser.add_argument("--images", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.memory:
-        train_and_tell(options.memory, options.images, options.items, options.width)
-        return
     about = machine()
     print(", ".join(f"{name} {value}" for name, value in about.items()), end="\n\n")
     print("| images per second | release | ours | times (range over turns) |\n|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder:
-        paths = write_pictures(Path(folder), CLASSES * options.items, SIDE)
-        sides = Sides(paths, options.items, options.width)
-        rows = []
-        for make in (
-            lambda: training_rows(sides, options.turns),
-            lambda: [pretraining_row(sides.pixels, options.turns)],
-            lambda: [evaluation_row(paths, options.width, options.turns)],
-        ):
-            for row in make():
-                rows.append(row)
-                spread = f"{row.ratio:.2f} ({row.lowest:.2f} to {row.highest:.2f})"
-                print(f"| {row.name} | {row.release:.1f} | {row.ours:.1f} | {spread} |", flush=True)
-        shares = share_of_machine(sides, options.turns)
-        memory = peaks(Path(folder), options.items, options.width)
+    size = options.items, options.width
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        paths = write_pictures(folder, CLASSES * options.items, SIDE)
+        ours = require_equal(paths, *size)
+        both, rows = Both.start(folder, *size), []
+        for make in rows_of(both, len(paths), len(ours.every), options.turns):
+            rows.append(row := make())
+            spread = f"{row.ratio:.2f} ({row.lowest:.2f} to {row.highest:.2f})"
+            print(f"| {row.name} | {row.release:.1f} | {row.ours:.1f} | {spread} |", flush=True)
+        shares = share_of_machine(both.ours, ours, options.turns)
+        both.close()
+        memory = peaks(folder, *size)
     for name, share in shares.items():
         print(f"\nA step in {name} does {share:.2f} of a matrix product's operations per second.")
     print(f"\nPeak memory of training: {memory['release']:.0f} MiB as released, "

@@ -19,6 +19,7 @@ NAMES = (
     "run site attribute render presets pretrain train evaluate enrol convert compare "
     "suite audit embed report data grade"
 ).split()
+HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # PyTorch's variable
 COMMANDS = {name: import_module(f"dnadet_lib.commands.{name}") for name in NAMES}
 
 
@@ -62,8 +63,13 @@ def is_follower() -> bool:
 
 
 def set_up(options: argparse.Namespace) -> AbstractContextManager[None]:
-    """Choose the device, which must be there, and with -q no bars, also for other processes."""
-    values = {"TQDM_DISABLE": "1"} if options.quiet else {}
+    """Choose the device, which must be there, and with -q no bars, also for other processes.
+
+    PyTorch is told to ask for large pages, since on Linux clearing small ones one by one takes
+    longer than many a pass over a tensor; it must know before it makes its first tensor.
+    """
+    values = {HUGE_PAGES: os.environ.get(HUGE_PAGES, "1")}
+    values |= {"TQDM_DISABLE": "1"} if options.quiet else {}
     if getattr(options, "device", None) is not None:
         values[VARIABLE] = options.device
         require_device(options.device)

@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from dnadet_lib.attribution import Attribution, Features, attribution
 from dnadet_lib.inference import image_features
@@ -34,12 +36,25 @@ class ConvolutionBlock(nn.Module):
         self.main = nn.Sequential(
             nn.Conv2d(c_in, c_out, kernel, stride, padding=1),
             nn.BatchNorm2d(c_out),
-            nn.LeakyReLU(0.2),
+            nn.LeakyReLU(0.2, inplace=True),
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C_in, H, W) to (B, C_out, H', W')."""
-        return self.main(x)
+        """Map (B, C_in, H, W) to (B, C_out, H', W').
+
+        Where nothing is learned, batch norm is a fixed scale and shift of each channel. These go
+        into the weights of the convolution: the same but for rounding, and a pass less.
+        """
+        convolution, norm, activation = self.main
+        if self.training or torch.is_grad_enabled():
+            return self.main(x)
+        assert isinstance(convolution, nn.Conv2d) and isinstance(norm, _BatchNorm)
+        assert norm.running_mean is not None and norm.running_var is not None
+        weight, bias = fuse_conv_bn_weights(
+            convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps,
+            norm.weight, norm.bias,
+        )  # fmt: skip
+        return activation(F.conv2d(x, weight, bias, convolution.stride, convolution.padding))
 
 
 class HighPass(nn.Module):

@@ -101,12 +101,14 @@ class Learner(nn.Module):
         """Map uint8 patches (B, V, h, w, 3) and labels (B,) to the losses and the accuracy.
 
         All patches go through the network in one pass. Where several processes train together, the
-        contrastive loss sees the patches of all, so every patch has all its positives.
+        contrastive loss sees the patches of all, so every patch has all its positives. The front
+        end takes differences of neighbouring pixels, too small for bfloat16.
         """
         preset, device = self.preset, pixels.device
         batch, count = pixels.shape[:2]
+        images = self.model.high_pass(normalise(pixels.flatten(0, 1)))
         with torch.autocast(device.type, torch.bfloat16, enabled=fast_bf16(device)):
-            embeddings = self.model.embed(normalise(pixels.flatten(0, 1)))
+            embeddings = self.model.pool(self.model.main(images))
             logits = self.model.classification_head(embeddings)
             projected = self.head(embeddings) if preset.contrast else None
         every_target = targets.repeat_interleave(count)
@@ -156,8 +158,8 @@ def train_step(run: Run, views: np.ndarray, labels: np.ndarray) -> dict[str, Ten
     """One step on uint8 patches (B, V, h, w, 3) and labels (B,): losses and accuracy, detached."""
     device = next(run.model.parameters()).device
     pixels, targets = (on_device(values, device) for values in (views, labels))
+    run.optimiser.zero_grad(set_to_none=True)  # first, since the forward pass needs the memory
     told = run.learner(pixels, targets.long())
-    run.optimiser.zero_grad(set_to_none=True)
     told.pop("total").backward()
     run.optimiser.step()
     run.scheduler.step()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import write_images
 
 from dnadet_lib.data import ImageSet
 from dnadet_lib.images.reading import read_image
@@ -68,6 +69,55 @@ def test_training_is_compared_with_the_release(monkeypatch, capsys, tmp_path):
     assert all(row["lowest"] <= row["ratio"] <= row["highest"] for row in found["rows"])
     assert found["peak MiB"].keys() == {"release", "ours"}
     assert all(0 < share < 2 for share in found["share of a matrix product"].values())
+
+
+def test_maps_are_compared_and_ended_at_a_limit(monkeypatch, capsys, tmp_path):
+    script = BENCHMARKS / "maps.py"
+    module = runpy.run_path(str(script))
+    found = module["make"]("t-SNE", "scikit-learn", 200)
+    assert found.seconds > 0 and found.trustworthiness > 0.8 and found.knn > 0.5
+    monkeypatch.setenv("DNADET_BUILD", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", [str(script), "--counts", "200", "--limit", "0.01"])
+    runpy.run_path(str(script), run_name="__main__")
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[3] for row in rows if row[2] != "openTSNE"] == ["more than 0"] * 2
+    assert [row[-1] for row in rows if row[2] == "scikit-learn"] == ["yes |"]
+    kept = json.loads((tmp_path / "benchmarks" / "maps.json").read_text())
+    assert all(made["seconds"] is None for made in kept)
+
+
+def accuracy_module():
+    """The benchmark of accuracy, as a module."""
+    spec = importlib.util.spec_from_file_location("accuracy", BENCHMARKS / "accuracy.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_accuracies_are_compared_after_equal_epochs(tmp_path, rng):
+    module = accuracy_module()
+    paths = [path for name in "ab" for path in write_images(tmp_path / name, 8, rng)]
+    images = ImageSet(paths, np.arange(16) // 8, ("a", "b"), ["a"] * 8 + ["b"] * 8)
+    found = module.after_epochs(images, images, 0, 1)
+    assert all(0 <= found[way] <= 1 and found[f"{name} seconds"] > 0
+               for way, name in (("ours", "our"), ("release", "release")))  # fmt: skip
+
+
+def test_what_the_release_has_not_reached_is_a_bound():
+    row = accuracy_module().time_row
+    found = {"ours": 10.0, "accuracy": 0.95, "release": 120.0, "best": 0.6}
+    assert row(0, found).endswith("| more than 120 | 0.600 | more than 12.0 |")
+    assert row(0, found | {"best": 0.9}).endswith("| 120 | 0.900 | 12.0 |")
+    assert row(0, found | {"accuracy": 0.8}).endswith("| ours does not reach it |")
+
+
+def test_a_seed_that_is_done_is_not_run_again(tmp_path):
+    kept, file = accuracy_module().Kept, tmp_path / "accuracy.json"
+    assert kept(file, {"epochs": 1}).get("time", 0, lambda: {"ours": 1.0}) == {"ours": 1.0}
+    again = kept(file, {"epochs": 1})
+    assert again.get("time", 0, lambda: {"ours": 2.0}) == {"ours": 1.0}
+    assert again.get("time", 1, lambda: {"ours": 3.0}) == {"ours": 3.0}
+    assert kept(file, {"epochs": 2}).get("time", 0, lambda: {"ours": 4.0}) == {"ours": 4.0}
 
 
 def test_peaks_of_memory_are_printed(monkeypatch, capsys):

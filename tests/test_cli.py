@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import argparse
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 from support import write_images
 
 from dnadet_lib.checkpoints.models import load_model
-from dnadet_lib.cli import main
+from dnadet_lib.cli import HUGE_PAGES, main, set_up
 from dnadet_lib.explorer.projection import METHODS
 from dnadet_lib.zoo.manifest import CLASSES
 
@@ -299,3 +301,14 @@ def test_attribution_starts_without_what_it_does_not_need(checkpoint, pictures):
     )
     assert "torch" in loaded
     assert not loaded & {"umap", "numba", "matplotlib", "sklearn", "pandas", "cv2", "IPython"}
+
+
+def test_large_pages_are_asked_for_unless_the_user_says_otherwise(monkeypatch):
+    options = argparse.Namespace(quiet=False)
+    monkeypatch.delenv(HUGE_PAGES, raising=False)
+    with set_up(options):
+        assert os.environ[HUGE_PAGES] == "1"
+    assert HUGE_PAGES not in os.environ
+    monkeypatch.setenv(HUGE_PAGES, "0")
+    with set_up(options):
+        assert os.environ[HUGE_PAGES] == "0"

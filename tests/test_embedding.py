@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dnadet_lib.explorer.projection import METHODS, map_quality, project
+from dnadet_lib.explorer import projection
+from dnadet_lib.explorer.projection import MAKERS, METHODS, maker_of, map_quality, project
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,28 @@ def test_a_map_keeps_clusters_apart_and_follows_from_its_seed(clusters, method):
     assert quality["kNN accuracy"] > 0.95
     assert quality["silhouette"] > 0.4
     assert np.array_equal(project(embeddings, method, seed=1), points)
+
+
+def test_the_package_is_chosen_by_the_number_of_embeddings(monkeypatch):
+    few = [(method, maker_of(method, 100)) for method in METHODS]
+    assert few == [("t-SNE", "scikit-learn"), ("UMAP", "umap-learn"), ("PCA", "scikit-learn")]
+    assert set(few) < MAKERS.keys()
+    monkeypatch.setattr(projection, "find_spec", lambda name: name == "openTSNE")
+    assert maker_of("t-SNE", 20_000) == "openTSNE"
+    monkeypatch.setattr(projection, "find_spec", lambda name: None)  # it is not installed
+    assert maker_of("t-SNE", 20_000) == "scikit-learn"
+
+
+def test_a_map_of_many_keeps_clusters_apart_and_follows_from_its_seed(clusters, monkeypatch):
+    pytest.importorskip("openTSNE")  # not on Linux for ARM
+    embeddings, labels = clusters
+    points = project(embeddings, seed=1)
+    monkeypatch.setattr(projection, "FFT_FROM", 100)
+    other = project(embeddings, seed=1)
+    assert other.dtype == np.float32 and not np.array_equal(points, other)
+    assert np.array_equal(project(embeddings, seed=1), other)
+    quality = map_quality(embeddings, other, labels)
+    assert quality["trustworthiness"] > 0.75 and quality["kNN accuracy"] > 0.95
 
 
 def test_a_map_ignores_the_length_of_embeddings(clusters, rng):

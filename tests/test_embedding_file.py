@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from support import write_images
 
-from dnadet_lib.explorer.embedding_file import read_embeddings
+from dnadet_lib.explorer.embedding_file import map_makers, read_embeddings
 from dnadet_lib.explorer.embedding_writing import write_embeddings
 from dnadet_lib.explorer.projection import project
 
@@ -28,6 +28,7 @@ def test_what_is_written_is_read(paths, tiny_model, tmp_path) -> None:
     read = read_embeddings(file)
     expected = tiny_model.attribute(paths)
     assert read.model == "tiny"
+    assert read.makers == map_makers(file) == {"PCA": "scikit-learn"}
     assert read.paths == paths
     np.testing.assert_allclose(read.embeddings, expected.embeddings, atol=1e-5)
     np.testing.assert_allclose(read.maps["PCA"], project(read.embeddings, "PCA"), atol=1e-5)

@@ -195,7 +195,7 @@ def test_figure_in_every_colour(state: Explorer, colour_by: str) -> None:
     state.maps["again"] = -state.maps["PCA"]
     drawn = explorer.figure(state, colour_by, highlight=np.arange(4))
     drawn.canvas.draw()
-    assert [axis.get_title() for axis in drawn.axes[:2]] == ["PCA", "again"]
+    assert [axis.get_title() for axis in drawn.axes[:2]] == ["PCA, by scikit-learn", "again"]
 
 
 def test_figures_of_images(state: Explorer) -> None:

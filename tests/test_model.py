@@ -256,6 +256,27 @@ def test_features_are_those_of_the_trace_blocks_and_of_the_last(tiny_model, rng)
     torch.testing.assert_close(found.traces, traces, atol=1e-5, rtol=1e-4)
 
 
+def test_folded_batch_norm_changes_nothing_but_rounding():
+    torch.manual_seed(0)
+    model = DNADet(3, 8, input=InputSpec(vote="whole")).eval()
+    for block in model.main:
+        norm = block.main[1]
+        for values, low, high in ((norm.weight, -1, 2), (norm.bias, -1, 1),
+                                  (norm.running_mean, -1, 1), (norm.running_var, 0.05, 5)):
+            torch.nn.init.uniform_(values, low, high)
+    images = torch.randn(2, 3, 64, 64)
+    plain = model(images)  # where gradients are wanted, as in training, each layer runs
+    with torch.no_grad():
+        folded = model(images)
+        ran = []
+        model.main[0].main[1].register_forward_hook(lambda *_: ran.append(1))
+        model(images)
+    torch.testing.assert_close(folded, plain, atol=1e-5, rtol=1e-4)
+    assert not ran and plain.abs().max() > 0.1
+    model(images)
+    assert ran
+
+
 def test_images_of_several_sizes_run_together(rng):
     model = DNADet(3, 8, input=InputSpec(resize=None, vote="whole")).eval()
     images = [rng.integers(0, 256, (side, 40, 3), dtype=np.uint8) for side in (40, 64, 40)]

@@ -78,6 +78,9 @@ def test_normalise_maps_bytes_to_plus_minus_one():
     assert result.shape == (1, 3, 4, 5)
     assert result.dtype == torch.float32
     torch.testing.assert_close(result[0, :, 0, 0], torch.tensor([-1.0, -0.6, 1.0]))
+    floats = images.float()
+    assert torch.equal(normalise(floats), result)
+    assert torch.equal(floats, images.float())  # what is given stays as it is
 
 
 @pytest.mark.parametrize("name", ["bicubic", "bilinear", "nearest", "lanczos"])

@@ -39,6 +39,7 @@ def run(options: argparse.Namespace) -> int:
     """Write one row per image: path, truth, label, probabilities, score, embedding, maps."""
     from dnadet_lib.checkpoints.models import holds_names
     from dnadet_lib.explorer.atlas import require_atlas
+    from dnadet_lib.explorer.embedding_file import map_makers
     from dnadet_lib.explorer.embedding_writing import write_embeddings
     from dnadet_lib.plumbing.progress import counting
     from dnadet_lib.stages.labelled import known_labels
@@ -63,6 +64,8 @@ def run(options: argparse.Namespace) -> int:
     if not count:
         raise ValueError(f"{options.out}: not written, since no image could be read")
     print(f"{one_line(options.out)}: {count} images")
+    if made := [f"{method} by {maker}" for method, maker in map_makers(options.out).items()]:
+        print(f"maps: {', '.join(made)}")
     if odd := sum(not is_storable(path) for path in paths):
         print(f"{odd} names that are no UTF-8 are written with their bytes as \\xe9")
     if options.atlas:

@@ -18,6 +18,7 @@ SCORE = "unknown_score"  # the column of unknown scores
 TRUTH = "truth"  # the column of what is known of the makers
 NEEDED = ("path", "embedding")
 NEAREST = "nearest"  # the column of the most probable classes
+MAKERS = b"maps"  # in the metadata: the package that made each map, as JSON
 PREFIX = "p_"  # of a class's name, for the column of its probability
 KEPT = ("generator", "set-up", "tags", "note")  # columns of text that `explorer.save` adds
 SAID = ("label", "confidence", "known")  # columns of what the model says, beside the probabilities
@@ -51,6 +52,7 @@ class EmbeddingFile:
     embeddings: np.ndarray  # float32 (N, D)
     scores: np.ndarray  # float32 (N,) unknown scores, NaN where there is none
     maps: dict[str, np.ndarray]  # method -> float32 (N, 2)
+    makers: dict[str, str]  # method -> package that made the map, as far as the file says so
     errors: list[str]  # what was left out, and why
     truths: list[str | None]  # (N,) class of each image, None where nobody said so
     said: Stored | None  # what the model said, or None where the file holds embeddings alone
@@ -93,6 +95,13 @@ def as_matrix(column: pa.Array, first: int = 0) -> np.ndarray:
         )
     flat = pc.list_flatten(column).to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
     return flat.reshape(len(column), -1)
+
+
+def map_makers(file: Path) -> dict[str, str]:
+    """Read which package made each map of a file that `write_embeddings` wrote."""
+    with Path(file).open("rb") as stream:
+        kept_by = pq.read_schema(stream).metadata or {}
+    return dict(json.loads(kept_by.get(MAKERS, b"{}")))
 
 
 def read_embeddings(file: Path) -> EmbeddingFile:
@@ -151,12 +160,13 @@ def _read(parquet: pq.ParquetFile) -> tuple[list[str], EmbeddingFile]:
     names = table.column("path").to_pylist()
     truths = table.column(TRUTH).to_pylist() if TRUTH in columns else [None] * len(names)
     kept_by = parquet.schema_arrow.metadata or {}
+    makers = dict(json.loads(kept_by.get(MAKERS, b"{}")))
     model, digest = (kept_by.get(k, b"").decode(errors="replace") for k in (b"model", b"sha256"))
     said = _stored(parquet)
     kept = {name: table.column(name).to_pylist() for name in KEPT if name in columns}
     rows = np.arange(len(names))
     return names, EmbeddingFile(
-        model, digest, [], embeddings, scores, maps, [], truths, said, kept, rows
+        model, digest, [], embeddings, scores, maps, makers, [], truths, said, kept, rows
     )
 
 

@@ -1,5 +1,6 @@
 """Embeddings of many images as one Parquet file, in batches."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -10,12 +11,20 @@ import pyarrow.parquet as pq
 
 from dnadet_lib.attribution import Features, attribution
 from dnadet_lib.explorer.embedding_file import (
+    MAKERS,
     ROWS,
     as_matrix,
     row_schema,
 )
 from dnadet_lib.explorer.embedding_parts import ERRORS, START, STOP, Parts, key_of, open_parts
-from dnadet_lib.explorer.projection import FIT_AT_MOST, METHODS, map_fault, place, project
+from dnadet_lib.explorer.projection import (
+    FIT_AT_MOST,
+    METHODS,
+    maker_of,
+    map_fault,
+    place,
+    project,
+)
 from dnadet_lib.explorer.rewriting import carry_marks
 from dnadet_lib.inference import stream
 from dnadet_lib.model import DNADet
@@ -90,6 +99,7 @@ def _write_with_maps(
         with rows[0].open("rb") as stream:
             own = pq.read_schema(stream)
         told = {k: v for k, v in own.metadata.items() if k not in (START, STOP, ERRORS)}
+        told[MAKERS] = json.dumps({m: maker_of(m, len(sample)) for m in methods}).encode()
         schema = pa.schema([*own, *fields], told)
         with temporary.open("wb") as out:
             _place_rows(rows, pq.ParquetWriter(out, schema), sample, fitted, maps)

@@ -33,6 +33,7 @@ from dnadet_lib.explorer.filtering import (
 )
 from dnadet_lib.explorer.projection import (
     FIT_AT_MOST,
+    maker_of,
     map_quality,
     nearest_to,
     place,
@@ -70,7 +71,8 @@ def add_map(
     name = f"{method}, {checkpoint}" if checkpoint else method
     embeddings = state.embeddings_of(name)
     content = hashlib.sha256(np.ascontiguousarray(embeddings).tobytes())
-    content.update(f"{embeddings.shape} {method} {seed} {projection_code()}".encode())
+    maker = maker_of(method, min(len(state), FIT_AT_MOST))
+    content.update(f"{embeddings.shape} {method} {maker} {seed} {projection_code()}".encode())
     file = build_folder() / "cache" / "maps" / f"{content.hexdigest()[:20]}.npy"
     if not file.is_file():
         order = np.random.default_rng(seed).permutation(len(state))
@@ -81,7 +83,7 @@ def add_map(
             points[rest] = place(embeddings[fitted], points[fitted], embeddings[rest])
         with atomic_path(file) as temporary:
             np.save(temporary, points)
-    state.maps[name] = np.load(file)
+    state.maps[name], state.makers[name] = np.load(file), maker
     return state.maps[name]
 
 

@@ -70,7 +70,7 @@ def figure(
                 cmap=None if legend else "cividis", **style,
             )  # fmt: skip
         axis.set(xticks=[], yticks=[], xlabel="map axis 1 (no unit)", ylabel="map axis 2 (no unit)")
-        axis.set_title(for_figure(name))
+        axis.set_title(for_figure(state.title_of(name)))
     if outline is not None:
         axes[0, 0].add_patch(plt.Polygon(outline, fill=False, linewidth=2, linestyle="--"))
     if legend:

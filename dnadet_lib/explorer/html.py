@@ -286,10 +286,11 @@ def histogram(state: Explorer, name: str, filters: Filters, selected: np.ndarray
 
 
 def quality(state: Explorer, name: str) -> str:
-    """Write a map's name and its scores."""
+    """Write a map's name, what made it, and its scores."""
+    title = f"<b>{for_html(state.title_of(name))}</b>"
     try:
         scores = explorer.quality(state, [name]).loc[name]
     except ValueError:  # one class alone has no scores
-        return f"<b>{for_html(name)}</b>"
+        return title
     line = ", ".join(f"{key} {value:.2f}" for key, value in scores.items())
-    return f'<div title="{line}"><b>{for_html(name)}</b>: {line}</div>'
+    return f'<div title="{line}">{title}: {line}</div>'

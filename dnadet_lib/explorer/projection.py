@@ -1,5 +1,7 @@
 """Maps of embeddings: projections to two dimensions, and how far they can be trusted."""
 
+from importlib.util import find_spec
+
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE, trustworthiness
@@ -11,6 +13,7 @@ from dnadet_lib.plumbing.code_key import code_digest
 
 FIT_AT_LEAST = 4
 FIT_AT_MOST = 20_000
+FFT_FROM = 10_000  # embeddings, from which openTSNE makes t-SNE maps
 SAME = 1e-6  # of unit length: embeddings that differ by less are those of one image
 SCORED_AT_MOST = 2_000
 METHODS = ("t-SNE", "UMAP", "PCA")
@@ -21,7 +24,8 @@ def project(embeddings: np.ndarray, method: str = "t-SNE", *, seed: int = 0,
     """Project embeddings (N, D), scaled to unit length first, to a plane: float32 (N, 2).
 
     The loss compares directions, hence the unit length. `method` is "t-SNE", "UMAP" or "PCA";
-    `neighbours` are the perplexity of t-SNE, or UMAP's neighbours.
+    `neighbours` are the perplexity of t-SNE, or UMAP's neighbours. What computes it is chosen by
+    the number of embeddings: `maker_of` names it.
 
     Raises:
         ValueError: unknown method, non-finite embeddings, too few that differ, or too many.
@@ -34,17 +38,61 @@ def project(embeddings: np.ndarray, method: str = "t-SNE", *, seed: int = 0,
     if not np.isfinite(embeddings).all():
         row = int(np.flatnonzero(~np.isfinite(embeddings).all(axis=1))[0])
         raise ValueError(f"embedding {row} holds a value that is not finite")
-    unit = unit_rows(embeddings)
-    neighbours = min(neighbours, (count - 1) // 3)
-    if method == "PCA":
-        return PCA(2, random_state=seed).fit_transform(unit).astype(np.float32)
-    if method == "t-SNE":
-        tsne = TSNE(perplexity=max(1, neighbours), init="pca", random_state=seed)
-        return tsne.fit_transform(unit).astype(np.float32)
+    make = MAKERS[method, maker_of(method, count)]
+    points = make(unit_rows(embeddings), min(neighbours, (count - 1) // 3), seed)
+    return points.astype(np.float32)
+
+
+def maker_of(method: str, count: int) -> str:
+    """Name the package that projects so many embeddings by a method.
+
+    For t-SNE that is scikit-learn (Barnes and Hut's tree) for few and openTSNE (interpolation and a
+    Fourier transform) for many; `benchmarks/maps.py` times both. It is scikit-learn for all where
+    openTSNE is not installed, as on Linux for ARM, where it would have to be compiled.
+    """
+    if method == "t-SNE" and count >= FFT_FROM and find_spec("openTSNE"):
+        return "openTSNE"
+    return "umap-learn" if method == "UMAP" else "scikit-learn"
+
+
+def _pca(unit: np.ndarray, neighbours: int, seed: int) -> np.ndarray:
+    return PCA(2, random_state=seed).fit_transform(unit)
+
+
+def _tree_tsne(unit: np.ndarray, neighbours: int, seed: int) -> np.ndarray:
+    tsne = TSNE(perplexity=max(1, neighbours), init="pca", random_state=seed)
+    return tsne.fit_transform(unit)
+
+
+def _fft_tsne(unit: np.ndarray, neighbours: int, seed: int) -> np.ndarray:
+    """Map by openTSNE, from exact nearest neighbours: its own search is approximate."""
+    import openTSNE
+
+    index = NearestNeighbors(n_neighbors=3 * neighbours, algorithm="brute").fit(unit)
+    distances, nearest = index.kneighbors()  # without the point itself
+    affinities = openTSNE.affinity.PerplexityBasedNN(
+        perplexity=neighbours,
+        knn_index=openTSNE.nearest_neighbors.PrecomputedNeighbors(nearest, distances),
+        n_jobs=-1,
+    )
+    start = openTSNE.initialization.pca(unit, random_state=seed)
+    tsne = openTSNE.TSNE(negative_gradient_method="fft", n_jobs=-1, random_state=seed)
+    return np.asarray(tsne.fit(affinities=affinities, initialization=start))
+
+
+def _umap(unit: np.ndarray, neighbours: int, seed: int) -> np.ndarray:
     import umap
 
     reducer = umap.UMAP(n_neighbors=max(2, neighbours), random_state=seed, n_jobs=1)
-    return reducer.fit_transform(unit).astype(np.float32)
+    return reducer.fit_transform(unit)
+
+
+MAKERS = {
+    ("t-SNE", "scikit-learn"): _tree_tsne,
+    ("t-SNE", "openTSNE"): _fft_tsne,
+    ("UMAP", "umap-learn"): _umap,
+    ("PCA", "scikit-learn"): _pca,
+}
 
 
 def map_fault(embeddings: np.ndarray) -> str:

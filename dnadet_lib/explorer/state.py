@@ -48,6 +48,7 @@ class Explorer:
     probabilities: np.ndarray  # (N, K) of the model's classes
     classes: tuple[str, ...]  # their names
     maps: dict[str, np.ndarray] = field(default_factory=dict)  # name of a map -> (N, 2)
+    makers: dict[str, str] = field(default_factory=dict)  # name of a map -> package that made it
     selections: dict[str, np.ndarray] = field(default_factory=dict)  # name -> positions
     errors: list[str] = field(default_factory=list)  # what could not be read, a line per file
     others: dict[str, tuple[DNADet, np.ndarray]] = field(default_factory=dict)
@@ -64,6 +65,10 @@ class Explorer:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def title_of(self, name: str) -> str:
+        """Name a map and, where that is known, the package that made it."""
+        return f"{name}, by {self.makers[name]}" if name in self.makers else name
 
     def embeddings_of(self, name: str) -> np.ndarray:
         """Return the embeddings (N, D) that a map shows: the model's, or another checkpoint's."""
@@ -159,7 +164,8 @@ def open_table(file: Path | str, model: DNADet | None = None) -> Explorer:
         table[name] = table[name].mask(written, values)
     return Explorer(
         maker, read.paths, table, read.embeddings, probabilities, classes, maps=read.maps,
-        errors=[*read.errors, *_lacking(file, read)], note=note, file=Path(file),
+        makers=read.makers, errors=[*read.errors, *_lacking(file, read)], note=note,
+        file=Path(file),
     )  # fmt: skip
 
 

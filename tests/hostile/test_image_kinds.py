@@ -365,7 +365,7 @@ def test_embed_accounts_for_every_file(kinds: Kinds, checkpoint, tmp_path, capsy
     printed = capsys.readouterr()
     table = pd.read_parquet(file)
     assert {Path(path).name for path in table["path"]} == set(kinds.read)
-    assert printed.out == f"{file}: {len(kinds.read)} images\n"
+    assert printed.out == f"{file}: {len(kinds.read)} images\nmaps: PCA by scikit-learn\n"
     assert printed.err.count("cannot be read as an image") == len(kinds.errors)
     assert "6 files are no images and were left out" in printed.err
 
