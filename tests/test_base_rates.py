@@ -59,4 +59,4 @@ def test_section_of_a_report_and_figure() -> None:
     assert "unknown architectures: 30 of 100" in text
     figure = plots.posterior_curves("ProGAN", 0.9, rest)
     figure.canvas.draw()
-    assert len(figure.axes[0].lines) == 4
+    assert len(figure.axes[0].lines) == 3  # of photographs, without an alarm, the bound alone

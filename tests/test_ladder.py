@@ -96,6 +96,8 @@ def test_sentences_follow_the_figures(table):
         f"{FRONT}, {MEAN}, bracket above 0: + pre-training",
         f"{FRONT}, {MEAN}, holds 0: + patches",
     ]
+    one_step = ladder.gain_sentences(ladder.step_gains(table, {FRONT: NAMES[:2]}))
+    assert one_step == [f"{FRONT}, {MEAN}, bracket above 0: + pre-training"]
     table.loc[[NAMES[2]]] -= 0.4
     told = ladder.gain_sentences(ladder.step_gains(table, {FRONT: NAMES}))
     assert told[3] == f"{FRONT}, {MEAN}, below 0: + patches"

@@ -10,6 +10,7 @@ from dnadet_lib import stages
 from dnadet_lib.checkpoints.models import load_model
 from dnadet_lib.model import DNADet
 from dnadet_lib.presets import PRESETS, get_preset
+from dnadet_lib.stages import stage_2
 from dnadet_lib.zoo.manifest import CLASSES
 
 ONE_EPOCH = {"epochs": 1, "steps_per_epoch": 2}
@@ -134,3 +135,25 @@ def test_stage_1_takes_photographs_of_both_contents_and_is_trained_once(
     with pytest.raises(ValueError, match=message):
         stages.pretrained_model("both", seed=3)
     assert file.stat().st_mtime_ns == before
+
+
+def test_where_calibrating_takes_longer_than_an_epoch_few_models_are_kept(
+    world, tmp_path, monkeypatch
+):
+    now, kept, ready = [0.0], [], stage_2.calibrate
+
+    def slow(model, *arguments):
+        now[0] += 1
+        return ready(model, *arguments)
+
+    def epoch_done(line):
+        now[0] += 4
+        return ""
+
+    monkeypatch.setattr(stage_2, "monotonic", lambda: now[0])
+    monkeypatch.setattr(stage_2, "calibrate", slow)
+    monkeypatch.setattr("dnadet_lib.training.epoch_line", epoch_done)
+    monkeypatch.setattr(stage_2.RunFolder, "keep", lambda run, model: kept.append(now[0]))
+    preset = replace(get_preset("smoke"), epochs=6, steps_per_epoch=1)
+    stages.run_training(preset, *stages.training_data(world.images), folder=tmp_path)
+    assert kept == [5, 18]  # after epochs 1 and 4: at 4 and at 17, and one second of calibrating

@@ -115,7 +115,7 @@ def gain_sentences(gains: pd.DataFrame) -> list[str]:
     """Say which of the `step_gains` is largest where, and whose bracket holds 0 in the mean."""
     told = []
     for front, own in gains.groupby("front", sort=False):
-        for setup in ("seed", "dataset"):
+        for setup in ("seed", "dataset") if own["step"].nunique() > 1 else ():
             part = own[own["setup"] == setup]
             best = part.loc[part["gain"].idxmax()]
             told.append(

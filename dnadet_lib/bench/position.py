@@ -175,7 +175,7 @@ def verdict(table: pd.DataFrame) -> str:
     elif high < 0:
         end = "Settled, against the claim: traces of the weights are less local."
     else:
-        end = "Not settled: the claim that DNA-Det is built on is open here."
+        end = "Not settled which of the two losses is the larger, which DNA-Det is built on."
     return "\n".join([*lines, end])
 
 

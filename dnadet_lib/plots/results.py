@@ -179,16 +179,19 @@ def answer_bars(
 def posterior_curves(suspect: str, sensitivity: float, rest: Sequence[Alarms]) -> Figure:
     """Draw the share of alarms that are right against the base rate, by what the others are.
 
-    Of false alarms, the solid line is as measured, the dashed one at their upper bound. Each row's
-    lines are thinner than those of the row before, so that one is seen below another.
+    Of false alarms, the dashed line is at their upper bound, the solid one as measured; where none
+    was seen there is no solid one, which would say that there are none. Each row's lines are
+    thinner than those of the row before, so that one is seen below another.
     """
     rates = np.logspace(-4, -0.01, 200)
     figure, axis = plt.subplots(figsize=(7, 5.6))
     widths = np.linspace(6, 2, max(len(rest), 2))
     for row, colour, width in zip(rest, LINE_COLOURS, widths, strict=False):
-        for false_alarm, style in ((row.rate, "-"), (row.worst, "--")):
+        for false_alarm, style in ((row.worst, "--"), (row.rate, "-")):
+            if not false_alarm:
+                continue
             shares = [posterior(rate, sensitivity, false_alarm) for rate in rates]
-            label = for_figure(row.makers) if style == "-" else None
+            label = for_figure(row.makers) if style == "--" else None
             axis.plot(rates, shares, style, color=colour, label=label, linewidth=width)
     axis.set(xscale="log", ylim=(0, 1.02))
     axis.set_xlabel(f"base rate: share of {for_figure(suspect)} images")

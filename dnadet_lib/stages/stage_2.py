@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 import pandas as pd
@@ -39,6 +40,7 @@ from dnadet_lib.unknown import (
 from dnadet_lib.zoo.setups import load_setup
 
 KNOWN_SHARE = 0.95
+KEPT_APART = 10.0  # time between two models that are kept, over the time that keeping one takes
 
 
 def dev_validation(dev: ImageSet) -> Callable[[DNADet], tuple[np.ndarray, np.ndarray]]:
@@ -95,12 +97,19 @@ def run_training(
 def learn(
     model: DNADet, preset: Preset, train: ImageSet, dev: ImageSet, seed: int, run: RunFolder | None
 ) -> list[dict[str, float]]:
-    """Train and calibrate a network, which is kept ready to use whenever it gets better."""
+    """Train and calibrate a network, which is kept ready to use when it gets better.
+
+    Calibrating takes its time: where epochs are short, at most a tenth of the time goes into it.
+    """
+    due = 0.0
 
     def keep(best: DNADet) -> None:
-        if run is not None:
-            calibrate(best, train, dev, seed)
-            run.keep(best)
+        nonlocal due
+        if run is None or (start := monotonic()) < due:
+            return
+        calibrate(best, train, dev, seed)
+        run.keep(best)
+        due = monotonic() + KEPT_APART * (monotonic() - start)
 
     batches = PatchBatches(ImageFiles(train.paths), train.labels, preset)
     history = fit(
