@@ -109,7 +109,7 @@ def test_generators_give_the_images_that_are_rendered(world):
     [
         ((0.20, 0.22, 0.21, 0.23), "Settled: traces of the weights are more local"),
         ((0.00, 0.02, 0.01, 0.03), "Settled, against the claim"),
-        ((0.02, 0.40, 0.01, 0.02), "Not settled: the claim that DNA-Det is built on is open"),
+        ((0.02, 0.40, 0.01, 0.02), "Not settled which of the two losses is the larger"),
     ],
 )
 def test_the_verdict_follows_from_the_interval_of_the_difference(weights, said):
