@@ -100,8 +100,11 @@ def as_matrix(column: pa.Array, first: int = 0) -> np.ndarray:
 def map_makers(file: Path) -> dict[str, str]:
     """Read which package made each map of a file that `write_embeddings` wrote."""
     with Path(file).open("rb") as stream:
-        kept_by = pq.read_schema(stream).metadata or {}
-    return dict(json.loads(kept_by.get(MAKERS, b"{}")))
+        return _makers_in(pq.read_schema(stream))
+
+
+def _makers_in(schema: pa.Schema) -> dict[str, str]:
+    return dict(json.loads((schema.metadata or {}).get(MAKERS, b"{}")))
 
 
 def read_embeddings(file: Path) -> EmbeddingFile:
@@ -160,7 +163,7 @@ def _read(parquet: pq.ParquetFile) -> tuple[list[str], EmbeddingFile]:
     names = table.column("path").to_pylist()
     truths = table.column(TRUTH).to_pylist() if TRUTH in columns else [None] * len(names)
     kept_by = parquet.schema_arrow.metadata or {}
-    makers = dict(json.loads(kept_by.get(MAKERS, b"{}")))
+    makers = _makers_in(parquet.schema_arrow)
     model, digest = (kept_by.get(k, b"").decode(errors="replace") for k in (b"model", b"sha256"))
     said = _stored(parquet)
     kept = {name: table.column(name).to_pylist() for name in KEPT if name in columns}

@@ -89,12 +89,12 @@ def save(state: Explorer, file: Path | str | None = None) -> Saved:
     require_apart(target, state.paths)
     require_writable(target)
     with named_if_not_written(target):
-        if target.is_file() and not _is_own(state, target):
+        opened = state.file if state.file and state.file.is_file() else None
+        another = target.is_file() and not (opened and target.samefile(opened))
+        own = opened if opened and not another and _is_own(state, opened) else None
+        if target.is_file() and not own:
             return _write_marks(state, target)
-        if state.file and state.file.is_file() and _is_own(state, state.file):
-            saved = _write_back(state, target if target.exists() else state.file, target)
-        else:
-            saved = _write_new(state, target)
+        saved = _write_back(state, own, target) if own else _write_new(state, target)
     state.file = target
     return saved
 
@@ -109,9 +109,7 @@ def unused(folder: Path) -> Path:
 
 
 def _is_own(state: Explorer, file: Path) -> bool:
-    """Whether a file is the one that was opened, and still by the checkpoint that it was by."""
-    if not state.file or not state.file.exists() or not file.samefile(state.file):
-        return False
+    """Whether the file that was opened is still by the checkpoint that it was by."""
     read_embeddings(file)  # a ValueError if it is none
     with file.open("rb") as stream:
         parquet = pq.ParquetFile(stream)
