@@ -1,4 +1,4 @@
-"""Running the lessons, one after another."""
+"""Running the lessons."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from dnadet_lib.course.lessons import CLONE, INSTALL, LessonError, _short
+from dnadet_lib.course.side_by_side import executed
 from dnadet_lib.plumbing.files import atomic_path, claimed_folder
 from dnadet_lib.plumbing.paths import build_folder, variables
 
@@ -40,8 +42,10 @@ def lesson_files(names: Sequence[str] | None = None) -> list[Path]:
     return [file for file in files if file.stem.startswith(tuple(names))]
 
 
-def run_lessons(profile: str, names: Sequence[str] | None = None, seed: int = 0) -> int:
-    """Execute lessons in order into `build/notebooks/` and print the results table.
+def run_lessons(
+    profile: str, names: Sequence[str] | None = None, seed: int = 0, count: int = 1
+) -> int:
+    """Execute lessons into `build/notebooks/` and print the results table.
 
     A lesson that fails is reported in a line; the rest are still run.
 
@@ -49,6 +53,7 @@ def run_lessons(profile: str, names: Sequence[str] | None = None, seed: int = 0)
         profile: "pocket" or "smoke".
         names: Beginnings of lesson names, such as "03"; all lessons by default.
         seed: Handed to every lesson.
+        count: Lessons that run at a time.
 
     Returns:
         0 if every lesson ran to its end, else 1.
@@ -61,9 +66,18 @@ def run_lessons(profile: str, names: Sequence[str] | None = None, seed: int = 0)
     build = build_folder().resolve()
     results = build / "results.md"
     before = results.stat().st_mtime_ns if results.is_file() else None
-    begin = time.monotonic()
+    begin, count = time.monotonic(), min(count, len(files))
+    work = partial(_run_lesson, parameters={"profile": profile, "seed": seed}, build=build)
+    what = files[0].stem if len(files) == 1 else f"{len(files)} lessons, {count} at a time"
+    print(f"Running {what}. A line comes when one is done.", flush=True)
+    failed = []
     with claimed_folder(build / "notebooks"):
-        failed = [file.stem for file in files if not _run_lesson(file, profile, seed, build)]
+        for file, (problem, seconds) in executed(files, work, count):
+            print(f"{file.stem:<24}{seconds / 60:5.1f} min", flush=True)
+            if problem:
+                copy = _short(build / "notebooks" / file.name)
+                print(f"    FAILED {problem}\n    See {copy}", flush=True)
+                failed.append(file.stem)
     minutes = (time.monotonic() - begin) / 60
     print(f"{len(files) - len(failed)} of {len(files)} lessons ran, {minutes:.1f} minutes in all.")
     print(f"Executed copies: {_short(build / 'notebooks')}")
@@ -71,24 +85,19 @@ def run_lessons(profile: str, names: Sequence[str] | None = None, seed: int = 0)
         print(f"Results: {_short(results)} and results.json\n")
         print(results.read_text(encoding="utf-8"))
     if failed:
-        print(f"Failed: {', '.join(failed)}")
+        print(f"Failed: {', '.join(sorted(failed))}")
     return int(bool(failed))
 
 
-def _run_lesson(file: Path, profile: str, seed: int, build: Path) -> bool:
-    """Execute one lesson and print its line; return whether it ran to its end."""
+def _run_lesson(file: Path, parameters: dict[str, object], build: Path) -> tuple[str, float]:
+    """Execute one lesson; return what failed, or nothing, and the seconds that it took."""
     begin = time.monotonic()
-    copy = build / "notebooks" / file.name
-    print(f"{file.stem:<24}", end="", flush=True)
+    problem = ""
     try:
-        execute(file, copy, {"profile": profile, "seed": seed}, build)
-        problem = ""
+        execute(file, build / "notebooks" / file.name, parameters, build)
     except Exception as error:  # a kernel can die in many ways: the other lessons still run
         problem = describe_failure(error)
-    print(f"{(time.monotonic() - begin) / 60:5.1f} min", flush=True)
-    if problem:
-        print(f"    FAILED {problem}\n    See {_short(copy)}", flush=True)
-    return not problem
+    return problem, time.monotonic() - begin
 
 
 def execute(file: Path, copy: Path, parameters: dict[str, object], build: Path) -> None:
