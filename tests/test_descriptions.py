@@ -78,7 +78,7 @@ def test_maps_say_what_their_colours_mean() -> None:
         {"seed 0": [np.zeros((5, 5))] * 3}, CLASSES, reach=2, unit="pixels", limits=(-1, 1),
         label="grey levels")  # fmt: skip
     text = description(figure)
-    assert "3 maps: Real, ProGAN, SNGAN" in text
+    assert "3 maps in colours: Real, ProGAN, SNGAN" in text
     assert "Colour: grey levels, -1 to 1" in text
     assert "Across all: pixels" in text
 
@@ -95,7 +95,7 @@ def test_long_lists_are_cut_and_an_empty_figure_is_no_error() -> None:
     grid = plots.image_grid([np.zeros((2, 2, 3), np.uint8)] * 40, titles, columns=8)
     assert "number 9, ..., number 39." in description(grid)
     assert "number 10" not in description(grid)
-    assert description(Figure()) == "."
+    assert description(Figure()) == "A figure."
 
 
 def test_a_shown_figure_has_a_text_that_is_not_its_caption(monkeypatch) -> None:
@@ -108,3 +108,17 @@ def test_a_shown_figure_has_a_text_that_is_not_its_caption(monkeypatch) -> None:
     assert "Real from 0.5 to 0.25" in html.unescape(alt[1])
     assert "measured" not in alt[1]
     assert shown[1].data == '*What "was" <measured>.*'
+
+
+def test_a_table_over_places_gives_its_range_alone() -> None:
+    shares = np.linspace(0.25, 0.95, 25).reshape(5, 5)
+    text = description(plots.position_maps({"label: weights": shares}, (2, 2)))
+    assert "label: weights: 0.25 to 0.95" in text
+    assert "diagonal" not in text
+
+
+def test_steps_are_histograms_too() -> None:
+    figure, axis = plots.plt.subplots()
+    axis.stairs([1, 3, 0, 2], [0, 1, 2, 3, 4], fill=True, label="shown")
+    axis.set(xlabel="confidence", ylabel="images")
+    assert description(figure).endswith("up: images; medians, shown 1.7.")

@@ -13,7 +13,7 @@ from matplotlib.colors import to_hex
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Polygon, Rectangle
+from matplotlib.patches import Patch, Polygon, Rectangle, StepPatch
 
 MOST = 12  # names or values in one list
 COLOUR_BAR = "<colorbar>"  # matplotlib's label of its axis
@@ -34,7 +34,7 @@ def description(figure: Figure) -> str:
         said.append(f"Colour: {bar.get_ylabel()}, {low:.3g} to {high:.3g}")
     around = (("Across all", figure.get_supxlabel()), ("up all", figure.get_supylabel()))
     said += [", ".join(f"{where}: {text}" for where, text in around if text)]
-    return ". ".join(part for part in said if part).replace("\\", "") + "."
+    return (". ".join(part for part in said if part) or "A figure").replace("\\", "") + "."
 
 
 def _kind(axis: Axes) -> str:
@@ -62,18 +62,19 @@ def _legend(figure: Figure) -> Names:
     return found
 
 
-def _listed(words: Sequence[str], joint: str = ", ") -> str:
+def _listed(words: Sequence[str]) -> str:
     """Join words; of a long list the first and the last."""
+    joint = "; " if any("," in word for word in words) else ", "
     if len(words) > MOST:
         words = [*words[: MOST - 2], "...", words[-1]]
     return joint.join(words)
 
 
-def _counted(axes: Sequence[Axes], one: str) -> str:
-    """Say how many panels there are and their titles, each once."""
+def _counted(axes: Sequence[Axes], one: str, more: str = "") -> str:
+    """Say how many panels of a kind there are and their titles, each once."""
     titles = (axis.get_title() or axis.get_title(loc="left") for axis in axes)
     told = _listed(list(dict.fromkeys(" ".join(title.split()) for title in titles if title)))
-    count = f"{len(axes)} {one}" + "s" * (len(axes) > 1)
+    count = f"{len(axes)} {one}" + "s" * (len(axes) > 1) + more
     return f"{count}: {told}" if told else count
 
 
@@ -105,20 +106,20 @@ def _pictures(axes: Sequence[Axes], names: Names) -> str:
 
 
 def _maps(axes: Sequence[Axes], names: Names) -> str:
-    return _joined(_counted(axes, "map") + ", values as colours", _around(axes))
+    return _joined(_counted(axes, "map", " in colours"), _around(axes))
 
 
 def _tables(axes: Sequence[Axes], names: Names) -> str:
     parts = []
     for axis in axes:
         values: np.ndarray = np.ma.filled(np.ma.asarray(axis.images[0].get_array(), float), np.nan)
-        if values.shape[0] == values.shape[1]:
+        if _written(axis, "x") and values.shape[0] == values.shape[1]:
             own = [f"{v:.2f}" for v in np.diag(values) if not np.isnan(v)]
             told = f"on the diagonal {_listed(own)}"
         else:
             told = f"{np.nanmin(values):.2f} to {np.nanmax(values):.2f}"
         parts.append(f"{axis.get_title()}: {told}" if axis.get_title() else told)
-    return _joined(_counted(axes, "table") + ", shares as shades", _around(axes), *parts)
+    return _joined(_counted(axes, "table", " of shares"), _around(axes), *parts)
 
 
 def _bars(axes: Sequence[Axes], names: Names) -> str:
@@ -137,34 +138,38 @@ def _bars(axes: Sequence[Axes], names: Names) -> str:
 def _histograms(axes: Sequence[Axes], names: Names) -> str:
     parts = []
     for axis in axes:
-        told = [f"{o.get_label()} {_middle(o.get_xy()):.2g}" for o in _outlines(axis)]
+        told = [f"{o.get_label()} {_middle(o):.2g}" for o in _outlines(axis)]
         title = f"{axis.get_title()}: " if axis.get_title() else ""
         parts.append(f"{title}medians, {', '.join(told)}")
     return _joined(_counted(axes, "histogram"), _around(axes), *parts)
 
 
-def _outlines(axis: Axes) -> list[Polygon]:
-    """Histograms drawn as outlines, which have a name in a legend."""
-    polygons = [patch for patch in axis.patches if isinstance(patch, Polygon)]
-    return [outline for outline in polygons if not str(outline.get_label()).startswith("_")]
+def _outlines(axis: Axes) -> list[Patch]:
+    """Histograms drawn as outlines or steps, which have a name in a legend."""
+    drawn = [patch for patch in axis.patches if isinstance(patch, (Polygon, StepPatch))]
+    return [outline for outline in drawn if not str(outline.get_label()).startswith("_")]
 
 
-def _middle(outline: np.ndarray) -> float:
-    """The median of a histogram, from the corners (M, 2) of its outline."""
-    left, right = outline[:-1], outline[1:]
-    tops = (left[:, 1] == right[:, 1]) & (left[:, 0] < right[:, 0])  # the way back is the base
-    starts, ends, heights = left[tops, 0], right[tops, 0], left[tops, 1]
-    below = np.concatenate([[0.0], np.cumsum((ends - starts) * heights)])
-    return float(np.interp(below[-1] / 2, below, [starts[0], *ends]))
+def _middle(outline: Patch) -> float:
+    """The median of a histogram."""
+    if isinstance(outline, StepPatch):
+        heights, edges, _ = outline.get_data()
+    else:
+        corners = np.asarray(outline.get_path().vertices)
+        left, right = corners[:-1], corners[1:]
+        tops = (left[:, 1] == right[:, 1]) & (left[:, 0] < right[:, 0])  # the way back is the base
+        heights, edges = left[tops, 1], np.append(left[tops, 0][:1], right[tops, 0])
+    below = np.append(0.0, np.cumsum(np.diff(edges) * heights))
+    return float(np.interp(below[-1] / 2, below, edges))
 
 
 def _dots(axes: Sequence[Axes], names: Names) -> str:
     called = f"colours: {_listed([*names.values()])}" if names else ""
-    return _joined(_counted(axes, "map") + " of dots", _around(axes), called)
+    return _joined(_counted(axes, "map", " of dots"), _around(axes), called)
 
 
 def _lines(axes: Sequence[Axes], names: Names) -> str:
-    parts = [_joined(_counted(axes, "panel") + " of lines or points", _around(axes))]
+    parts = [_joined(_counted(axes, "panel", " of lines or points"), _around(axes))]
     count = sum(_name(line, names) != "" for axis in axes for line in axis.lines)
     if count > MOST:
         return _joined(*parts, f"colours: {_listed([*names.values()])}" if names else "")
@@ -192,9 +197,13 @@ def _run(line: Line2D, names: Names) -> str:
         return f"{name}, {len(values)} points"
     name += {"--": " (dashed)", ":": " (dotted)"}.get(str(line.get_linestyle()), "")
     first, last, low, high = values[0], values[-1], np.nanmin(values), np.nanmax(values)
-    told = f"{name} from {first:.3g} to {last:.3g}"
-    told += f", lowest {low:.3g}" * bool(low < min(first, last))
-    return told + f", highest {high:.3g}" * bool(high > max(first, last))
+    told = f"{name} from {_short(first)} to {_short(last)}"
+    told += f", lowest {_short(low)}" * bool(low < min(first, last))
+    return told + f", highest {_short(high)}" * bool(high > max(first, last))
+
+
+def _short(value: float) -> str:
+    return f"{round(value, 4):.3g}"
 
 
 SAY: Mapping[str, Callable[[Sequence[Axes], Names], str]] = {
