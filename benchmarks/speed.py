@@ -24,6 +24,7 @@ from dnadet_lib.data import load_images
 from dnadet_lib.images.reading import read_image
 from dnadet_lib.model import DNADet
 from dnadet_lib.patches import normalise
+from dnadet_lib.plumbing import convolving
 from dnadet_lib.plumbing.devices import fast_bf16
 
 CLASSES = 5
@@ -82,6 +83,7 @@ def comparisons(width: int, images: int, folder: Path) -> list[Comparison]:
     bf16 = make_network(width, torch.channels_last, True)
     fp32 = make_network(width, torch.contiguous_format, False)
     patches = make_patches(16 * CLASSES, 64)  # 16 patches of one image a class
+    small = make_patches(16 * CLASSES, 32)
     native, enlarged = make_patches(4 * CLASSES, 32), make_patches(4 * CLASSES, 128)
     paths = write_pictures(folder, images, 64)
     return [
@@ -96,6 +98,11 @@ def comparisons(width: int, images: int, folder: Path) -> list[Comparison]:
             lambda: fp32.learn([patches]),
         ),
         Comparison(
+            "small maps in bf16 as matrix products, against PyTorch's convolutions",
+            lambda: bf16.learn([small]),
+            lambda: without_products(bf16, small),
+        ),
+        Comparison(
             f"images decoded once for {EPOCHS} epochs, against decoded in each",
             lambda: gather(load_images(paths)),
             lambda: [read_image(path) for _ in range(EPOCHS) for path in paths],
@@ -106,6 +113,15 @@ def comparisons(width: int, images: int, folder: Path) -> list[Comparison]:
             lambda: used.learn([enlarged]),
         ),
     ]
+
+
+def without_products(network: Network, pixels: Tensor) -> None:
+    """Forward and backward pass with PyTorch's own convolutions for maps of every size."""
+    limit, convolving.SMALL = convolving.SMALL, 0
+    try:
+        network.learn([pixels])
+    finally:
+        convolving.SMALL = limit
 
 
 def gather(images: np.ndarray) -> None:

@@ -17,6 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from dnadet_lib.attribution import Attribution, Features, attribution
 from dnadet_lib.inference import image_features
 from dnadet_lib.patches import FILTERS, resize
+from dnadet_lib.plumbing.convolving import convolve
 from dnadet_lib.plumbing.text import check_changes, check_class_names, is_whole, shown
 from dnadet_lib.unknown import Distances
 
@@ -46,9 +47,9 @@ class ConvolutionBlock(nn.Module):
         into the weights of the convolution: the same but for rounding, and a pass less.
         """
         convolution, norm, activation = self.main
-        if self.training or torch.is_grad_enabled():
-            return self.main(x)
         assert isinstance(convolution, nn.Conv2d) and isinstance(norm, _BatchNorm)
+        if self.training or torch.is_grad_enabled():
+            return activation(norm(convolve(x, convolution)))
         assert norm.running_mean is not None and norm.running_var is not None
         weight, bias = fuse_conv_bn_weights(
             convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps,

@@ -8,6 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dnadet_lib.images.resampling import bicubic_patches
+
 Images = np.ndarray | Sequence[np.ndarray]  # B uint8 images (H, W, 3), as a list of any sizes
 Corners = np.ndarray | Sequence[tuple[int, int]]  # V top left corners
 FILTERS = tuple(resampling.name.lower() for resampling in Image.Resampling)
@@ -98,6 +100,8 @@ def cut_resized(
     Returns:
         uint8 (V, patch, patch, 3).
     """
+    if resize_filter == "bicubic" and side > max(image.shape[:2]):
+        return bicubic_patches(image, side, np.asarray(corners), patch)
     exact = side & (side - 1) == 0  # Pillow takes boxes in float32: only there, none is rounded
     if side in image.shape[:2] or not exact:
         return cut(resize(image, side, resize_filter), corners, patch)

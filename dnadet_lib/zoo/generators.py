@@ -170,7 +170,7 @@ def sample_images(generator: nn.Module, latents: Tensor, batch_size: int = 50) -
     Levels are (x + 1) * 127.5, rounded half to even, clipped to 0..255. The batch size is fixed,
     since kernels may round differently by size.
     """
-    generator.eval()
+    generator.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     images = torch.cat([generator(z) for z in latents.split(batch_size)])
     if not images.isfinite().all():
         raise ValueError("the generator's pixels are not finite: its weights are too large")
