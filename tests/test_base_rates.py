@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from dnadet_lib import plots
+from dnadet_lib.course import own_images
+from dnadet_lib.data import ImageSet
 from dnadet_lib.evaluation.base_rates import (
     Alarms,
     Hits,
+    both_bounds,
     error_section,
     posterior,
     upper_bound,
@@ -60,3 +65,29 @@ def test_section_of_a_report_and_figure() -> None:
     figure = plots.posterior_curves("ProGAN", 0.9, rest)
     figure.canvas.draw()
     assert len(figure.axes[0].lines) == 3  # of photographs, without an alarm, the bound alone
+
+
+def test_two_sided_interval_is_exact() -> None:
+    assert both_bounds(0, 10) == pytest.approx((0, 1 - 0.025 ** (1 / 10)))
+    assert both_bounds(10, 10) == pytest.approx((0.025 ** (1 / 10), 1))
+    low, high = both_bounds(3, 20)
+    assert (1 - high, 1 - low) == pytest.approx(both_bounds(17, 20))
+
+
+def test_false_alarms_are_split_by_who_made_the_images() -> None:
+    classes = ("Real", "ProGAN", "SNGAN")
+    labels = np.repeat([0, 1, 2], [10, 12, 6])
+    sources = ["real"] * 10 + ["p1"] * 4 + ["p2"] * 4 + ["p3"] * 4 + ["s1"] * 6
+    images = ImageSet([Path(f"{k}.png") for k in range(28)], labels, classes, sources)
+    called = np.zeros(28, bool)
+    called[[10, 11, 14, 22, 23]] = True  # two of p1, one of p2, two of s1
+    table = own_images.alarms_by_maker("SNGAN", {"new": images}, {"new": called})
+    assert table.index.tolist() == [("ProGAN", "new"), ("Real", "new")]
+    assert table["share"].tolist() == [0.25, 0]
+    low, high = (0.25 + side * 4.303 * 0.25 / np.sqrt(3) for side in (-1, 1))
+    assert table["95% interval"].tolist() == [f"[{max(low, 0):.3f}, {high:.3f}]", "[0.000, 0.308]"]
+    assert table["over"].tolist() == ["3 generators", "images"]
+    one = images.take(np.flatnonzero(labels == 2))
+    table = own_images.alarms_by_maker("ProGAN", {"new": one}, {"new": called[labels == 2]})
+    assert table["over"].tolist() == ["images, 1 generator"]
+    assert table["images"].tolist() == [6]

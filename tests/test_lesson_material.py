@@ -36,6 +36,16 @@ def test_shuffled_images_keep_their_colours_and_nothing_else() -> None:
     assert near[1] > 5 * near[0]
 
 
+def test_bare_layouts_are_smooth_and_drawn_by_seed() -> None:
+    images = lessons.bare_layouts(3, seed=1)
+    assert (images.dtype, images.shape) == (np.uint8, (3, 64, 64, 3))
+    np.testing.assert_array_equal(images, lessons.bare_layouts(3, seed=1))
+    assert (images != lessons.bare_layouts(3, seed=2)).any()
+    drawn = lessons.noise(3)["normal"]
+    levels = [np.abs(np.diff(x.astype(float), axis=2)).mean() for x in (images, drawn)]
+    assert levels[0] < levels[1] / 5
+
+
 def test_saved_images_are_labelled_and_read_back(tmp_path: Path) -> None:
     images = {"SNGAN": lessons.noise(2)["uniform"], "ProGAN": lessons.noise(1)["normal"]}
     found = lessons.saved(tmp_path, images)

@@ -5,6 +5,7 @@ from dnadet_lib.fingerprints.spectra import (
     angular_profile,
     autocorrelation,
     decibels,
+    fine_level,
     frequencies,
     level_map,
     lock_controls,
@@ -37,6 +38,13 @@ def test_white_noise_is_flat_and_has_its_variance_at_every_frequency():
     np.testing.assert_allclose(radial, 9, rtol=0.1)
     np.testing.assert_allclose(angular, 9, rtol=0.02)
     assert abs(period_level(found.power)) < 0.5
+
+
+def test_fine_level_counts_high_frequencies_alone():
+    distance = np.hypot(*frequencies((SIDE, SIDE)))
+    power = np.where(distance > 0.45, 100.0, 7.0)
+    assert fine_level(power, 0.46) == pytest.approx(20)
+    assert fine_level(np.where(distance < 0.38, 1e6, 10.0)) == pytest.approx(10)
 
 
 def test_a_locked_pattern_shows_in_both_spectra():

@@ -5,9 +5,9 @@ from dnadet_lib.plumbing.lazy import names_of
 __getattr__, __dir__, __all__ = names_of(
     __name__,
     lessons=(
-        "CLONE", "INSTALL", "Lesson", "LessonError", "PACKAGES", "REPAIR", "device_name",
-        "environment", "images_by_seed", "is_rendered", "noise", "pick", "present_setups", "saved",
-        "shuffled", "start",
+        "CLONE", "INSTALL", "Lesson", "LessonError", "PACKAGES", "REPAIR", "bare_layouts",
+        "device_name", "environment", "images_by_seed", "is_rendered", "noise", "pick",
+        "present_setups", "saved", "shuffled", "start",
     ),
     lesson_models=(
         "DEFAULT_MODELS", "baseline_preset", "description", "discriminant_preset", "fresh",

@@ -18,10 +18,13 @@ from dnadet_lib.data import ImageSet, load_images
 from dnadet_lib.plumbing.devices import chosen_device
 from dnadet_lib.plumbing.paths import build_folder, data_folder
 from dnadet_lib.zoo.abroad import folder_abroad, read_abroad
+from dnadet_lib.zoo.generators import sample_layouts
+from dnadet_lib.zoo.layouts import LayoutGenerator
 from dnadet_lib.zoo.manifest import CLASSES, read_manifest
 from dnadet_lib.zoo.rendering import (
     MARKER,
     PROFILES,
+    draw_latents,
     image_root,
     jobs_of,
     photo_jobs,
@@ -36,6 +39,7 @@ REPAIR = (
     "Leave data_dir in the parameters cell empty. To get the data of the clone back, type in a "
     "terminal, in the folder of the clone:\n    git checkout -- data"
 )
+BARE = 9_000_000  # first seed of the latents of bare layouts, far from those of the images
 CLONE = Path(__file__).resolve().parents[2]
 
 
@@ -214,6 +218,13 @@ def noise(count: int, seed: int = 0) -> dict[str, np.ndarray]:
     rng, shape = np.random.default_rng(seed), (count, 64, 64, 3)
     normal = rng.normal(128, 40, shape).clip(0, 255).astype(np.uint8)
     return {"uniform": rng.integers(0, 256, shape, np.uint8), "normal": normal}
+
+
+def bare_layouts(count: int, seed: int = 0) -> np.ndarray:
+    """Draw layouts of the training generators, enlarged, without detail: uint8 (N, 64, 64, 3)."""
+    generator = next(g for g in read_manifest() if g.role == "train").load()
+    assert isinstance(generator, LayoutGenerator)
+    return sample_layouts(generator, draw_latents(BARE + seed * count, count)).numpy()
 
 
 def shuffled(images: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from dnadet_lib.data import ImageSet, load_images
-from dnadet_lib.evaluation.base_rates import Alarms, Hits
+from dnadet_lib.evaluation.base_rates import Alarms, Hits, both_bounds
 from dnadet_lib.evaluation.robustness import degrade, parse_change
 from dnadet_lib.inference import Source, answers
 from dnadet_lib.model import DNADet
@@ -110,3 +111,43 @@ def alarms(
         )
         for change in changes
     ]
+
+
+def alarms_by_maker(
+    suspect: str, groups: Mapping[str, ImageSet], called: Mapping[str, np.ndarray]
+) -> pd.DataFrame:
+    """Split false alarms by true architecture, in each group of images.
+
+    Args:
+        suspect: Name of the class; its own images are left out.
+        groups: By what is told of them.
+        called: (N,) for each group, whether an image is called the class, as known.
+
+    Returns:
+        A row for each group and architecture, the most alarms first: share, its 95% interval, what
+        that is over, and how many images there are.
+    """
+    rows = {}
+    for name, images in groups.items():
+        makers = np.array(images.classes)[images.labels]
+        for maker in np.unique(makers[makers != suspect]):
+            member = makers == maker
+            sources = np.array(images.sources)[member]
+            rows[maker, name] = _share_of(called[name][member], sources, maker != "Real")
+    columns = ["share", "95% interval", "over", "images"]
+    table = pd.DataFrame.from_dict(rows, "index", columns=columns)
+    table.index = pd.MultiIndex.from_tuples(table.index)
+    return table.sort_values("share", ascending=False, kind="stable")
+
+
+def _share_of(
+    called: np.ndarray, sources: np.ndarray, generated: bool
+) -> tuple[float, str, str, int]:
+    """Share of images, over generators if three or more differ in it, else over images."""
+    count, each = len(np.unique(sources)), Hits.count("", called, list(sources))
+    if generated and count >= 3 and each.low < each.high:
+        share, low, high, over = each.share, each.low, each.high, f"{count} generators"
+    else:
+        share, (low, high) = float(called.mean()), both_bounds(int(called.sum()), len(called))
+        over = f"images, {count} generator" + "s" * (count > 1) if generated else "images"
+    return share, f"[{low:.3f}, {high:.3f}]", over, len(called)

@@ -100,7 +100,7 @@ def link_pages(text: str, there: set[str]) -> str:
 
 
 def name_figures(cell: Any) -> None:
-    """Give each figure its caption, which is the output after it, as alternative text."""
+    """Give a PNG its caption, the output after it, as alternative text; HTML brings its own."""
     outputs = cell.get("outputs", [])
     for output, following in zip(outputs, [*outputs[1:], None], strict=False):
         if "image/png" not in output.get("data", {}):

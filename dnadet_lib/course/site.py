@@ -30,6 +30,10 @@ MARKS = (  # one of them stands at the beginning of every page
     b"system-ui, sans-serif; color: #222; background: #fff;",  # of pages that name no generator
 )
 SHIPPED_TABLE = (
+    "The row 'raw, all' is the method as published, on raw pixels: patches and the contrastive "
+    "loss. 'pocket' is stage 1 with Fisher's discriminant in place of stage 2 (lesson 03), learned "
+    "from changed copies of the training images, too; 'pocket_plain' is the same from unchanged "
+    "images alone. "
     "The mean of the four is over seed, loss, finetune and dataset. Abroad are generators made by "
     "other code, in which nearly everything but the architecture differs at once; so they are no "
     "part of that mean. A row is a mean over training seeds. The checkpoint that ships under a "

@@ -142,6 +142,12 @@ def radial_profile(power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(len(counts)) / side, sums / counts
 
 
+def fine_level(power: np.ndarray, low: float = 0.4) -> float:
+    """Mean of a radial profile beyond a frequency in cycles per pixel, in decibels."""
+    frequency, radial = radial_profile(power)
+    return float(decibels(radial[frequency > low].mean()))
+
+
 def angular_profile(
     power: np.ndarray, directions: int = 24, low: float = 0.1, high: float = 0.5
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -55,9 +55,14 @@ def scatter_map(
 
 
 def histograms(
-    axis: Axes, values: Mapping[str, np.ndarray], xlabel: str, title: str = ""
-) -> None:
-    """Draw the distributions of several groups of values as outlined histograms."""
+    axis: Axes, values: Mapping[str, np.ndarray], xlabel: str, title: str = "",
+    most: float = np.inf,
+) -> None:  # fmt: skip
+    """Draw the distributions of several groups of values as outlined histograms.
+
+    Values beyond `most` are drawn at it, in the last column.
+    """
+    values = {name: np.minimum(numbers, most) for name, numbers in values.items()}
     everything = np.concatenate(list(values.values()))
     bins = np.linspace(everything.min(), everything.max() + 1e-6, 40)
     styles = ("-", "--", ":", "-.")

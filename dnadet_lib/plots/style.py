@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from dnadet_lib.plots.descriptions import description
 from dnadet_lib.plumbing.files import atomic_path
 from dnadet_lib.plumbing.text import for_figure, for_html
 
@@ -64,14 +65,15 @@ def use_style() -> None:
 
 
 def show(figure: Figure, caption: str) -> None:
-    """Display a figure and, under it, what was measured, which is its alternative text as well."""
+    """Display a figure and, under it, what was measured; its alt text says what it shows."""
     from IPython.core.pylabtools import print_figure
     from IPython.display import Markdown, display
 
     data = print_figure(figure, "png", base64=True)
     plt.close(figure)
+    shown = for_html(description(figure))
     # JupyterLab gives no alternative text to a PNG, but keeps that of HTML.
-    image = f'<img alt="{for_html(caption)}" src="data:image/png;base64,{data}">'
+    image = f'<img alt="{shown}" src="data:image/png;base64,{data}">'
     display({"text/html": image, "image/png": data}, raw=True)
     display(Markdown(f"*{caption}*"))
 
