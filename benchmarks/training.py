@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from both_ways import CLASSES, DEVICE, PRODUCT, PRODUCTS, Ours, Released
+from both_ways import CLASSES, DEVICE, PRODUCT, Ours, Released
 from sides import taking_turns, write_pictures
 
 from dnadet_lib.cli import HUGE_PAGES
@@ -140,7 +140,7 @@ def share_of_machine(worker: Worker, ours: Ours, turns: int) -> dict[str, float]
     for name in ("float32", "bfloat16")[: 1 + fast_bf16(DEVICE)]:
         ways = [lambda n=name, w=work: worker.ask(f"{w}, {n}") for work in ("step", "product")]
         step, product = map(np.median, taking_turns(ways, turns))
-        shares[name] = float(operations / step / (PRODUCTS * 2 * PRODUCT**3 / product))
+        shares[name] = float(operations / step / (2 * PRODUCT**3 / product))
     return shares
 
 

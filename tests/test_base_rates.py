@@ -13,7 +13,6 @@ from dnadet_lib.data import ImageSet
 from dnadet_lib.evaluation.base_rates import (
     Alarms,
     Hits,
-    both_bounds,
     error_section,
     posterior,
     upper_bound,
@@ -65,13 +64,6 @@ def test_section_of_a_report_and_figure() -> None:
     figure = plots.posterior_curves("ProGAN", 0.9, rest)
     figure.canvas.draw()
     assert len(figure.axes[0].lines) == 3  # of photographs, without an alarm, the bound alone
-
-
-def test_two_sided_interval_is_exact() -> None:
-    assert both_bounds(0, 10) == pytest.approx((0, 1 - 0.025 ** (1 / 10)))
-    assert both_bounds(10, 10) == pytest.approx((0.025 ** (1 / 10), 1))
-    low, high = both_bounds(3, 20)
-    assert (1 - high, 1 - low) == pytest.approx(both_bounds(17, 20))
 
 
 def test_false_alarms_are_split_by_who_made_the_images() -> None:

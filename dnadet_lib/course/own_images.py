@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 
 from dnadet_lib.data import ImageSet, load_images
-from dnadet_lib.evaluation.base_rates import Alarms, Hits, both_bounds
+from dnadet_lib.evaluation.base_rates import Alarms, Hits
 from dnadet_lib.evaluation.robustness import degrade, parse_change
 from dnadet_lib.inference import Source, answers
 from dnadet_lib.model import DNADet
@@ -148,6 +149,7 @@ def _share_of(
     if generated and count >= 3 and each.low < each.high:
         share, low, high, over = each.share, each.low, each.high, f"{count} generators"
     else:
-        share, (low, high) = float(called.mean()), both_bounds(int(called.sum()), len(called))
+        found = binomtest(int(called.sum()), len(called))
+        share, (low, high) = float(found.statistic), found.proportion_ci(0.95)
         over = f"images, {count} generator" + "s" * (count > 1) if generated else "images"
     return share, f"[{low:.3f}, {high:.3f}]", over, len(called)

@@ -37,13 +37,6 @@ def upper_bound(errors: int, count: int, level: float = 0.95) -> float:
     return 1.0 if errors == count else float(beta.ppf(level, errors + 1, count - errors))
 
 
-def both_bounds(errors: int, count: int, level: float = 0.95) -> tuple[float, float]:
-    """Two-sided interval of a share, exact for independent images (Clopper and Pearson 1934)."""
-    one_sided = (1 + level) / 2
-    right = count - errors
-    return 1 - upper_bound(right, count, one_sided), upper_bound(errors, count, one_sided)
-
-
 @dataclass(frozen=True)
 class Alarms:
     """How often images of other makers are called a class, as known: so many of these images."""
