@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from dnadet_lib.model import DNADet
-from dnadet_lib.plumbing.convolving import SMALL, Unfolded, convolve
+from dnadet_lib.plumbing.convolving import MANY, SMALL, Unfolded, convolve
 
 KINDS = {"keeps the size": (3, 1), "halves it": (4, 2)}
 
@@ -25,13 +25,17 @@ def test_products_are_the_convolution_and_its_gradients(kernel, stride, side):
         torch.testing.assert_close(a, b)
 
 
-@pytest.mark.parametrize(("side", "autocast"), [(SMALL, True), (SMALL + 1, True), (SMALL, False)])
-def test_products_are_used_for_small_maps_in_bfloat16_alone(side, autocast, monkeypatch):
+@pytest.mark.parametrize(
+    ("side", "channels", "autocast", "pays"),
+    [(SMALL, 2, True, True), (SMALL + 1, MANY, True, False), (SMALL, 2, False, False),
+     (SMALL, MANY, False, True)],
+)  # fmt: skip
+def test_products_are_used_where_they_pay(side, channels, autocast, pays, monkeypatch):
     used = []
     monkeypatch.setattr(Unfolded, "apply", lambda x, *_: used.append(1) or x)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        convolve(torch.zeros(1, 2, side, side), nn.Conv2d(2, 2, 3, padding=1))
-    assert bool(used) == (side == SMALL and autocast)
+        convolve(torch.zeros(1, 2, side, side), nn.Conv2d(2, channels, 3, padding=1))
+    assert bool(used) == pays
 
 
 def test_a_network_learns_the_same_with_products(monkeypatch):
