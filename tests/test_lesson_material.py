@@ -56,6 +56,8 @@ def test_saved_images_are_labelled_and_read_back(tmp_path: Path) -> None:
 
 def test_a_model_is_named_by_its_method() -> None:
     assert lessons.name_of(DNADet(5, 8)) == "DNA-Det"
+    filtered = DNADet(5, 8, input=InputSpec(high_pass=True))
+    assert lessons.name_of(filtered) == "DNA-Det + high-pass"
     assert lessons.name_of(DNADet(5, 8, discriminant=True)) == "stage 1 + Fisher"
 
 

@@ -127,3 +127,16 @@ def test_the_verdict_follows_from_the_interval_of_the_difference(weights, said):
         f"Loss for weights, minus that for architecture: {np.mean(weights) - 0.1:+.3f}"
     )
     assert told[4].startswith(said)
+    assert (len(told) == 6) == (not said.startswith("Settled: "))
+    if len(told) == 6:
+        kept = 0.9 - np.mean(weights)
+        assert told[5].startswith(f"Weights are still named in {kept:.2f} of the images")
+
+
+def test_weights_near_guessing_away_from_the_cell_deny_nothing():
+    table = pd.DataFrame(
+        {"label": label, "learned cell": 0.3, "fall-off": fall_off}
+        for label in ("architecture", "weights")
+        for fall_off in (0.02, 0.06, 0.01, 0.04)
+    )
+    assert len(verdict(table).splitlines()) == 5

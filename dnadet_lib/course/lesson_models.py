@@ -161,7 +161,7 @@ def _is_left_by(lesson: Lesson, file: Path, number: str) -> bool:
 
 
 def stage_two(lesson: Lesson, name: str = "pocket") -> tuple[DNADet, str]:
-    """Return DNA-Det's model, and where it comes from.
+    """Return the model of stage 2, and where it comes from.
 
     The one that lesson 03 trained with this seed on these images, if it is there and no other was
     named; else the shipped one; at profile smoke, where none is there, a tiny one trained in
@@ -176,8 +176,13 @@ def stage_two(lesson: Lesson, name: str = "pocket") -> tuple[DNADet, str]:
 
 
 def name_of(model: DNADet) -> str:
-    """Name a model by its method: the published one, or stage 1 with Fisher's discriminant."""
-    return "stage 1 + Fisher" if model.discriminant else "DNA-Det"
+    """Name a model by its method: stage 1 with Fisher's discriminant, or DNA-Det.
+
+    The published method has no high-pass front end, so the name says where a model has one.
+    """
+    if model.discriminant:
+        return "stage 1 + Fisher"
+    return "DNA-Det + high-pass" if model.input.high_pass else "DNA-Det"
 
 
 def description(model: DNADet, origin: str, side: int) -> str:

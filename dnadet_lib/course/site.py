@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dnadet_lib.course.evidence import table_notes
 from dnadet_lib.course.lessons import is_rendered
 from dnadet_lib.course.pages import embed_images, lesson_page, markdown, wrap
 from dnadet_lib.course.running import lesson_files
@@ -31,16 +32,23 @@ MARKS = (  # one of them stands at the beginning of every page
 )
 SHIPPED_TABLE = (
     "The row 'raw, all' is the method as published, on raw pixels: patches and the contrastive "
-    "loss. 'pocket' is stage 1 with Fisher's discriminant in place of stage 2 (lesson 03), learned "
+    "loss. 'high-pass, all' is the same behind a fixed filter, which the published method has not. "
+    "'pocket' is stage 1 with Fisher's discriminant in place of stage 2 (lesson 03), learned "
     "from changed copies of the training images, too; 'pocket_plain' is the same from unchanged "
     "images alone. "
     "The mean of the four is over seed, loss, finetune and dataset. Abroad are generators made by "
     "other code, in which nearly everything but the architecture differs at once; so they are no "
-    "part of that mean. A row is a mean over training seeds. The checkpoint that ships under a "
+    "part of that mean. Real counts in the means of closed and dataset. All photographs were once "
+    "JPEG files and no generated image of the zoo was, so Real may be told from them by that alone. "
+    "A row is a mean over training seeds. The checkpoint that ships under a "
     "row's name is the first of them, seed 0, and was not chosen by its figures: it may do better "
     "or worse than its row."
 )
-OWN_TABLE = "One training seed of two methods, on at most 100 images of each generator (lesson 04)."
+OWN_TABLE = (
+    "One training seed of two methods, on at most 100 images of each generator (lesson 04). A name "
+    "with 'high-pass' says that a fixed filter comes first. The published method has no such "
+    "filter; on raw pixels its row is 'raw, all' in the table below."
+)
 
 
 @dataclass(frozen=True)
@@ -191,6 +199,8 @@ def index_page(pages: Sequence[Page], results: Sequence[Path], explorer: str = "
         parts.append(f"<h3>{'The whole table, as shipped' if shipped else 'This run'}</h3>")
         parts.append(f"<p>{SHIPPED_TABLE if shipped else OWN_TABLE}</p>")
         parts.append(markdown(embed_images(file.read_text(encoding="utf-8"), file.parent)))
+        if shipped:
+            parts.append(markdown(table_notes(file.parent)))
     return wrap("Which generator architecture made this image?", "\n".join(parts))
 
 

@@ -69,7 +69,41 @@ def refused(
     if correct is not None:
         right = past.groupby(correct).mean()
         shares |= {f"named {k}": right.get(v, np.nan) for k, v in RIGHT.items()}
+        named_rightly = np.asarray(scores)[np.asarray(correct, bool)]
+        shares["named rightly, strict"] = _mean(named_rightly > strict)
     return shares
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if values.size else float("nan")
+
+
+def guard_lines(shares: pd.DataFrame, unknown: str, setup: str) -> list[str]:
+    """Say of each model where its unknown score guards against its own mistakes, and at what price.
+
+    Args:
+        shares: Indexed by (model, set-up), with the columns of `refused`.
+        unknown: The row of unknown architectures, if there is one.
+        setup: Whose right answers say what the strict threshold costs.
+    """
+    lines = []
+    for model, own in shares.groupby(level=0, sort=False):
+        part = own.droplevel(0)
+        named = part.dropna(subset=["named rightly", "named wrongly"])
+        worse = [
+            f"{name} ({row['named wrongly']:.3f} against {row['named rightly']:.3f})"
+            for name, row in named.iterrows() if not row["named wrongly"] > row["named rightly"]
+        ]  # fmt: skip
+        lines.append(
+            f"{model}: of set-ups with mistakes {len(named)}; wrong names are refused no more often "
+            f"than right ones in {len(worse)}" + (f": {', '.join(worse)}" if worse else "")
+        )
+        if unknown in part.index and setup in part.index:
+            lines.append(
+                f"   Strict, it refuses {part.loc[unknown, 'of all, strict']:.3f} of {unknown}, and "
+                f"{part.loc[setup, 'named rightly, strict']:.3f} of right answers under {setup}"
+            )
+    return lines
 
 
 def degraded_answers(model: DNADet, images: ImageSet, seed: int = 0) -> pd.DataFrame:

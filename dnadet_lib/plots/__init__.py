@@ -17,6 +17,6 @@ __getattr__, __dir__, __all__ = names_of(
     ),
     results=(
         "answer_bars", "confusions", "generator_dots", "ladder_dots", "position_maps",
-        "posterior_curves", "suite_dots",
+        "posterior_curves", "spread_dots", "suite_dots",
     ),
 )

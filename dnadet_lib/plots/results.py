@@ -13,7 +13,13 @@ from matplotlib.patches import Rectangle
 from dnadet_lib.evaluation.base_rates import Alarms, posterior
 from dnadet_lib.evaluation.results import Row
 from dnadet_lib.plots.axes import matrix
-from dnadet_lib.plots.style import LINE_COLOURS, class_legend, colour_of, marker_of
+from dnadet_lib.plots.style import (
+    CLASS_COLOURS,
+    LINE_COLOURS,
+    class_legend,
+    colour_of,
+    marker_of,
+)
 from dnadet_lib.plumbing.text import for_figure
 
 
@@ -71,6 +77,40 @@ def suite_dots(rows: Sequence[Row]) -> Figure:
         axis.grid(axis="y", color="#DDDDDD", linewidth=0.8)
     axes[0, 0].set_yticks(range(len(methods)), [for_figure(method) for method in methods])
     axes[0, 0].invert_yaxis()
+    return figure
+
+
+def spread_dots(
+    table: pd.DataFrame, setup: str, classes: Mapping[str, str], bars: Mapping[str, float]
+) -> Figure:
+    """Draw every generator of a set-up as a dot by its class, a line per method, and their mean.
+
+    Args:
+        table: As `tables.generator_table` makes it; dots are means over its columns, the seeds.
+        setup: Which set-up.
+        classes: Generator -> class.
+        bars: What a vertical line says -> accuracy.
+    """
+    methods = [m for m in table.index.unique("method") if setup in table.loc[m].index]
+    figure, axis = plt.subplots(figsize=(8, 0.42 * len(methods) + 2.1))
+    for height, method in enumerate(methods):
+        each = table.loc[(method, setup)].mean(axis=1)
+        for name, value in each.items():
+            label = classes[str(name)]
+            axis.plot(value, height, marker_of(label), color=colour_of(label), markersize=8,
+                      clip_on=False, zorder=3)  # fmt: skip
+        axis.plot([each.mean()] * 2, [height - 0.35, height + 0.35], color="black", linewidth=2)
+    for (what, value), style in zip(bars.items(), (":", "--"), strict=False):
+        axis.axvline(value, color="#777777", linestyle=style, label=what, zorder=0)
+    axis.set(xlim=(0, 1), xlabel="accuracy (share of images named rightly)")
+    axis.set_yticks(range(len(methods)), [for_figure(method) for method in methods])
+    axis.grid(axis="y", color="#DDDDDD", linewidth=0.8)
+    axis.invert_yaxis()
+    shown = [name for name in CLASS_COLOURS if name in classes.values()]
+    lines = axis.get_legend_handles_labels()[0]
+    dots = [Line2D([], [], linestyle="", marker=marker_of(name), color=colour_of(name),
+                   markersize=8, label=name) for name in shown]  # fmt: skip
+    figure.legend(handles=[*dots, *lines], loc="outside upper center", ncols=3)
     return figure
 
 
