@@ -42,9 +42,32 @@ def test_refused_shares_by_whether_the_name_is_right() -> None:
     shares = tallies.refused(scores, 1.5, 0.5, correct)
     assert shares == {
         "of all": 0.5, "of all, strict": 0.75, "named rightly": 1 / 3, "named wrongly": 1.0,
+        "named rightly, strict": 2 / 3,
     }  # fmt: skip
     assert np.isnan(tallies.refused(scores, 1.5, 0.5, np.ones(4, bool))["named wrongly"])
     assert set(tallies.refused(scores, 5, 5)) == {"of all", "of all, strict"}
+    none_right = tallies.refused(scores, 1.5, 0.5, np.zeros(4, bool))
+    assert np.isnan(none_right["named rightly, strict"])
+
+
+def test_a_guard_is_judged_by_wrong_names_against_right_ones() -> None:
+    wrong, right = np.array([False, True, True]), np.ones(3, bool)
+    shares = pd.DataFrame({
+        ("a", "closed"): tallies.refused(np.array([0.0, 0.0, 9.0]), 1, 1, right),  # no mistake
+        ("a", "seed"): tallies.refused(np.array([0.0, 0.0, 9.0]), 1, 1, wrong),
+        ("a", "dataset"): tallies.refused(np.array([9.0, 0.0, 2.0]), 1, 3, wrong),
+        ("a", "new"): tallies.refused(np.array([9.0, 0.0]), 1, 3),
+        ("b", "seed"): tallies.refused(np.array([0.0, 0.0, 9.0]), 1, 1, wrong),
+    }).T.astype(float)  # fmt: skip
+    first, price, second = tallies.guard_lines(shares, "new", "dataset")
+    assert first == (
+        "a: wrong names are refused no more often than right ones in 1 of 2 set-ups with mistakes: "
+        "seed (0.000 against 0.500)."
+    )
+    assert price.strip() == (
+        "Strict, it refuses 0.500 of new and 0.000 of right answers in dataset."
+    )
+    assert second.endswith("seed (0.000 against 0.500). It guards against no mistake.")
 
 
 @pytest.fixture

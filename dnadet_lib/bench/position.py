@@ -182,7 +182,8 @@ def verdict(table: pd.DataFrame) -> str:
     if least > GUESSING and not low > 0:
         end += (
             f"\nWeights are still named in {kept:.2f} of the images away from the learned cell "
-            f"(guessing: {GUESSING}): that their traces are local, its premise, is not confirmed."
+            f"(guessing: {GUESSING}). DNA-Det's premise, that their traces are local, is not "
+            "confirmed."
         )
     return "\n".join([*lines, end])
 

@@ -65,7 +65,7 @@ def abroad_lines(
     if not found:
         return []
     best = max(found, key=lambda row: row.value)
-    each = table.loc[(best.method, ABROAD)].mean(axis=1)
+    each = table.loc[best.method].loc[ABROAD].mean(axis=1)
     owners = pd.Series(each.index.map(classes if classes is not None else classes_abroad()))
     guessing, constant = 1 / len(CLASSES), owners.value_counts(normalize=True).max()
     above, clear = ([r.method for r in found if r.low > bar] for bar in (guessing, constant))
@@ -120,7 +120,10 @@ def rung_lines() -> list[str]:
 
 def _first_stage(preset: Preset) -> str:
     steps = preset.epochs * (preset.steps_per_epoch or 0)
-    return f"{steps:,} steps of {preset.items} transformed crops of photographs"
+    return (
+        f"{steps:,} steps of {preset.items} transformed crops of photographs, {preset.patches} "
+        "patches of each"
+    )
 
 
 def rival_lines(tuning: Path) -> list[str]:
@@ -150,7 +153,7 @@ def table_notes(folder: Path) -> str:
     if abroad := abroad_lines(rows, table):
         parts += ["#### Does any row solve *abroad*?", " ".join(abroad)]
         parts.append(
-            "In all other set-ups \"same architecture\" means one of this project's own four plans, "
+            'In all other set-ups "same architecture" means one of this project\'s own four plans, '
             "built by the same code."
         )
     if SHIPPED in table.index.unique("method"):

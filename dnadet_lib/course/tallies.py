@@ -94,14 +94,16 @@ def guard_lines(shares: pd.DataFrame, unknown: str, setup: str) -> list[str]:
             f"{name} ({row['named wrongly']:.3f} against {row['named rightly']:.3f})"
             for name, row in named.iterrows() if not row["named wrongly"] > row["named rightly"]
         ]  # fmt: skip
-        lines.append(
-            f"{model}: of set-ups with mistakes {len(named)}; wrong names are refused no more often "
-            f"than right ones in {len(worse)}" + (f": {', '.join(worse)}" if worse else "")
+        line = (
+            f"{model}: wrong names are refused no more often than right ones in {len(worse)} of "
+            f"{len(named)} set-ups with mistakes"
         )
+        line += f": {', '.join(worse)}." if worse else "."
+        lines.append(line + " It guards against no mistake." * (0 < len(named) == len(worse)))
         if unknown in part.index and setup in part.index:
             lines.append(
-                f"   Strict, it refuses {part.loc[unknown, 'of all, strict']:.3f} of {unknown}, and "
-                f"{part.loc[setup, 'named rightly, strict']:.3f} of right answers under {setup}"
+                f"   Strict, it refuses {part.loc[unknown, 'of all, strict']:.3f} of {unknown} "
+                f"and {part.loc[setup, 'named rightly, strict']:.3f} of right answers in {setup}."
             )
     return lines
 

@@ -81,20 +81,23 @@ def suite_dots(rows: Sequence[Row]) -> Figure:
 
 
 def spread_dots(
-    table: pd.DataFrame, setup: str, classes: Mapping[str, str], bars: Mapping[str, float]
+    table: pd.DataFrame, setup: str, classes: Mapping[str, str], chance: float
 ) -> Figure:
     """Draw every generator of a set-up as a dot by its class, a line per method, and their mean.
 
     Args:
         table: As `tables.generator_table` makes it; dots are means over its columns, the seeds.
-        setup: Which set-up.
+        setup: Which set-up; a method that was not measured there has no line.
         classes: Generator -> class.
-        bars: What a vertical line says -> accuracy.
+        chance: Accuracy of guessing, a line beside that of always naming the most frequent class.
     """
-    methods = [m for m in table.index.unique("method") if setup in table.loc[m].index]
+    part = table.xs(setup, level="setup").mean(axis=1)
+    methods = list(part.index.unique("method"))
+    owners = pd.Series(part.index.unique("generator").map(classes))
+    bars = {"guessing": chance, "always the same class": owners.value_counts(normalize=True).max()}
     figure, axis = plt.subplots(figsize=(8, 0.42 * len(methods) + 2.1))
     for height, method in enumerate(methods):
-        each = table.loc[(method, setup)].mean(axis=1)
+        each = part.loc[method]
         for name, value in each.items():
             label = classes[str(name)]
             axis.plot(value, height, marker_of(label), color=colour_of(label), markersize=8,
@@ -106,7 +109,7 @@ def spread_dots(
     axis.set_yticks(range(len(methods)), [for_figure(method) for method in methods])
     axis.grid(axis="y", color="#DDDDDD", linewidth=0.8)
     axis.invert_yaxis()
-    shown = [name for name in CLASS_COLOURS if name in classes.values()]
+    shown = [name for name in CLASS_COLOURS if name in set(owners)]
     lines = axis.get_legend_handles_labels()[0]
     dots = [Line2D([], [], linestyle="", marker=marker_of(name), color=colour_of(name),
                    markersize=8, label=name) for name in shown]  # fmt: skip
