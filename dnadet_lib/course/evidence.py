@@ -150,12 +150,6 @@ def table_notes(folder: Path) -> str:
         return ""
     rows, table = ladder.read_rows(folder), ladder.read_accuracies(folder)
     parts = []
-    if abroad := abroad_lines(rows, table):
-        parts += ["#### Does any row solve *abroad*?", " ".join(abroad)]
-        parts.append(
-            'In all other set-ups "same architecture" means one of this project\'s own four plans, '
-            "built by the same code."
-        )
     if SHIPPED in table.index.unique("method"):
         counts = pd.Series(0, index=table.index.unique("setup"))
         leads = mean_rows(differences(table, SHIPPED), "lead", counts)
@@ -165,9 +159,15 @@ def table_notes(folder: Path) -> str:
             "checkpoint's row, in the same way:"
         )
         parts.append(results_table(leads, "lead"))
+    if abroad := abroad_lines(rows, table):
+        parts += ["<h4>Does any row solve <em>abroad</em>?</h4>", " ".join(abroad)]
+        parts.append(
+            'In all other set-ups "same architecture" means one of this project\'s own four plans, '
+            "built by the same code."
+        )
     if set(all_methods()) & set(table.index.unique("method")):
-        parts += ["#### What each row was trained with", "\n".join(rung_lines()), LADDER_NOTE]
-        parts += ["#### The rivals", RIVALS_NOTE, "\n".join(rival_lines(folder / "tuning.csv"))]
+        parts += ["<h4>What each row was trained with</h4>", "\n".join(rung_lines()), LADDER_NOTE]
+        parts += ["<h4>The rivals</h4>", RIVALS_NOTE, "\n".join(rival_lines(folder / "tuning.csv"))]
     return "\n\n".join(parts) + "\n"
 
 
