@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,6 +58,42 @@ def on_unchanged(model: DNADet, images: ImageSet) -> str:
         f"{len(told) - nothing} of {len(told)} get a history all the same{kinds}; of {untold} it "
         "cannot tell"
     )
+
+
+def results_table(results: Sequence[Mapping[str, Any]], truth: Mapping[str, str]) -> pd.DataFrame:
+    """Show what `dnadet attribute --json` says of images beside who made them.
+
+    Args:
+        results: What it says of each.
+        truth: File name -> class; of others it is "?".
+
+    Returns:
+        A row for each file name.
+    """
+    table = pd.DataFrame(list(results))
+    table["label"] = [result["label"] or "cannot tell" for result in results]
+    table["history"] = [result["history"]["found"] for result in results]
+    table.index = pd.Index([Path(path).name for path in table["path"]])
+    table["truth"] = [truth.get(name, "?") for name in table.index]
+    columns = ["truth", "label", "nearest", "confidence", "unknown_score", "known", "history"]
+    return table[columns]
+
+
+def calls(
+    makers: np.ndarray, said: np.ndarray, classes: Sequence[str], refused: np.ndarray
+) -> pd.DataFrame:
+    """Show what images are called, as shares: a row for each maker.
+
+    Args:
+        makers: (N,) who made them.
+        said: (N,) class numbers, -1 for what cannot be told.
+        classes: Names of the classes.
+        refused: (N,) whether an image is refused as unknown.
+    """
+    names = np.array([*classes, "cannot tell"], dtype=object)[said]
+    names[refused] = "refused"
+    table = pd.crosstab(makers, names, normalize="index")
+    return table.rename_axis(index=None, columns=None)
 
 
 def is_called(model: DNADet, suspect: str, images: Sequence[Source]) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.stats import beta, binomtest
 
 from dnadet_lib.evaluation.intervals import mean_interval
@@ -93,6 +94,10 @@ class Alarms:
     whole: Share | None = None  # of all of them, where it is known who made them
     parts: tuple[tuple[str, Share], ...] = ()  # of each architecture, the most alarms first
 
+    def __str__(self) -> str:
+        found = f"share {self.rate:.4f}, upper bound {self.worst:.4f} over {self.over}"
+        return f"{self.makers}: {self.alarms} of {self.images} ({found})"
+
     @property
     def rate(self) -> float:
         """Share of the images."""
@@ -159,6 +164,27 @@ class Hits:
         return f"{self.share:.3f} [{self.low:.3f}, {self.high:.3f}], {over}"
 
 
+BASE_RATES = (0.5, 0.1, 0.01, 0.001)
+
+
+def posterior_table(rest: Sequence[Alarms], sensitivity: Sequence[float]) -> pd.DataFrame:
+    """Show the share of alarms that are right, at the upper bound of false alarms.
+
+    Args:
+        rest: What the other images are, a row each.
+        sensitivity: Of each row, the one that was measured under its conditions.
+
+    Returns:
+        Also the sensitivity and the bound, rounded to three digits; a column for each base rate.
+    """
+    rows = {
+        row.makers: {"sensitivity": round(own, 3), "bound": round(row.worst, 3), "over": row.over}
+        | {f"{rate:g}": round(posterior(rate, own, row.worst), 2) for rate in BASE_RATES}
+        for row, own in zip(rest, sensitivity, strict=True)
+    }
+    return pd.DataFrame.from_dict(rows, "index")
+
+
 def error_section(
     suspect: str, hits: Sequence[Hits], rest: Sequence[Alarms],
     refused: Mapping[str, np.ndarray] | None = None,
@@ -183,8 +209,7 @@ def error_section(
         "",
     ]
     for row in rest:
-        found = f"share {row.rate:.4f}, upper bound {row.worst:.4f} over {row.over}"
-        lines.append(f"- {row.makers}: {row.alarms} of {row.images} ({found})")
+        lines.append(f"- {row}")
         lines += [f"    - {name}: {part}" for name, part in row.parts if len(row.parts) > 1]
     lines += [
         "",
