@@ -16,6 +16,7 @@ from dnadet_lib.evaluation.base_rates import (
     error_section,
     guard,
     posterior,
+    posterior_table,
     upper_bound,
 )
 
@@ -104,6 +105,18 @@ def test_a_bound_is_over_generators_where_they_differ() -> None:
     assert alike.over == "images" and alike.worst == upper_bound(4, 400)
     assert "4 generators, too few or too alike" in str(alike.parts[0][1])
     assert "too alike" not in error_section("ProGAN", [], [alike])  # one architecture: no split
+
+
+def test_each_row_of_the_posterior_has_its_own_sensitivity() -> None:
+    rest = [Alarms("photographs", 0, 500), Alarms("other pictures", 35, 750)]
+    table = posterior_table(rest, [0.99, 0.8])
+    assert table["sensitivity"].tolist() == [0.99, 0.8]
+    assert table["bound"].tolist() == [0.006, round(upper_bound(35, 750), 3)]
+    assert table.loc["other pictures", "0.1"] == round(posterior(0.1, 0.8, rest[1].worst), 2)
+    figure = plots.posterior_curves("ProGAN", [0.99, 0.8], rest)
+    dashed = [line for line in figure.axes[0].lines if line.get_linestyle() == "--"]
+    rates, shares = dashed[1].get_data()
+    assert shares[0] == pytest.approx(posterior(rates[0], 0.8, rest[1].worst))
 
 
 def test_a_report_says_what_a_refusal_is_worth() -> None:
