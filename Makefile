@@ -14,7 +14,7 @@ STAMP := .venv/installed-$(shell cat pyproject.toml constraints.txt | cksum | cu
 .PHONY: help run test lab site lint bench zoo checkpoints evidence render setup clean
 
 help:
-	@echo "make run          execute the lessons in order; results in build/results.md"
+	@echo "make run          execute the lessons; results in build/results.md"
 	@echo "make test         linter and all tests"
 	@echo "make lab          open JupyterLab on the lessons"
 	@echo "make site         the executed lessons as web pages in build/site"

@@ -49,14 +49,16 @@ class ConvolutionBlock(nn.Module):
         """
         convolution, norm, activation = self.main
         assert isinstance(convolution, nn.Conv2d) and isinstance(norm, _BatchNorm)
-        if self.training or torch.is_grad_enabled():
-            return activation(norm(convolve(x, convolution)))
-        assert norm.running_mean is not None and norm.running_var is not None
-        weight, bias = fuse_conv_bn_weights(
-            convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps,
-            norm.weight, norm.bias,
-        )  # fmt: skip
-        return activation(F.conv2d(x, weight, bias, convolution.stride, convolution.padding))
+        weight, bias = convolution.weight, convolution.bias
+        fixed = not (self.training or torch.is_grad_enabled())
+        if fixed:
+            assert norm.running_mean is not None and norm.running_var is not None
+            weight, bias = fuse_conv_bn_weights(
+                weight, bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+            )
+        assert bias is not None
+        maps = convolve(x, weight, bias, convolution.stride[0], int(convolution.padding[0]))
+        return activation(maps if fixed else norm(maps))
 
 
 class HighPass(nn.Module):

@@ -6,7 +6,7 @@ from dnadet_lib.commands import site
 from dnadet_lib.commands.arguments import add_device, add_profile
 from dnadet_lib.commands.inputs import complain
 
-HELP = "execute the lessons in order, write the results table"
+HELP = "execute the lessons, write the results table"
 EXAMPLES = (" --profile smoke", " 01_fingerprints 02_pretraining")
 
 

@@ -3,27 +3,25 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 SMALL = 4  # pixels a side of the output
 MANY = 256  # channels of the output
 
 
-def convolve(x: Tensor, convolution: nn.Conv2d) -> Tensor:
-    """Map (B, C, H, W) to what a convolution with square kernels makes of it.
+def convolve(x: Tensor, weight: Tensor, bias: Tensor, stride: int, padding: int) -> Tensor:
+    """Convolve maps (B, C_in, H, W) with square kernels (C_out, C_in, k, k): `F.conv2d`.
 
     For a small map, forward and backward, PyTorch takes two to seven times as long in bfloat16 on a
     CPU as for the matrix products that it amounts to, and 1.2 to 1.5 times in float32 where there
     are many channels. They differ by rounding. `benchmarks/speed.py` compares the two.
     """
-    kernel, stride = convolution.kernel_size[0], convolution.stride[0]
-    padding = int(convolution.padding[0])
-    side = (max(x.shape[2:]) + 2 * padding - kernel) // stride + 1
-    pays = torch.is_autocast_enabled("cpu") or convolution.out_channels >= MANY
+    side = (max(x.shape[2:]) + 2 * padding - weight.shape[2]) // stride + 1
+    pays = torch.is_autocast_enabled("cpu") or len(weight) >= MANY
     if side > SMALL or not pays or x.device.type != "cpu":
-        return convolution(x)
-    return Unfolded.apply(x, convolution.weight, convolution.bias, stride, padding)
+        return F.conv2d(x, weight, bias, stride, padding)
+    return Unfolded.apply(x, weight, bias, stride, padding)
 
 
 class Unfolded(torch.autograd.Function):
