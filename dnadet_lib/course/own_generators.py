@@ -119,7 +119,7 @@ def company(state: Explorer, selected: np.ndarray) -> str:
     if control.any():
         verdict = "Most of a control is inside: being inside says nothing of the architecture."
     elif len(most):
-        verdict = "Most of a finished generator is inside, and of no control: it is like yours."
+        verdict = "Most of a finished generator is inside, and of no control: the model finds it like yours."
     else:
         verdict = "No finished generator has most of its images inside."
     return f"Also inside, share of their images: {shares}.\n{verdict}"
@@ -161,9 +161,9 @@ def neighbours_against_controls(state: Explorer, shares: pd.DataFrame) -> str:
         others = shares.loc[[c for c in beside if own.loc[c, "class"] != right], right]
         share, most = shares.loc[name, right], others.idxmax()
         leads = share > others.max() + margin(min(sizes[name], sizes[most]))
-        verdict = "a lead" if leads else "no lead, so this says nothing of its architecture"
+        verdict = "a lead" if leads else "no lead, so they say nothing of its architecture"
         lines.append(
-            f"{name}: {share:.2f} of its neighbours are {right}, of the control {most}'s "
+            f"{name}: {share:.2f} of its neighbours are {right}; for the control {most} it is "
             f"{others.max():.2f}: {verdict}"
         )
     return "\n".join(lines)
