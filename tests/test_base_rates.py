@@ -103,8 +103,8 @@ def test_a_bound_is_over_generators_where_they_differ() -> None:
     assert "(one generator: this bound is over its images alone)" in text
     alike = Alarms.count("new", np.arange(400) % 100 == 0, sources, ["SNGAN"] * 400)
     assert alike.over == "images" and alike.worst == upper_bound(4, 400)
-    assert "4 generators, too few or too alike" in str(alike.parts[0][1])
-    assert "too alike" not in error_section("ProGAN", [], [alike])  # one architecture: no split
+    assert "over images; no spread seen between 4 generators" in str(alike.parts[0][1])
+    assert "no spread" not in error_section("ProGAN", [], [alike])  # one architecture: no split
 
 
 def test_each_row_of_the_posterior_has_its_own_sensitivity() -> None:
@@ -125,7 +125,7 @@ def test_a_report_says_what_a_refusal_is_worth() -> None:
         return {name: np.arange(100) < 100 * share for name, share in shares.items()}
 
     text = guard(refused(0.02, 0.03))
-    assert "no guard" in text and "3.0% are: a refusal points to those" in text
+    assert "no guard" in text and "refuses 3.0% of 'other pictures': a refusal points to these" in text
     text = guard(refused(0.2, 0.1))
     assert "no guard" in text and "points to" not in text
     assert "no guard" not in guard(refused(0.9, 0.1))

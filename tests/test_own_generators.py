@@ -71,14 +71,15 @@ def test_neighbours_are_compared_with_those_of_controls(
     assert table.loc["bare_layout", "SNGAN"] == 1 and table.loc["early", "SNGAN"] == 0
     said = own_generators.neighbours_against_controls(state, table).splitlines()
     assert said[0].startswith(
-        "my_SNGAN: 1.00 of its neighbours are SNGAN; for the control bare_layout it is 1.00: no lead"
+        "my_SNGAN: 1.00 of its neighbours are SNGAN; for the control bare_layout it is 1.00: no "
     )
     assert len(said) == 2
     table.loc["bare_layout", "SNGAN"] = 0.0
     assert own_generators.margin(2) == 1  # of two images, no lead can be told
     assert "no lead" in own_generators.neighbours_against_controls(state, table)
     monkeypatch.setattr(own_generators, "margin", lambda count: 0.1)
-    assert "bare_layout it is 0.00: a lead" in own_generators.neighbours_against_controls(state, table)
+    said = own_generators.neighbours_against_controls(state, table)
+    assert "bare_layout it is 0.00: a lead" in said
 
 
 def test_who_is_inside_a_selection(state: Explorer) -> None:

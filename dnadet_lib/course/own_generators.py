@@ -119,7 +119,9 @@ def company(state: Explorer, selected: np.ndarray) -> str:
     if control.any():
         verdict = "Most of a control is inside: being inside says nothing of the architecture."
     elif len(most):
-        verdict = "Most of a finished generator is inside, and of no control: the model finds it like yours."
+        verdict = (
+            "Most of a finished generator is inside, of no control: the model finds it like yours."
+        )
     else:
         verdict = "No finished generator has most of its images inside."
     return f"Also inside, share of their images: {shares}.\n{verdict}"

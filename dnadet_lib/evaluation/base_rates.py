@@ -78,7 +78,8 @@ class Share:
         elif self.generators == 1:
             why = "one generator: this bound is over its images alone"
         elif self.generators:
-            why = f"over images: {self.generators} generators, too few or too alike"
+            why = "no spread seen between" if self.generators > 2 else "too few for a bound:"
+            why = f"over images; {why} {self.generators} generators"
         else:
             why = "over images"
         return f"{self.value:.3f}, up to {self.high:.3f} ({why})"
@@ -244,8 +245,8 @@ def guard(refused: Mapping[str, np.ndarray]) -> str:
         text += ": the score is no guard against them"
     if strange <= shares[most]:
         text += (
-            f". Of {most} {shares[most]:.1%} are: a refusal points to those at least as much as to "
-            "an unknown architecture"
+            f". It refuses {shares[most]:.1%} of '{most}': a refusal points to these at least as "
+            "much as to an unknown architecture"
         )
     return f"{text}."
 
