@@ -69,6 +69,7 @@ def test_neighbours_are_compared_with_those_of_controls(
     table = own_generators.neighbours(state, np.arange(8), ["my_SNGAN", "s5"], 3)
     assert table.index.tolist() == ["my_SNGAN", "s5", "bare_layout", "early"]
     assert table.loc["bare_layout", "SNGAN"] == 1 and table.loc["early", "SNGAN"] == 0
+    assert 0 < table.loc["my_SNGAN", "distance"] < 0.01 and table.loc["early", "distance"] < 0.01
     said = own_generators.neighbours_against_controls(state, table).splitlines()
     assert said[0].startswith(
         "my_SNGAN: 1.00 of its neighbours are SNGAN; for the control bare_layout it is 1.00: no "

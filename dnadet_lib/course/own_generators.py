@@ -137,6 +137,9 @@ def neighbours(
         among: Positions of the images whose classes count.
         generators: Rows; the controls come below.
         count: Neighbours of an image.
+
+    Returns:
+        A row for each generator, a column for each class, and the median cosine distance.
     """
     setups = state.table["set-up"]
     beside = state.table["generator"][setups == CONTROLS].unique()
@@ -144,10 +147,11 @@ def neighbours(
     rows = {}
     for name in (*generators, *beside):
         member = np.flatnonzero(state.table["generator"] == name)
-        found, _ = nearest_to(state.embeddings[among], state.embeddings[member], count)
+        found, far = nearest_to(state.embeddings[among], state.embeddings[member], count)
         rows[name] = pd.Series(classes[found].ravel()).value_counts(normalize=True)
+        rows[name]["distance"] = np.median(far)
     table = pd.DataFrame(rows).T.fillna(0.0)
-    return table[[name for name in CLASSES if name in table]]
+    return table[[name for name in (*CLASSES, "distance") if name in table]]
 
 
 def neighbours_against_controls(state: Explorer, shares: pd.DataFrame) -> str:
