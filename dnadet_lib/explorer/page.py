@@ -169,9 +169,9 @@ def number_colouring(values: np.ndarray, threshold: float = math.nan) -> dict[st
     inner: list[float] = []
     decimals = max(3, math.ceil(-math.log10(high - low)) + 2) if high > low else 3
     if len(own):
-        quantiles = np.quantile(own, np.arange(1, STEPS) / STEPS).round(decimals).tolist()
+        quantiles = np.quantile(own, np.arange(1, STEPS) / STEPS).round(decimals) + 0.0  # no -0
         limits = [threshold] if math.isfinite(threshold) else []
-        inner = sorted({*(edge for edge in quantiles if low < edge < high), *limits})
+        inner = sorted({*(edge for edge in quantiles.tolist() if low < edge < high), *limits})
     steps = len(inner) + 1 if len(own) else 0
     entry = np.where(there, np.digitize(values, inner, right=True), steps)  # "at most", as `known`
     kept = [k for k in range(steps) if (entry == k).any() or (k and inner[k - 1] == threshold)]
