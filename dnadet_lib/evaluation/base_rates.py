@@ -48,7 +48,9 @@ class Share:
     spread: bool  # whether the interval is over generators
 
     @classmethod
-    def count(cls, called: np.ndarray, sources: Sequence[str], generated: bool = True) -> "Share":
+    def count(
+        cls, called: np.ndarray, sources: Sequence[str] | np.ndarray, generated: bool = True
+    ) -> "Share":
         """Count (N,) booleans by the images' N sources, which are generators or photographs."""
         each = Hits.count("", called, sources)
         if generated and each.generators >= 3 and each.low < each.high:
@@ -113,8 +115,8 @@ class Alarms:
 
     @classmethod
     def count(
-        cls, makers: str, called: np.ndarray, sources: Sequence[str] = (),
-        architectures: Sequence[str] = (),
+        cls, makers: str, called: np.ndarray, sources: Sequence[str] | np.ndarray = (),
+        architectures: Sequence[str] | np.ndarray = (),
     ) -> "Alarms":  # fmt: skip
         """Count (N,) booleans, by the images' N sources and architectures if these are given."""
         alarms, count = int(np.sum(called)), len(called)
@@ -145,7 +147,7 @@ class Hits:
     generators: int
 
     @classmethod
-    def count(cls, makers: str, called: np.ndarray, sources: Sequence[str]) -> "Hits":
+    def count(cls, makers: str, called: np.ndarray, sources: Sequence[str] | np.ndarray) -> "Hits":
         """Count (N,) booleans by the images' N generators."""
         names = np.array(sources)
         each = [float(called[names == name].mean()) for name in np.unique(names)]
