@@ -146,14 +146,43 @@ def test_colours_and_filters_are_the_explorers(state: Explorer, text: str, name:
     assert labels == state.table[name].astype(str).tolist()
 
 
+def ends_of(label: str) -> tuple[float, float]:
+    """The ends of a step of the legend."""
+    if label.startswith("up to "):
+        return -np.inf, float(label.removeprefix("up to "))
+    if label.startswith("above "):
+        return float(label.removeprefix("above ").split(" (")[0]), np.inf
+    low, high = label.split(" (")[0].split(" to ")
+    return float(low), float(high)
+
+
+def test_extreme_numbers_leave_the_others_apart_and_the_threshold_is_an_edge() -> None:
+    values = np.append(np.linspace(0, 0.1, 100), [2.0, 5.0])
+    found = explorer_page.number_colouring(values, 1.0)
+    labels = [label for label, _ in found["entries"]]
+    assert labels[0].startswith("up to 0.02") and labels[-1] == "above 1.000 (refused)"
+    numbers = np.bincount(found["entry"])
+    assert numbers.tolist() == [20, 21, 20, 21, 18, 2] and len(labels) == 6
+    beyond = explorer_page.number_colouring(values, 9.0)
+    assert beyond["entries"][-1][0] == "above 9.000 (refused)"  # nothing lies there
+    assert max(beyond["entry"]) == len(beyond["entries"]) - 2
+    at = explorer_page.number_colouring(np.array([0.5, 1.0]), 1.0)
+    assert at["entries"][at["entry"][1]][0].endswith(" to 1.000")  # a score at it passes as known
+    strange = explorer_page.number_colouring(np.array([3.0, np.nan]), 1.0)
+    assert [strange["entries"][k][0] for k in strange["entry"]] == ["above 1.000 (refused)", "none"]
+    nothing = explorer_page.number_colouring(np.full(2, np.nan), 1.0)
+    assert [label for label, _ in nothing["entries"]] == ["none"]
+
+
 @pytest.mark.parametrize("name", explorer.NUMBERS)
 def test_numbers_fall_into_the_legends_steps(state: Explorer, text: str, name: str) -> None:
     colouring = read(text)["colours"][name]
     for value, k in zip(state.table[name], colouring["entry"], strict=True):
-        low, high = map(float, colouring["entries"][k][0].split(" to "))
-        assert low - 6e-4 <= value <= high + 6e-4
+        label = colouring["entries"][k][0]
+        low, high = ends_of(label)
+        assert low - 6e-4 <= value <= high + 6e-4, label
     most = state.table[name].argmax()
-    assert colouring["entry"][most] == explorer_page.STEPS - 1
+    assert colouring["entry"][most] == max(colouring["entry"]) >= 2
     reds = [int(c[1:3], 16) for c in colouring["points"]]
     assert reds[most] == max(reds) > min(reds)
 
@@ -169,7 +198,7 @@ def test_what_has_no_number_is_named_so(state: Explorer, tmp_path: Path) -> None
     assert [rightly["entries"][k][0] for k in rightly["entry"]] == ["not labelled", *["True"] * 11]
     colouring = data["colours"]["unknown score"]
     labels = [colouring["entries"][k][0] for k in colouring["entry"]]
-    assert labels == ["none", *["0.500 to 0.500"] * 11]
+    assert labels == ["none", *["up to 0.500"] * 11]  # the threshold is at 0.5
 
 
 def test_the_page_has_the_maps_and_the_models_word(state: Explorer, text: str) -> None:

@@ -35,14 +35,14 @@ def test_a_jpeg_is_found_in_a_png_also_after_cropping(picture, quality, corner, 
     Image.fromarray(cut).save(tmp_path / "a.png")
     found = history_of(*read_coded(tmp_path / "a.png"))
     assert found.grid and found.lossless and found.quality is None
-    assert found.text == "was a JPEG before, saved as PNG"
+    assert found.text == "looks compressed as JPEG before, saved as PNG"
 
 
 def test_webp_is_found_in_a_png(picture, tmp_path):
     Image.fromarray(decoded(picture, "WEBP", quality=80)).save(tmp_path / "a.png")
     found = history_of(*read_coded(tmp_path / "a.png"))
     assert found.half_colour and not found.grid
-    assert "compressed before" in found.text
+    assert found.text.startswith("looks compressed before (colours at half resolution)")
 
 
 @pytest.mark.parametrize("quality", (95, 80, 40))
@@ -76,6 +76,6 @@ def test_flat_and_grey_images_are_no_jpegs(rng):
 
 def test_what_a_model_sees_stands_behind_what_the_pixels_say():
     assert History().seen_as("smaller").text == "looks resized or blurred"
-    assert History(grid=True).seen_as("smaller").text == "was a JPEG before"
+    assert History(grid=True).seen_as("smaller").text == "looks compressed as JPEG before"
     assert History().seen_as("tone").text == ""
 

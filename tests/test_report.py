@@ -16,7 +16,7 @@ from support import photograph, write_images
 from dnadet_lib import zoo
 from dnadet_lib.checkpoints.models import load_model, save_model
 from dnadet_lib.cli import main
-from dnadet_lib.evaluation import base_rates
+from dnadet_lib.evaluation import shipped_rates
 from dnadet_lib.evaluation.base_rates import posterior, upper_bound
 from dnadet_lib.images.reading import read_image
 from dnadet_lib.model import DNADet, InputSpec
@@ -355,7 +355,7 @@ def test_known_images_of_other_classes_are_refused() -> None:
 
 
 def test_the_shipped_checkpoint_has_the_error_rates_of_its_card() -> None:
-    measured = base_rates.measured_of(load_model("pocket"))
+    measured = shipped_rates.measured_of(load_model("pocket"))
     assert measured is not None and measured.name == "pocket"
     file = data_folder() / "checkpoints" / "results.json"
     (expected,) = (
@@ -373,8 +373,8 @@ def test_worth_follows_bayes() -> None:
         {"setup": "seed", "metric": "accuracy", "value": 0.9, "images": 100},
         {"setup": "closed", "metric": "recall Real", "value": 0.98, "images": 100},
     ]
-    text = base_rates.worth(base_rates.Measured("m", rows))
+    text = shipped_rates.worth(shipped_rates.Measured("m", rows))
     right = posterior(0.01, 0.9, upper_bound(2, 100))
     assert f"only {100 * right:.0f} in 100 of the images" in text
     assert f"up to {upper_bound(2, 100):.1%} are called generated" in text
-    assert base_rates.worth(base_rates.Measured("m", rows[:1])) == ""
+    assert shipped_rates.worth(shipped_rates.Measured("m", rows[:1])) == ""

@@ -137,3 +137,26 @@ def test_hits_and_alarms_are_counted_as_they_are_and_changed(
 def test_unchanged_images_are_told_of(images: ImageSet, model: DNADet) -> None:
     told = own_images.on_unchanged(model, images)
     assert told.startswith("0 of 6 get a history all the same; of 0 it cannot tell")
+
+
+def test_results_stand_beside_who_made_the_images() -> None:
+    results = [
+        {"path": f"a/{name}", "label": label, "nearest": "Real", "confidence": 0.5,
+         "unknown_score": 0.1, "known": True, "history": {"found": found}}
+        for name, label, found in (("x.png", "Real", ""), ("y.png", None, "JPEG"))
+    ]  # fmt: skip
+    table = own_images.results_table(results, {"x.png": "SNGAN"})
+    assert table.index.tolist() == ["x.png", "y.png"]
+    assert table["truth"].tolist() == ["SNGAN", "?"]
+    assert table["label"].tolist() == ["Real", "cannot tell"]
+    assert table["history"].tolist() == ["", "JPEG"]
+
+
+def test_calls_are_shares_and_what_is_refused_has_no_name() -> None:
+    makers, said = np.array(["A", "A", "A", "A", "B"]), np.array([0, 1, 1, -1, 0])
+    refused = np.array([True, False, False, False, False])
+    table = own_images.calls(makers, said, ("Real", "SNGAN"), refused)
+    assert table.loc["A"].to_dict() == {
+        "Real": 0, "SNGAN": 0.5, "cannot tell": 0.25, "refused": 0.25,
+    }  # fmt: skip
+    assert table.loc["B", "Real"] == 1

@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     """Write a page on some images, and a JSON file beside it."""
     import shlex
 
-    from dnadet_lib.evaluation.base_rates import measured_of
+    from dnadet_lib.evaluation.shipped_rates import measured_of
     from dnadet_lib.report import findings as report, page as report_page
     from dnadet_lib.report.known_images import KnownImages, known_images
 

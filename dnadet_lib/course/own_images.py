@@ -5,13 +5,15 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
+from sklearn.metrics import roc_auc_score
 
 from dnadet_lib.data import ImageSet, load_images
-from dnadet_lib.evaluation.base_rates import Alarms, Hits
+from dnadet_lib.evaluation.base_rates import STRANGE, Alarms, Hits
+from dnadet_lib.evaluation.intervals import mean_interval
 from dnadet_lib.evaluation.robustness import degrade, parse_change
 from dnadet_lib.inference import Source, answers
 from dnadet_lib.model import DNADet
@@ -48,12 +50,50 @@ def on_unchanged(model: DNADet, images: ImageSet) -> str:
     told = list(answers(model, images.paths, []))
     found = Counter(result["history"]["found"] for result in told)
     nothing = found.pop("", 0)
-    kinds = "".join(f", {count} {text!r}" for text, count in found.most_common())
+    kinds = "".join(
+        f", {count} ({count / len(told):.1%}) {text!r}" for text, count in found.most_common()
+    )
     untold = sum(result["label"] is None for result in told)
     return (
         f"{len(told) - nothing} of {len(told)} get a history all the same{kinds}; of {untold} it "
         "cannot tell"
     )
+
+
+def results_table(results: Sequence[Mapping[str, Any]], truth: Mapping[str, str]) -> pd.DataFrame:
+    """Show what `dnadet attribute --json` says of images beside who made them.
+
+    Args:
+        results: What it says of each.
+        truth: File name -> class; of others it is "?".
+
+    Returns:
+        A row for each file name.
+    """
+    table = pd.DataFrame(list(results))
+    table["label"] = [result["label"] or "cannot tell" for result in results]
+    table["history"] = [result["history"]["found"] for result in results]
+    table.index = pd.Index([Path(path).name for path in table["path"]])
+    table["truth"] = [truth.get(name, "?") for name in table.index]
+    columns = ["truth", "label", "nearest", "confidence", "unknown_score", "known", "history"]
+    return table[columns]
+
+
+def calls(
+    makers: np.ndarray, said: np.ndarray, classes: Sequence[str], refused: np.ndarray
+) -> pd.DataFrame:
+    """Show what images are called, as shares: a row for each maker.
+
+    Args:
+        makers: (N,) who made them.
+        said: (N,) class numbers, -1 for what cannot be told.
+        classes: Names of the classes.
+        refused: (N,) whether an image is refused as unknown.
+    """
+    names = np.array([*classes, "cannot tell"], dtype=object)[said]
+    names[refused] = "refused"
+    table = pd.crosstab(makers, names, normalize="index")
+    return table.rename_axis(index=None, columns=None)
 
 
 def is_called(model: DNADet, suspect: str, images: Sequence[Source]) -> np.ndarray:
@@ -114,42 +154,86 @@ def alarms(
     ]
 
 
-def alarms_by_maker(
+def false_alarms(
     suspect: str, groups: Mapping[str, ImageSet], called: Mapping[str, np.ndarray]
-) -> pd.DataFrame:
-    """Split false alarms by true architecture, in each group of images.
+) -> list[Alarms]:
+    """Count how often images of other classes are called a class, by group and by architecture.
 
     Args:
         suspect: Name of the class; its own images are left out.
         groups: By what is told of them.
         called: (N,) for each group, whether an image is called the class, as known.
+    """
+    rows = []
+    for name, images in groups.items():
+        makers = np.array(images.classes)[images.labels]
+        others = makers != suspect
+        sources = np.array(images.sources)[others]
+        rows.append(Alarms.count(name, called[name][others], sources, makers[others]))
+    return rows
+
+
+def alarms_by_maker(rest: Sequence[Alarms]) -> pd.DataFrame:
+    """Show false alarms by true architecture, in each group of images.
 
     Returns:
         A row for each group and architecture, the most alarms first: share, its 95% interval, what
         that is over, and how many images there are.
     """
-    rows = {}
-    for name, images in groups.items():
-        makers = np.array(images.classes)[images.labels]
-        for maker in np.unique(makers[makers != suspect]):
-            member = makers == maker
-            sources = np.array(images.sources)[member]
-            rows[maker, name] = _share_of(called[name][member], sources, maker != "Real")
+    rows = {
+        (maker, row.makers): (
+            part.value, f"[{part.low:.3f}, {part.high:.3f}]", part.over, part.images,
+        )
+        for row in rest for maker, part in row.parts
+    }  # fmt: skip
     columns = ["share", "95% interval", "over", "images"]
     table = pd.DataFrame.from_dict(rows, "index", columns=columns)
     table.index = pd.MultiIndex.from_tuples(table.index)
     return table.sort_values("share", ascending=False, kind="stable")
 
 
-def _share_of(
-    called: np.ndarray, sources: np.ndarray, generated: bool
-) -> tuple[float, str, str, int]:
-    """Share of images, over generators if three or more differ in it, else over images."""
-    count, each = len(np.unique(sources)), Hits.count("", called, list(sources))
-    if generated and count >= 3 and each.low < each.high:
-        share, low, high, over = each.share, each.low, each.high, f"{count} generators"
-    else:
-        found = binomtest(int(called.sum()), len(called))
-        share, (low, high) = float(found.statistic), found.proportion_ci(0.95)
-        over = f"images, {count} generator" + "s" * (count > 1) if generated else "images"
-    return share, f"[{low:.3f}, {high:.3f}]", over, len(called)
+Scores = Mapping[str, np.ndarray]  # unknown scores (N,) by their kind
+
+
+def rankings(scores: Mapping[str, Scores], makers: np.ndarray) -> pd.DataFrame:
+    """Measure how well scores rank images of unknown architectures above others.
+
+    Args:
+        scores: For each group of images, its scores; of `STRANGE` they ought to be high.
+        makers: (N,) who made each of the unknown images; a generator each.
+
+    Returns:
+        Probability that an unknown image scores above another (half of ties): a row for each other
+        group and kind of score, a column for each maker.
+    """
+    rows = {}
+    for group, own in scores.items():
+        for kind, known in own.items() if group != STRANGE else ():
+            strange, truth = scores[STRANGE][kind], np.zeros(len(known))
+            rows[group, kind] = {
+                maker: roc_auc_score(
+                    np.append(truth, np.ones(np.sum(makers == maker))),
+                    np.append(known, strange[makers == maker]),
+                )
+                for maker in np.unique(makers)
+            }
+    return pd.DataFrame.from_dict(rows, "index")
+
+
+def better_ranking(table: pd.DataFrame, first: str, second: str) -> str:
+    """Say for each group of a table of `rankings` whether one score ranks better than another.
+
+    The 95% t-interval is over generators, of the difference for each; it must leave 0 out.
+    """
+    lines = []
+    for group in table.index.unique(0):
+        gain = table.loc[(group, first)] - table.loc[(group, second)]
+        mean, low, high = mean_interval(gain.tolist())
+        verdict = "not settled by so few generators"
+        if low > 0 or high < 0:
+            verdict = "better" if low > 0 else "worse"
+        lines.append(
+            f"{first} less {second}, above {group}: {mean:+.2f} [{low:+.2f}, {high:+.2f}] over "
+            f"{len(gain)} generators: {verdict}"
+        )
+    return "\n".join(lines)

@@ -58,7 +58,8 @@ def figure(
     drawn, axes = plt.subplots(1, len(names), figsize=size, squeeze=False)
     marked = np.zeros(len(state), bool)
     marked[[] if highlight is None else highlight] = True
-    limits = (None, None) if legend else (np.nanmin(shown), np.nanmax(shown))
+    # A few extreme numbers would leave all others in one colour.
+    limits = (None, None) if legend else tuple(np.nanquantile(shown, [0.01, 0.99]))
     for axis, name in zip(axes[0], names, strict=True):
         points = state.maps[name]
         for part, style in (
@@ -76,7 +77,7 @@ def figure(
     if legend:
         _legend(drawn, legend)
     else:
-        drawn.colorbar(dots, ax=list(axes[0]), label=f"{colour_by} (no unit)")
+        drawn.colorbar(dots, ax=list(axes[0]), label=f"{colour_by} (no unit)", extend="both")
     return drawn
 
 

@@ -71,7 +71,7 @@ def sheet_element(sheet: np.ndarray) -> str:
 TEMPLATE = Path(__file__).with_suffix(".html")
 TITLE = "Behind the points of a map"
 AT_MOST = 5000  # images of a page; one of 64 x 64 pixels takes about 10 KB
-STEPS = 5  # legend entries of a numeric column
+STEPS = 5  # legend entries of a numeric column, but for the threshold
 COLOURED = (*explorer.CATEGORIES, *explorer.NUMBERS)
 NONE = ("none", "#8C8C8C")  # legend entry of images without a number
 SETUPS = (*setups.SETUPS, "unknown")  # set-ups of the shipped results
@@ -138,7 +138,7 @@ def colouring(state: Explorer, name: str) -> dict[str, list]:
 
     Returns:
         "entries" of the legend, (label, colour) each; "entry" of every image, a position in them;
-        "points", the colour of every image: of a numeric column the colour of its value.
+        "points", the colour of every image. Of a numeric column as `number_colouring` says.
     """
     shown, legend = explorer.colours(state, name)
     if legend:
@@ -147,21 +147,57 @@ def colouring(state: Explorer, name: str) -> dict[str, list]:
         entries = list(legend.items())
         return {"entries": entries, "entry": entry, "points": [entries[k][1] for k in entry]}
     values = np.asarray(shown, float)
+    return number_colouring(values, threshold_of(state) if name == "unknown score" else math.nan)
+
+
+def threshold_of(state: Explorer) -> float:
+    """Return the unknown score from which an image is refused; NaN where there is none."""
+    limit = math.nan if state.maker is None else float(state.maker.threshold)
+    return limit if math.isfinite(limit) else math.nan
+
+
+def number_colouring(values: np.ndarray, threshold: float = math.nan) -> dict[str, list]:
+    """Colour images by numbers (N,), in steps that hold about equally many of them.
+
+    A few extreme numbers would leave all others in one of several steps of equal width. The first
+    step is open below and the last above. A threshold ends a step, also where nothing lies past it.
+    Colours go by the rank of the step and, within it, by the number. Returned as by `colouring`.
+    """
     there = np.isfinite(values)
-    low, high = (values[there].min(), values[there].max()) if there.any() else (0.0, 0.0)
-    steps = STEPS if high > low else int(there.any())
-    relative = np.where(there, values - low, 0) / ((high - low) or 1)
+    own = values[there]
+    low, high = (own.min(), own.max()) if len(own) else (0.0, 0.0)
+    inner: list[float] = []
+    decimals = max(3, math.ceil(-math.log10(high - low)) + 2) if high > low else 3
+    if len(own):
+        quantiles = np.quantile(own, np.arange(1, STEPS) / STEPS).round(decimals) + 0.0  # no -0
+        limits = [threshold] if math.isfinite(threshold) else []
+        inner = sorted({*(edge for edge in quantiles.tolist() if low < edge < high), *limits})
+    steps = len(inner) + 1 if len(own) else 0
+    entry = np.where(there, np.digitize(values, inner, right=True), steps)  # "at most", as `known`
+    kept = [k for k in range(steps) if (entry == k).any() or (k and inner[k - 1] == threshold)]
     cividis = matplotlib.colormaps["cividis"]
-    edges = np.linspace(low, high, steps + 1)
-    entries = [
-        (f"{edges[k]:.3f} to {edges[k + 1]:.3f}", to_hex(cividis((k + 0.5) / steps)))
-        for k in range(steps)
+    edges = [f"{edge:.{decimals}f}" for edge in inner]
+    names = [
+        step_label(edges, k) + " (refused)" * (k > 0 and inner[k - 1] >= threshold) for k in kept
     ]
+    shades = [to_hex(cividis((k + 0.5) / steps)) for k in kept]
+    entries = list(zip(names, shades, strict=True))
     if not there.all():
         entries.append(NONE)
-    entry = np.where(there, np.minimum(relative * steps, steps - 1).astype(int), steps).tolist()
+    ends = [min(low, *inner[:1], high), *inner, max(high, *inner[-1:], low)]
+    relative = np.interp(values, ends, np.linspace(0, 1, steps + 1)) if steps else values
     points = [to_hex(cividis(v)) if t else NONE[1] for v, t in zip(relative, there, strict=True)]
-    return {"entries": entries, "entry": entry, "points": points}
+    places = {k: place for place, k in enumerate([*kept, steps])}
+    return {"entries": entries, "entry": [places[k] for k in entry.tolist()], "points": points}
+
+
+def step_label(edges: Sequence[str], k: int) -> str:
+    """Name a step between inner edges, the first of which is open below and the last above."""
+    if not edges:
+        return "all"
+    if k in (0, len(edges)):
+        return f"up to {edges[0]}" if k == 0 else f"above {edges[-1]}"
+    return f"{edges[k - 1]} to {edges[k]}"
 
 
 def _plain(value: object) -> object:

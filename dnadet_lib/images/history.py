@@ -45,16 +45,16 @@ class History:
 
     @property
     def text(self) -> str:
-        """What was found, in a few words; "" for nothing."""
+        """What was found, in a few words; "" for nothing. Only a file's format is certain."""
         if self.format in ("JPEG", "MPO"):
             return "JPEG" if self.quality is None else f"JPEG of quality {self.quality}"
         if not self.lossless:
             return f"compressed as {self.format}"
         where = f", saved as {self.format}" if self.format else ""
         if self.grid:
-            return f"was a JPEG before{where}"
+            return f"looks compressed as JPEG before{where}"
         if self.half_colour:
-            return f"was compressed before (colours at half resolution){where}"
+            return f"looks compressed before (colours at half resolution){where}"
         return f"looks {LOOKS[self.looks]}" if self.looks in LOOKS else ""
 
     def as_dict(self) -> dict[str, object]:

@@ -219,21 +219,25 @@ def answer_bars(
     return figure
 
 
-def posterior_curves(suspect: str, sensitivity: float, rest: Sequence[Alarms]) -> Figure:
+def posterior_curves(
+    suspect: str, sensitivity: float | Sequence[float], rest: Sequence[Alarms]
+) -> Figure:
     """Draw the share of alarms that are right against the base rate, by what the others are.
 
     Of false alarms, the dashed line is at their upper bound, the solid one as measured; where none
     was seen there is no solid one, which would say that there are none. Each row's lines are
-    thinner than those of the row before, so that one is seen below another.
+    thinner than those of the row before, so that one is seen below another. The sensitivity is one
+    number, or one for each row.
     """
     rates = np.logspace(-4, -0.01, 200)
     figure, axis = plt.subplots(figsize=(7, 5.6))
     widths = np.linspace(6, 2, max(len(rest), 2))
-    for row, colour, width in zip(rest, LINE_COLOURS, widths, strict=False):
+    found = np.broadcast_to(sensitivity, len(rest))
+    for row, own, colour, width in zip(rest, found, LINE_COLOURS, widths, strict=False):
         for false_alarm, style in ((row.worst, "--"), (row.rate, "-")):
             if not false_alarm:
                 continue
-            shares = [posterior(rate, sensitivity, false_alarm) for rate in rates]
+            shares = [posterior(rate, own, false_alarm) for rate in rates]
             label = for_figure(row.makers) if style == "--" else None
             axis.plot(rates, shares, style, color=colour, label=label, linewidth=width)
     axis.set(xscale="log", ylim=(0, 1.02))

@@ -14,7 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from dnadet_lib.evaluation.base_rates import Measured
+from dnadet_lib.evaluation.shipped_rates import Measured
 from dnadet_lib.images.history import History
 from dnadet_lib.inference import answers
 from dnadet_lib.model import DNADet

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from matplotlib.colors import to_hex, to_rgb
 
-from dnadet_lib.evaluation.base_rates import NEW, Measured, worth
+from dnadet_lib.evaluation.shipped_rates import NEW, Measured, worth
 from dnadet_lib.images.folders import counted
 from dnadet_lib.model import DNADet
 from dnadet_lib.plots.style import CLASS_COLOURS
