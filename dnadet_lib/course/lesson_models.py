@@ -34,7 +34,7 @@ def pretraining_preset(profile: str) -> Preset:
         presets.pocket_pretrain,
         name="pocket_pretrain_continued",
         epochs=3,
-        steps_per_epoch=70,
+        steps_per_epoch=50,
         learning_rate=1e-4,
     )
 
