@@ -36,7 +36,7 @@ def test_a_row_has_to_clear_guessing_and_a_constant_answer() -> None:
     assert told[0].startswith("Abroad, 4 generators. Highest of 2 rows")
     assert "'rival', 0.650 [0.450, 1.000]" in told[0]
     assert "between 0.40 (m) and 0.90 (p)" in told[0]
-    assert told[1] == "The method as published: 'raw, all', 0.025 [0.000, 1.000]."
+    assert told[1] == "The published recipe, in our small size: 'raw, all', 0.025 [0.000, 1.000]."
     assert "above guessing (0.20) in 1 (rival) of 2 rows" in told[2]
     assert "one class (0.50) in none" in told[2]  # two of four are ProGAN
     assert told[3].startswith("No row solves it")

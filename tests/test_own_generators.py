@@ -80,7 +80,7 @@ def test_neighbours_are_compared_with_those_of_controls(
     assert "no lead" in own_generators.neighbours_against_controls(state, table)
     monkeypatch.setattr(own_generators, "margin", lambda count: 0.1)
     said = own_generators.neighbours_against_controls(state, table)
-    assert "bare_layout it is 0.00: a lead" in said
+    assert "bare_layout it is 0.00: a lead over these controls" in said
 
 
 def test_who_is_inside_a_selection(state: Explorer) -> None:

@@ -67,7 +67,7 @@ def test_a_guard_is_judged_by_wrong_names_against_right_ones() -> None:
     assert price.strip() == (
         "Strict, it refuses 0.500 of new and 0.000 of right answers in dataset."
     )
-    assert second.endswith("seed (0.000 against 0.500). It guards against no mistake.")
+    assert second.endswith("seed (0.000 against 0.500). It guards no better than chance would.")
 
 
 @pytest.fixture

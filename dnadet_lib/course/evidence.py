@@ -24,7 +24,7 @@ from dnadet_lib.zoo.manifest import CLASSES
 from dnadet_lib.zoo.rendering import POCKET
 
 ABROAD = "abroad"
-PUBLISHED = "raw, all"  # the row of the method as published
+PUBLISHED = "raw, all"  # the row of the published recipe, in our size
 ABOUT_RIVALS = {
     "residual correlation": "the mean residual of each class is its fingerprint, and the best "
     "correlation names an image (F. Marra et al.: *Do GANs Leave Artificial Fingerprints?* MIPR "
@@ -73,7 +73,10 @@ def abroad_lines(
         f"Abroad, {len(each)} generators. Highest of {len(found)} rows, picked by looking at this "
         f"test: {_told(best)}; its generators lie between {each.min():.2f} ({each.idxmin()}) and "
         f"{each.max():.2f} ({each.idxmax()}).",
-        *(f"The method as published: {_told(r)}." for r in found if r.method == PUBLISHED),
+        *(
+            f"The published recipe, in our small size: {_told(row)}."
+            for row in found if row.method == PUBLISHED
+        ),
         f"The interval lies above guessing ({guessing:.2f}) in {_count(above)} of {len(found)} "
         f"rows, and above always naming one class ({constant:.2f}) in {_count(clear)}.",
     ]
@@ -172,9 +175,11 @@ def table_notes(folder: Path) -> str:
 
 
 LADDER_NOTE = (
-    "The step to *+ pre-training* adds more than a part: it adds a whole training on photographs, "
-    "many times as long as stage 2. The ladder adds parts in one order. What a part gains is its "
-    "gain in this order, at this place: one that comes late, near the ceiling, can gain little."
+    "Learning rates were chosen on dev for each kind of row, so rows may differ in theirs. The "
+    "step to *+ pre-training* adds more than a part: it adds a whole training on photographs, "
+    "many times as long as stage 2. The ladder adds parts in one order. What a part gains is "
+    "its gain in this order, at this place: one that comes late, near the ceiling, can gain "
+    "little."
 )
 RIVALS_NOTE = (
     "They learn from the same images as stage 2, and see no photographs beyond those. What was "

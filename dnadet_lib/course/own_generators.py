@@ -167,7 +167,9 @@ def neighbours_against_controls(state: Explorer, shares: pd.DataFrame) -> str:
         others = shares.loc[[c for c in beside if own.loc[c, "class"] != right], right]
         share, most = shares.loc[name, right], others.idxmax()
         leads = share > others.max() + margin(min(sizes[name], sizes[most]))
-        verdict = "a lead" if leads else "no lead, so they say nothing of its architecture"
+        verdict = "no lead, so they say nothing of its architecture"
+        if leads:
+            verdict = "a lead over these controls"
         lines.append(
             f"{name}: {share:.2f} of its neighbours are {right}; for the control {most} it is "
             f"{others.max():.2f}: {verdict}"

@@ -31,15 +31,19 @@ MARKS = (  # one of them stands at the beginning of every page
     b"system-ui, sans-serif; color: #222; background: #fff;",  # of pages that name no generator
 )
 SHIPPED_TABLE = (
-    "The row 'raw, all' is the method as published, on raw pixels: patches and the contrastive "
-    "loss. 'high-pass, all' is the same behind a fixed filter, which the published method has "
-    "not. 'pocket' is stage 1 with Fisher's discriminant in place of stage 2 (lesson 03), learned "
-    "from changed copies of the training images, too; 'pocket_plain' is the same from unchanged "
-    "images alone. The mean of the four is over seed, loss, finetune and dataset. Abroad are "
-    "generators made by other code, in which nearly everything but the architecture differs at "
-    "once; so they are no part of that mean. Real counts in the means of closed and dataset. All "
-    "photographs were once JPEG files and no generated image of the zoo was, so Real may be told "
-    "from them by that alone. A row is a mean over training seeds. The checkpoint that ships "
+    "The row 'raw, all' is the published recipe in our own small size, on raw pixels: patches and "
+    "the contrastive loss, but images of 64 pixels that are not enlarged to 512, and short "
+    "training. It says nothing about released models. 'high-pass, all' is the same behind a fixed "
+    "filter, which the published method does not have. 'pocket' is stage 1 with Fisher's "
+    "discriminant in place of stage 2 (lesson 03), learned from changed copies of the training "
+    "images, too; 'pocket_plain' is the same from unchanged images alone. The mean of the four is "
+    "over seed, loss, finetune and dataset. Generators of another loss start from the same random "
+    "weights as the training generator, and fine-tuned ones from its trained weights, so what is "
+    "peculiar to these weights can help there: only seed and dataset speak against memory. Abroad "
+    "are generators made by other code, in which nearly everything but the architecture differs "
+    "at once; so they are no part of that mean. Real counts in the means of closed and dataset. "
+    "All photographs were once JPEG files and no generated image of the zoo was, so Real may be "
+    "told from them by that alone. A row is a mean over training seeds. The checkpoint that ships "
     "under a row's name is the first of them, seed 0, and was not chosen by its figures: it may "
     "do better or worse than its row."
 )

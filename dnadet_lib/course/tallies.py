@@ -99,7 +99,9 @@ def guard_lines(shares: pd.DataFrame, unknown: str, setup: str) -> list[str]:
             f"{len(named)} set-ups with mistakes"
         )
         line += f": {', '.join(worse)}." if worse else "."
-        lines.append(line + " It guards against no mistake." * (0 < len(named) == len(worse)))
+        if 0 < len(named) == len(worse):
+            line += " It guards no better than chance would."
+        lines.append(line)
         if unknown in part.index and setup in part.index:
             lines.append(
                 f"   Strict, it refuses {part.loc[unknown, 'of all, strict']:.3f} of {unknown} "
