@@ -238,7 +238,7 @@ def why_not(model: DNADet, seen: str) -> str:
     """Say why no class of an image is named that seems to be changed in some way."""
     accuracy = model.calibrations[("", *model.changes).index(seen)].accuracy
     if accuracy < LEAST_ACCURACY:
-        return f"of such images only {accuracy:.0%} are named rightly"
+        return f"of dev images changed like this, only {accuracy:.0%} are named rightly"
     return "no class is probable enough"
 
 

@@ -157,8 +157,8 @@ def table_notes(folder: Path) -> str:
         counts = pd.Series(0, index=table.index.unique("setup"))
         leads = mean_rows(differences(table, SHIPPED), "lead", counts)
         parts.append(
-            f"The lead above is that of *{PLAIN}*, because it has learned from unchanged images "
-            f"alone, as all rows but *{SHIPPED}* have. Lead of *{SHIPPED}*, the shipped "
+            f"The lead above is that of *{PLAIN}*, whose classes were learned from unchanged "
+            f"images alone, as in all rows but *{SHIPPED}*. Lead of *{SHIPPED}*, the shipped "
             "checkpoint's row, in the same way:"
         )
         parts.append(results_table(leads, "lead"))

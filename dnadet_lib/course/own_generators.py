@@ -15,25 +15,25 @@ from dnadet_lib.explorer.state import Explorer
 from dnadet_lib.images.reading import read_image
 from dnadet_lib.zoo.manifest import CLASSES
 
-LAYOUT = "layout"  # the class of bare layouts, which no generator has drawn around
+NOBODY = "no generator"  # the class of what bears no trace
 CONTROLS, OWN = "controls", "mine"  # set-ups of the explorer
 MOST = 0.5  # share of a generator's images from which most are meant
 
 
 def controls(
-    folder: Path, bare: np.ndarray, early: Mapping[str, np.ndarray], steps: int
+    folder: Path, nobodys: Mapping[str, np.ndarray], early: Mapping[str, np.ndarray], steps: int
 ) -> ImageSet:
     """Write the controls as PNG files, so that they are read like anybody's.
 
     Args:
         folder: Gets a folder for each control, whose name is the images' source.
-        bare: Layouts, enlarged, uint8 (N, H, W, 3).
+        nobodys: Name -> images that bear no trace, uint8 (N, H, W, 3): layouts, noise.
         early: Class -> images of a generator that was barely trained.
         steps: For how many steps.
     """
-    classes = (*CLASSES, LAYOUT)
+    classes = (*CLASSES, NOBODY)
     batches = {f"{name}_{steps}_steps": (name, batch) for name, batch in early.items()}
-    batches["bare_layout"] = (LAYOUT, bare)
+    batches |= {name: (NOBODY, batch) for name, batch in nobodys.items()}
     paths, labels, sources = [], [], []
     for source, (name, batch) in batches.items():
         (folder / source).mkdir(parents=True, exist_ok=True)

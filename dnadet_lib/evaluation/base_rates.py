@@ -158,6 +158,8 @@ class Hits:
         over = f"{self.images} images of {self.generators} generator" + "s" * (self.generators > 1)
         if np.isnan(self.low):
             return f"{self.share:.3f} (no interval over generators), {over}"
+        if self.low == self.high:
+            return f"{self.share:.3f} (no spread seen between generators), {over}"
         return f"{self.share:.3f} [{self.low:.3f}, {self.high:.3f}], {over}"
 
 
@@ -220,7 +222,7 @@ def error_section(
         lines += ["", guard(refused), ""]
     lines += [
         "A class is the nearest of those the model knows. It names no person and no single model:",
-        "many share an architecture. Resizing or compression on the way may change the answer.",
+        "many share an architecture. Resizing or compression on the way can hide the traces.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -181,7 +181,7 @@ def meaning(report: Report) -> str:
         "is no probability that an image is generated, and a class that is not in the list cannot "
         "get any.",
         "A class is an architecture: many generators share it, and it names no person and no "
-        "single model. Resizing or compression on the way may change the answer.",
+        "single model. Resizing or compression on the way can hide the traces.",
     ]
     if report.model.reference is not None:
         lines.append(
