@@ -54,7 +54,7 @@ def state() -> Explorer:
     """Four finished images each of two classes, three of one's own, controls: as embeddings."""
     rows = [("SNGAN", "s0", "closed")] * 4 + [("MMDGAN", "m0", "closed")] * 4
     rows += [("SNGAN", "my_SNGAN", "mine")] * 3 + [("SNGAN", "s5", "seed")] * 2
-    rows += [("no generator", "bare_layout", "controls")] * 2
+    rows += [("none", "bare_layout", "controls")] * 2
     rows += [("MMDGAN", "early", "controls")] * 2
     table = pd.DataFrame(rows, columns=["class", "generator", "set-up"])
     table["named rightly"], table["known"] = True, True
@@ -99,8 +99,7 @@ def test_controls_are_read_like_anybodys_images(tmp_path: Path, tiny_model, rng)
     made = own_generators.controls(
         tmp_path, {"bare_layout": images[:2]}, {"SNGAN": images[2:]}, 25)
     assert made.sources == ["SNGAN_25_steps", "bare_layout", "bare_layout"]
-    assert [made.classes[k] for k in made.labels] == [
-        "SNGAN", "no generator", "no generator"]
+    assert [made.classes[k] for k in made.labels] == ["SNGAN", "none", "none"]
     assert np.array_equal(read_image(made.paths[1]), images[0])
     state = explorer.open_images(tiny_model, {"controls": made})
     assert state.table["generator"].tolist() == made.sources

@@ -15,7 +15,7 @@ from dnadet_lib.explorer.state import Explorer
 from dnadet_lib.images.reading import read_image
 from dnadet_lib.zoo.manifest import CLASSES
 
-NOBODY = "no generator"  # the class of what bears no trace
+NOBODY = "none"  # the class of what bears no trace
 CONTROLS, OWN = "controls", "mine"  # set-ups of the explorer
 MOST = 0.5  # share of a generator's images from which most are meant
 
