@@ -28,7 +28,7 @@ def test_speed_prints_a_ratio_for_every_choice(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [str(SPEED), *arguments])
     runpy.run_path(str(SPEED), run_name="__main__")
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][1:]
-    assert len(rows) == 4
+    assert len(rows) == 5
     assert all(float(row.split("|")[-2]) > 0 for row in rows)
 
 
