@@ -234,22 +234,30 @@ def shuffled(images: np.ndarray, seed: int = 0) -> np.ndarray:
 
 
 def saved(folder: Path, images: Mapping[str, np.ndarray]) -> ImageSet:
+    """Write images of one's own as PNG files: class -> uint8 (N, H, W, 3), in `my_CLASS`."""
+    own = {f"my_{name}": (name, batch) for name, batch in images.items()}
+    return saved_sources(folder, own, CLASSES)
+
+
+def saved_sources(
+    folder: Path, sources: Mapping[str, tuple[str, np.ndarray]], classes: tuple[str, ...]
+) -> ImageSet:
     """Write images as PNG files, so that they are read like anybody's.
 
     Args:
-        folder: Gets a folder `my_CLASS` for each class, which is the images' source.
-        images: Class -> uint8 (N, H, W, 3).
+        folder: Gets a folder for each source.
+        sources: Source -> its class, and uint8 (N, H, W, 3).
+        classes: All of them, in order.
     """
-    paths, labels, sources = [], [], []
-    for name, batch in images.items():
-        own = folder / f"my_{name}"
-        own.mkdir(parents=True, exist_ok=True)
+    paths, labels, names = [], [], []
+    for source, (name, batch) in sources.items():
+        (folder / source).mkdir(parents=True, exist_ok=True)
         for number, pixels in enumerate(batch):
-            paths.append(own / f"{number:03d}.png")
+            paths.append(folder / source / f"{number:03d}.png")
             Image.fromarray(pixels).save(paths[-1])
-        labels += [CLASSES.index(name)] * len(batch)
-        sources += [own.name] * len(batch)
-    return ImageSet(paths, np.array(labels), CLASSES, sources)
+        labels += [classes.index(name)] * len(batch)
+        names += [source] * len(batch)
+    return ImageSet(paths, np.array(labels), classes, names)
 
 
 def images_by_seed(lesson: Lesson, each: int) -> dict[tuple[str, int], np.ndarray]:

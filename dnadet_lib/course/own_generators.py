@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
+from dnadet_lib.course.lessons import saved_sources
 from dnadet_lib.data import ImageSet
 from dnadet_lib.evaluation.intervals import mean_interval
 from dnadet_lib.explorer import closeup, explorer
@@ -31,18 +31,9 @@ def controls(
         early: Class -> images of a generator that was barely trained.
         steps: For how many steps.
     """
-    classes = (*CLASSES, NOBODY)
-    batches = {f"{name}_{steps}_steps": (name, batch) for name, batch in early.items()}
-    batches |= {name: (NOBODY, batch) for name, batch in nobodys.items()}
-    paths, labels, sources = [], [], []
-    for source, (name, batch) in batches.items():
-        (folder / source).mkdir(parents=True, exist_ok=True)
-        for number, pixels in enumerate(batch):
-            paths.append(folder / source / f"{number:03d}.png")
-            Image.fromarray(pixels).save(paths[-1])
-        labels += [classes.index(name)] * len(batch)
-        sources += [source] * len(batch)
-    return ImageSet(paths, np.array(labels), classes, sources)
+    sources = {f"{name}_{steps}_steps": (name, batch) for name, batch in early.items()}
+    sources |= {name: (NOBODY, batch) for name, batch in nobodys.items()}
+    return saved_sources(folder, sources, (*CLASSES, NOBODY))
 
 
 def margin(count: int) -> float:
