@@ -25,7 +25,6 @@ from dnadet_lib.inference import image_features
 from dnadet_lib.model import DNADet
 from dnadet_lib.patches import cut_resized, normalise
 from dnadet_lib.plumbing.memory import peak_memory
-from dnadet_lib.plumbing.workers import in_threads
 from dnadet_lib.presets import Preset, get_preset
 from dnadet_lib.stages.batches import PatchBatches, apply_transformations
 from dnadet_lib.training import start_run, train_step
@@ -50,7 +49,7 @@ def bf16(on: bool) -> Iterator[None]:
 def cut_all(images: np.ndarray, corners: Sequence[np.ndarray], preset: Preset) -> np.ndarray:
     """Cut patches (B, V, h, w, 3) of images (B, H, W, 3) at given corners, as the library does."""
     side, patch = preset.input.resize, preset.input.patch
-    return np.stack(in_threads(lambda i, own: cut_resized(i, side, own, patch), images, corners))
+    return cut_resized(images, side, np.stack(corners), patch)
 
 
 class Way:

@@ -6,7 +6,15 @@ import torch
 from PIL import Image
 from support import photograph
 
-from dnadet_lib.patches import FILTERS, cut_resized, grid_patches, normalise, random_patches, resize
+from dnadet_lib.patches import (
+    FILTERS,
+    cut,
+    cut_resized,
+    grid_patches,
+    normalise,
+    random_patches,
+    resize,
+)
 
 
 def coordinates(height: int, width: int) -> np.ndarray:
@@ -100,19 +108,43 @@ def test_an_unknown_filter_is_refused(rng):
         resize(photograph(rng), 64, "cubic")
 
 
+def require_patches_of_the_whole(images, side, corners, patch, resize_filter):
+    """Compare patches of what becomes of images with those cut from whole resized images."""
+    patches = cut_resized(images, side, corners, patch, resize_filter)
+    assert patches.shape == (*corners.shape[:2], patch, patch, 3)
+    for image, own, cuts in zip(images, corners, patches, strict=True):
+        assert np.array_equal(cuts, cut(resize(image, side, resize_filter), own, patch))
+
+
 @pytest.mark.parametrize("resize_filter", FILTERS)
 def test_patches_of_a_resized_image_are_those_of_the_whole(resize_filter):
     rng = np.random.default_rng(0)
-    for shape in ((128, 128), (97, 131), (700, 512), (512, 512), (33, 600)):
-        image = rng.integers(0, 256, (*shape, 3), np.uint8)
-        for side in (512, 500):
-            whole = resize(image, side, resize_filter)
-            corners = np.array([(0, 0), (side - 64, side - 64), (17, 201), (256, 3)])
-            patches = cut_resized(image, side, corners, 64, resize_filter)
-            for (top, left), patch in zip(corners, patches, strict=True):
-                assert np.array_equal(patch, whole[top : top + 64, left : left + 64])
+    images = [
+        rng.integers(0, 256, (*shape, 3), np.uint8)
+        for shape in ((128, 128), (97, 131), (700, 512), (512, 512), (33, 600))
+    ]
+    for side in (512, 500):
+        corners = np.array([(0, 0), (side - 64, side - 64), (17, 201), (256, 3)])
+        every = np.stack([corners] * len(images))
+        require_patches_of_the_whole(images, side, every, 64, resize_filter)
+
+
+@pytest.mark.parametrize("resize_filter", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("times", [1, 2, 3, 4, 8, 16])
+def test_patches_of_images_enlarged_together_are_those_of_the_whole(times, resize_filter):
+    rng = np.random.default_rng(times)
+    side, patch = 64 * times, 48  # some reach the border, where the filter is cut short
+    images = rng.integers(0, 2, (4, 64, 64, 3), np.uint8) * 255  # it overshoots at both ends
+    corners = rng.integers(0, side - patch + 1, (4, 200, 2))
+    corners[:, :2] = 0, side - patch
+    require_patches_of_the_whole(images, side, corners, patch, resize_filter)
+
+
+def test_a_patch_may_be_all_of_a_small_image():
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
+    require_patches_of_the_whole(images, 32, np.zeros((2, 1, 2), int), 32, "bicubic")
 
 
 def test_patches_of_a_resized_image_need_a_filter_there_is():
     with pytest.raises(ValueError, match="resize filter 'cubist': choose one of nearest, "):
-        cut_resized(np.zeros((16, 16, 3), np.uint8), 32, np.zeros((1, 2), int), 8, "cubist")
+        cut_resized(np.zeros((1, 16, 16, 3), np.uint8), 32, np.zeros((1, 1, 2), int), 8, "cubist")

@@ -120,9 +120,6 @@ def cut_views(images: Images, preset: Preset, rng: np.random.Generator) -> np.nd
         return random_patches(resized, spec.patch, preset.patches, rng)
     shape = len(images), preset.patches
     corners = random_corners(side, side, spec.patch, shape, rng)
-
-    def views(image: np.ndarray, own: np.ndarray) -> np.ndarray:
-        image = spec.resized_first(image)
-        return cut_resized(image, side, own, spec.patch, spec.resize_filter)
-
-    return np.stack(in_threads(views, images, corners))
+    return cut_resized(
+        in_threads(spec.resized_first, images), side, corners, spec.patch, spec.resize_filter
+    )
