@@ -64,6 +64,13 @@ def state() -> Explorer:
     return Explorer(None, paths, table, embeddings, np.zeros((len(table), 2)), ("SNGAN", "MMDGAN"))
 
 
+def test_own_images_and_controls_are_told_the_class_they_lie_nearest_to(state: Explorer) -> None:
+    near = np.array(["MMDGAN"] * 9 + ["SNGAN"] * 6)
+    assert own_generators.nearest_classes(state, near) == (
+        "my_SNGAN SNGAN 0.67; controls: bare_layout SNGAN 1.00, early SNGAN 1.00"
+    )
+
+
 def test_neighbours_are_compared_with_those_of_controls(
     state: Explorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

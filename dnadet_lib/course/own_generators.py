@@ -118,6 +118,23 @@ def company(state: Explorer, selected: np.ndarray) -> str:
     return f"Also inside, share of their images: {shares}.\n{verdict}"
 
 
+def nearest_classes(state: Explorer, near: np.ndarray) -> str:
+    """Say which class most images of each own generator and control lie nearest to, and how many.
+
+    Args:
+        state: What is explored.
+        near: (N,) name of the class of seen images that each image lies nearest to on some map.
+    """
+    told = {}
+    for setup in (OWN, CONTROLS):
+        asked = (state.table["set-up"] == setup).to_numpy()
+        shares = pd.crosstab(state.table["generator"][asked], near[asked], normalize="index")
+        told[setup] = ", ".join(
+            f"{name} {row.idxmax()} {row.max():.2f}" for name, row in shares.iterrows()
+        )
+    return f"{told[OWN]}; {CONTROLS}: {told[CONTROLS]}"
+
+
 def neighbours(
     state: Explorer, among: np.ndarray, generators: Sequence[str], count: int = 5
 ) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
+from dnadet_lib.attribution import Attribution
 from dnadet_lib.data import ImageSet, load_images
 from dnadet_lib.evaluation.base_rates import STRANGE, Alarms, Hits
 from dnadet_lib.evaluation.intervals import mean_interval
@@ -98,7 +99,11 @@ def calls(
 
 def is_called(model: DNADet, suspect: str, images: Sequence[Source]) -> np.ndarray:
     """Whether `dnadet attribute` names each of N images as a class, and takes it as known."""
-    found = model.attribute(images)
+    return called_as(model.attribute(images), suspect)
+
+
+def called_as(found: Attribution, suspect: str) -> np.ndarray:
+    """Whether each of N images that were attributed is named as a class, and taken as known."""
     named = np.array([verdict == suspect for verdict in found.verdicts])
     return named & np.ma.filled(found.known, True)
 
@@ -123,7 +128,7 @@ def hits(
         seed: Of what a change draws.
 
     Returns:
-        A row for each set, then one for each change.
+        A row for each set, then one for each change, which says of what share it cannot tell.
     """
     own = {
         name: images.take(np.flatnonzero(images.labels == images.classes.index(suspect)))
@@ -135,8 +140,10 @@ def hits(
     ]
     for change in changes:
         name, images = next(iter(own.items()))
-        called = is_called(model, suspect, changed_copies(images, change, seed))
-        rows.append(Hits.count(f"{name}, {parse_change(change)}", called, images.sources))
+        found = model.attribute(changed_copies(images, change, seed))
+        untold = np.mean([verdict is None for verdict in found.verdicts])
+        what = f"{name}, {parse_change(change)} (cannot tell: {untold:.3f})"
+        rows.append(Hits.count(what, called_as(found, suspect), images.sources))
     return rows
 
 
@@ -223,7 +230,8 @@ def rankings(scores: Mapping[str, Scores], makers: np.ndarray) -> pd.DataFrame:
 def better_ranking(table: pd.DataFrame, first: str, second: str) -> str:
     """Say for each group of a table of `rankings` whether one score ranks better than another.
 
-    The 95% t-interval is over generators, of the difference for each; it must leave 0 out.
+    The 95% t-interval is over generators, of the difference for each; it must leave 0 out. Its ends
+    are cut at -1 and 1.
     """
     lines = []
     for group in table.index.unique(0):
@@ -232,6 +240,7 @@ def better_ranking(table: pd.DataFrame, first: str, second: str) -> str:
         verdict = "not settled by so few generators"
         if low > 0 or high < 0:
             verdict = "better" if low > 0 else "worse"
+        low, high = max(low, -1.0), min(high, 1.0)
         lines.append(
             f"{first} less {second}, above {group}: {mean:+.2f} [{low:+.2f}, {high:+.2f}] over "
             f"{len(gain)} generators: {verdict}"

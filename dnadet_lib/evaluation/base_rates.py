@@ -243,7 +243,7 @@ def guard(refused: Mapping[str, np.ndarray]) -> str:
         text += ": the score is no guard against them"
     if strange <= shares[most]:
         text += (
-            f". It refuses {shares[most]:.1%} of '{most}': a refusal points to these at least as "
-            "much as to an unknown architecture"
+            f". It refuses no fewer of '{most}' ({shares[most]:.1%}): a refusal may as well be due "
+            "to these"
         )
     return f"{text}."
