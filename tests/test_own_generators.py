@@ -65,7 +65,7 @@ def state() -> Explorer:
 
 
 def test_own_images_and_controls_are_told_the_class_they_lie_nearest_to(state: Explorer) -> None:
-    near = np.array(["MMDGAN"] * 9 + ["SNGAN"] * 6)
+    near = np.array(["MMDGAN"] * 9 + ["SNGAN"] * 8)
     assert own_generators.nearest_classes(state, near) == (
         "my_SNGAN SNGAN 0.67; controls: bare_layout SNGAN 1.00, early SNGAN 1.00"
     )
