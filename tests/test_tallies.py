@@ -149,7 +149,7 @@ def test_results_stand_beside_who_made_the_images() -> None:
     assert table.index.tolist() == ["x.png", "y.png"]
     assert table["truth"].tolist() == ["SNGAN", "?"]
     assert table["label"].tolist() == ["Real", "cannot tell"]
-    assert table["history"].tolist() == ["", "JPEG"]
+    assert own_images.histories(results) == "history of y.png: JPEG"
 
 
 def test_calls_are_shares_and_what_is_refused_has_no_name() -> None:

@@ -73,11 +73,19 @@ def results_table(results: Sequence[Mapping[str, Any]], truth: Mapping[str, str]
     """
     table = pd.DataFrame(list(results))
     table["label"] = [result["label"] or "cannot tell" for result in results]
-    table["history"] = [result["history"]["found"] for result in results]
     table.index = pd.Index([Path(path).name for path in table["path"]])
     table["truth"] = [truth.get(name, "?") for name in table.index]
-    columns = ["truth", "label", "nearest", "confidence", "unknown_score", "known", "history"]
+    columns = ["truth", "label", "nearest", "confidence", "unknown_score", "known"]
     return table[columns]
+
+
+def histories(results: Sequence[Mapping[str, Any]]) -> str:
+    """Write a line for each image of which `dnadet attribute --json` gives a history."""
+    return "\n".join(
+        f"history of {Path(result['path']).name}: {result['history']['found']}"
+        for result in results
+        if result["history"]["found"]
+    )
 
 
 def calls(
