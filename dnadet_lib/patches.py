@@ -109,12 +109,12 @@ def cut_resized(
     left = np.ones(corners.shape[:2], bool)
     same_size = len({image.shape for image in images}) == 1
     if same_size and (times := times_enlarged(images[0].shape, side, resize_filter)):
-        stacked, left = np.stack(list(images)), ~off_border(corners, side, patch, times)
+        left = ~off_border(corners, side, patch, times)
 
         def fill(rows: np.ndarray, columns: np.ndarray) -> None:
             own = corners[rows, columns]
             patches[rows, columns] = enlarged_patches(
-                stacked, rows, own, patch, times, resize_filter
+                images, rows, own, patch, times, resize_filter
             )
 
         in_threads(fill, *(np.array_split(index, MOST) for index in np.nonzero(~left)))

@@ -81,11 +81,12 @@ def results_table(results: Sequence[Mapping[str, Any]], truth: Mapping[str, str]
 
 def histories(results: Sequence[Mapping[str, Any]]) -> str:
     """Write a line for each image of which `dnadet attribute --json` gives a history."""
-    return "\n".join(
+    lines = [
         f"history of {Path(result['path']).name}: {result['history']['found']}"
         for result in results
         if result["history"]["found"]
-    )
+    ]
+    return "\n".join(lines) or "no image has a history"
 
 
 def calls(

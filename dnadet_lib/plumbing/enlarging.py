@@ -5,6 +5,8 @@ Both resample bytes with whole-number weights, PyTorch with fewer bits. Where an
 rounding, except where the image's border cuts the filter short.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch.nn.functional import interpolate
@@ -15,8 +17,8 @@ MARGIN = 2  # pixels of the image that the wider filter needs on either side
 
 
 def times_enlarged(shape: tuple[int, ...], side: int, resize_filter: str) -> int | None:
-    """How many times images (..., H, W, 3) are enlarged; None where Pillow has to do it."""
-    height, width = shape[-3:-1]
+    """How many times an image (H, W, 3) is enlarged; None where Pillow has to do it."""
+    height, width = shape[:2]
     possible = height == width and side % height == 0 and side // height in FACTORS
     return side // height if possible and resize_filter.lower() in FILTERS else None
 
@@ -28,13 +30,13 @@ def off_border(corners: np.ndarray, side: int, patch: int, times: int) -> np.nda
 
 
 def enlarged_patches(
-    images: np.ndarray, number: np.ndarray, corners: np.ndarray, patch: int, times: int,
-    resize_filter: str,
+    images: np.ndarray | Sequence[np.ndarray], number: np.ndarray, corners: np.ndarray, patch: int,
+    times: int, resize_filter: str,
 ) -> np.ndarray:  # fmt: skip
     """Cut patches that are `off_border` from enlarged images.
 
     Args:
-        images: uint8 (B, S, S, 3).
+        images: B uint8 images (S, S, 3).
         number: Of the image that each patch is cut from (N,).
         corners: Top left corners in the enlarged image (N, 2).
         patch: Side in pixels.
@@ -47,7 +49,7 @@ def enlarged_patches(
     first, count = _windows(corners, patch, times)
     windows = np.empty((len(corners), count, count, 3), np.uint8)
     for out, image, (top, left) in zip(windows, number.tolist(), first.tolist(), strict=True):
-        out[:] = images[image, top : top + count, left : left + count]
+        out[:] = images[image][top : top + count, left : left + count]
     maps, size = torch.from_numpy(windows).permute(0, 3, 1, 2), (times * count, times * count)
     # Pillow's filter comes with `antialias` alone; it does not blur what is enlarged.
     large = interpolate(maps, size, mode=resize_filter.lower(), antialias=True)
