@@ -125,7 +125,8 @@ def test_a_report_says_what_a_refusal_is_worth() -> None:
         return {name: np.arange(100) < 100 * share for name, share in shares.items()}
 
     text = guard(refused(0.02, 0.03))
-    assert "no guard" in text and "refuses no fewer of 'other pictures' (3.0%)" in text
+    assert "no guard" in text
+    assert "refuses no fewer of 'other pictures' (3.0%): a refusal may as well be due to" in text
     text = guard(refused(0.2, 0.1))
     assert "no guard" in text and "no fewer" not in text
     assert "no guard" not in guard(refused(0.9, 0.1))

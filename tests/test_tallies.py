@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
+from dnadet_lib import attribution
 from dnadet_lib.course import own_images, tallies
 from dnadet_lib.data import ImageSet
 from dnadet_lib.evaluation.predictions import Predictions
@@ -135,6 +137,17 @@ def test_hits_and_alarms_are_counted_as_they_are_and_changed(
     assert row.alarms == sum(name == suspect for name in found)
 
 
+def test_a_changed_copys_row_says_that_the_model_cannot_tell(
+    images: ImageSet, model: DNADet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(_: DNADet, embeddings: torch.Tensor) -> np.ndarray:
+        return np.zeros(len(embeddings), bool)
+
+    monkeypatch.setattr(attribution, "may_name", never)
+    row = own_images.hits(model, "ProGAN", {"first": images}, ["jpeg:80"])[-1]
+    assert (row.makers, row.share) == ("first, JPEG 80 (cannot tell: 1.000)", 0)
+
+
 def test_unchanged_images_are_told_of(images: ImageSet, model: DNADet) -> None:
     told = own_images.on_unchanged(model, images)
     assert told.startswith("0 of 6 get a history all the same; of 0 it cannot tell")
@@ -151,6 +164,7 @@ def test_results_stand_beside_who_made_the_images() -> None:
     assert table["truth"].tolist() == ["SNGAN", "?"]
     assert table["label"].tolist() == ["Real", "cannot tell"]
     assert own_images.histories(results) == "history of y.png: JPEG"
+    assert own_images.histories(results[:1]) == "no image has a history"
 
 
 def test_calls_are_shares_and_what_is_refused_has_no_name() -> None:
